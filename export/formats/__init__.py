@@ -1,0 +1,99 @@
+"""File formats. A format's name is its file's name in this folder; nothing else lists them.
+
+A format module has two functions and one constant::
+
+    NEEDS: str | None        # the format whose file this one is made from, or None
+    def write(program: Program, path: Path, options: WriteOptions) -> Written
+    def run(path: Path, inputs: Sequence[np.ndarray]) -> list[np.ndarray]
+
+`run` takes and returns arrays in PyTorch's layout whatever the file's own layout is, so
+parity compares like with like.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+
+from pfd_models.errors import SpecError, unknown
+
+from export.manifest import Leftover, TensorSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from export.program import Program
+
+__all__ = ["Format", "WriteOptions", "Written", "get_format", "list_formats"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteOptions:
+    """What a format needs to know besides the program.
+
+    Attributes:
+        identity: Key-value pairs that go inside the file, so that it says what it is.
+        backend: The delegate of a ``.pte``.
+        tflite_io: Layout of a ``.tflite``'s image inputs and outputs.
+        made_from: The file of the format that `NEEDS` names.
+        delegation: Ask the runtime what stayed outside (costs a little time).
+    """
+
+    identity: Mapping[str, str] = field(default_factory=dict)
+    backend: str = "xnnpack"
+    tflite_io: Literal["nhwc", "nchw"] = "nhwc"
+    made_from: Path | None = None
+    delegation: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What `write` made: the facts an `Artifact` needs that only the writer knows.
+
+    Attributes:
+        inputs: The file's inputs in its own layout.
+        outputs: The file's outputs in its own layout.
+        delegates: Delegate calls at run time; None where the format has none.
+        leftovers: What stayed outside the delegate, with cause and fix.
+        seconds: Wall seconds per step.
+        backend: The delegate used, empty where the format has none.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    delegates: int | None
+    leftovers: tuple[Leftover, ...]
+    seconds: Mapping[str, float]
+    backend: str = ""
+
+
+class Format(Protocol):
+    """What a format module offers."""
+
+    NEEDS: str | None
+
+    def write(self, program: Program, path: Path, options: WriteOptions) -> Written:
+        """Write the program to a file at `path` (a temporary name; the caller publishes it)."""
+
+    def run(self, path: Path, inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+        """Run a file on this machine; arrays in and out are in PyTorch's layout."""
+
+
+def list_formats() -> tuple[str, ...]:
+    """Return the names of all formats, in alphabetical order."""
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__)))
+
+
+def get_format(name: str) -> Format:
+    """Return the format module called `name`.
+
+    Raises:
+        SpecError: There is none; the line names the nearest.
+    """
+    if name not in list_formats():
+        raise SpecError(unknown("format", name, list_formats()))
+    return cast("Format", importlib.import_module(f"{__name__}.{name}"))
