@@ -18,9 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pfd_models.errors import InputError, IntegrityError
-
 from export.files import atomic_write, sha256_file
+from pfd_models.errors import InputError, IntegrityError
 
 __all__ = [
     "SCHEMA_VERSION",

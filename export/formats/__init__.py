@@ -19,9 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
-from pfd_models.errors import SpecError, unknown
-
 from export.manifest import Leftover, TensorSpec
+from pfd_models.errors import SpecError, unknown
 
 if TYPE_CHECKING:
     import numpy as np
