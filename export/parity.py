@@ -105,8 +105,7 @@ def make_reference(module: nn.Module, inputs: list[Arrays]) -> Reference:
         worst: float | None = max(map(relative_linf, exact, eager))
     except RuntimeError:  # the module mixes in float32 constants of its own
         exact, worst = eager, None
-    if not all(np.isfinite(array).all() for sample in exact for array in sample):
-        raise ParityError("the module's outputs are not finite; check its weights before exporting")
+    _require_finite(exact, "the module")
     _require_spread(exact)
     return Reference(inputs=inputs, outputs=exact, eager_relative_linf=worst)
 
@@ -126,10 +125,10 @@ def compare(reference: Reference, outputs: list[Arrays], *, what: str) -> Parity
         shapes, have = [a.shape for a in expected], [a.shape for a in found]
         if shapes != have:
             raise ParityError(f"{what} returns shapes {have}, the module returns {shapes}")
+    _require_finite(outputs, what)  # max() and min() would pass over NaN
     worst = max(map(relative_linf, reference.outputs, outputs))
     noise = min(map(sqnr_db, reference.outputs, outputs))
-    # Written so that NaN, which compares false with everything, fails.
-    if not (worst <= reference.limit and noise >= LEAST_SQNR_DB):
+    if worst > reference.limit or noise < LEAST_SQNR_DB:
         raise ParityError(
             f"{what} does not compute what the module computes: relative L-infinity {worst:.2e} "
             f"(limit {reference.limit:.2e}), SQNR {noise:.1f} dB (least {LEAST_SQNR_DB:.0f}); "
@@ -145,7 +144,7 @@ def compare(reference: Reference, outputs: list[Arrays], *, what: str) -> Parity
 
 
 def relative_linf(expected: Arrays, found: Arrays) -> float:
-    """Return max |found - expected| / max |expected|, the worst output; NaN if any value is."""
+    """Return max |found - expected| / max |expected| of finite arrays, the worst output."""
     return float(
         np.max(
             [
@@ -164,6 +163,11 @@ def sqnr_db(expected: Arrays, found: Arrays) -> float:
         noise = float(np.sum(np.square(f.astype(np.float64) - e)))
         ratios.append((signal + TINY) / (noise + (signal + TINY) * 1e-24))
     return float(10 * np.log10(np.min(ratios)))
+
+
+def _require_finite(outputs: list[Arrays], what: str) -> None:
+    if not all(np.isfinite(array).all() for sample in outputs for array in sample):
+        raise ParityError(f"{what} returns values that are not finite; nothing was published")
 
 
 def _require_spread(outputs: list[Arrays]) -> None:

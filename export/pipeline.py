@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from export.parity import Arrays, Reference
     from export.program import Program
 
-__all__ = ["BuildResult", "Network", "build"]
+__all__ = ["BuildResult", "Network", "make_artifacts"]
 
 Report = Callable[[str], None]
 """Called with the name of each step as it begins."""
@@ -76,7 +76,7 @@ class Network:
     conversions: tuple[str, ...] = ()
 
 
-def build(request: BuildRequest, report: Report = lambda step: None) -> BuildResult:
+def make_artifacts(request: BuildRequest, report: Report = lambda step: None) -> BuildResult:
     """Make, check and publish one set of artifacts.
 
     1. If a set with the same content key lies in the output folder, verify it and stop.

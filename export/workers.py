@@ -17,7 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
-from export.pipeline import BuildResult, build
+from export.pipeline import BuildResult, make_artifacts
 from export.quiet import quiet_logs
 from export.request import BuildRequest, ZooSource
 from pfd_models.errors import ModuleError, PfdError, SpecError
@@ -159,7 +159,7 @@ def _build(request: BuildRequest) -> BuildResult:
     label = request.source.label
     with quiet_logs(verbose=request.verbose):
         try:
-            return build(request, lambda step: _steps.put((label, step)))
+            return make_artifacts(request, lambda step: _steps.put((label, step)))
         except PfdError:
             raise
         except Exception as error:  # the edge of the process: one set must not end the others
