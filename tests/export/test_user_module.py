@@ -59,7 +59,7 @@ def test_what_is_wrong_with_a_users_file_is_one_line(write, name, text, line):
 
 @pytest.mark.parametrize("target", ["nothing", ":f", "m:"])
 def test_a_target_without_a_factory_is_one_line(target):
-    with pytest.raises(SpecError, match="package.module:factory"):
+    with pytest.raises(SpecError, match=r"package\.module:factory"):
         build_module(ModuleSource(target=target, input_shapes=((1,),)))
 
 
