@@ -1,0 +1,27 @@
+"""Rewrites of the lowered graph, in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from export.tflite.graph import Graph
+from export.tflite.passes.fold_affine import fold_affine
+from export.tflite.passes.fuse_activations import fuse_activations
+from export.tflite.passes.merge_moves import merge_moves
+
+__all__ = ["PASSES", "run_passes"]
+
+#: Order is meaning: constants fold before activations fuse, because a fused one ends the fold.
+PASSES: tuple[Callable[[Graph], None], ...] = (
+    merge_moves,
+    fold_affine,
+    fuse_activations,
+)
+
+
+def run_passes(graph: Graph) -> None:
+    """Run every pass once and drop what nobody reads any more."""
+    graph.prune()
+    for rewrite in PASSES:
+        rewrite(graph)
+        graph.prune()
