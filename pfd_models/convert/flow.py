@@ -143,6 +143,12 @@ class Flow(TorchFunctionMode):
         key = (self._here(), name)
         self.broadcasts.add(key)
         if self._allowed is not None and key not in self._allowed.broadcasts:
+            if self._stack[-1] in self._sites:  # the rewritten block's own sum
+                given, pooled = (size_text(tuple(t.shape)) for t in operands[:2])
+                raise ConversionError(
+                    f"{self._sites[self._stack[-1]]}: the convolution pads by itself: it gives "
+                    f"{given} beside the pool's {pooled}; put a plain nn.Conv2d in its place"
+                )
             reason = (
                 "a branch beside a site must shrink with it; merge or rewrite that branch first"
             )
