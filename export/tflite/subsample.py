@@ -54,7 +54,12 @@ def _single_tap(
     steps: Sequence[int],
 ) -> Tensor:
     """A depthwise convolution of one tap; what lies before ``begin`` is sliced off first."""
-    if any(begin) or reach[0] != x.shape[0] or reach[3] != x.shape[3] or any(-(-x.shape[i] // steps[i]) != sizes[i] for i in SPATIAL):
+    if (
+        any(begin)
+        or reach[0] != x.shape[0]
+        or reach[3] != x.shape[3]
+        or any(-(-x.shape[i] // steps[i]) != sizes[i] for i in SPATIAL)
+    ):
         x = subsample(build, x, begin, reach, (1, 1, 1, 1))
     channels = x.shape[3]
     operands = [

@@ -57,8 +57,9 @@ def slice_(node: Node, build: Builder) -> None:
         begin[axis] = min(max(start + size if start < 0 else start, 0), size)
         stride[axis] = step
     sizes = build.shape(node.outputs[0])
-    first, taken, step = ([v[a] for a in value.order] for v in (begin, sizes, stride))
-    y = subsample(build, value.tensor, first, taken, step)
+    first = [begin[a] for a in value.order]
+    taken = [sizes[a] for a in value.order]
+    y = subsample(build, value.tensor, first, taken, [stride[a] for a in value.order])
     build.bind(node.outputs[0], y, value.order)
 
 

@@ -8,14 +8,17 @@ from export.tflite.graph import Graph
 from export.tflite.passes.fold_affine import fold_affine
 from export.tflite.passes.fuse_activations import fuse_activations
 from export.tflite.passes.merge_moves import merge_moves
+from export.tflite.passes.order_channels import order_channels
 
 __all__ = ["PASSES", "run_passes"]
 
-#: Order is meaning: constants fold before activations fuse, because a fused one ends the fold.
+#: Order is meaning: constants fold before activations fuse, because a fused one ends the fold,
+#: and channels are ordered last, when only the final operators still read them.
 PASSES: tuple[Callable[[Graph], None], ...] = (
     merge_moves,
     fold_affine,
     fuse_activations,
+    order_channels,
 )
 
 
