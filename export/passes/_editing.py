@@ -16,6 +16,7 @@ from torch import Tensor, fx
 __all__ = [
     "arguments",
     "aten",
+    "attribute",
     "calls",
     "constant",
     "insert",
@@ -47,11 +48,19 @@ def value(node: fx.Node) -> Tensor:
 
 
 def arguments(node: fx.Node) -> dict[str, Any]:
-    """Return a call's arguments by name, defaults filled in from the operator's schema."""
+    """Return a call's arguments by name, in the schema's order, defaults filled in."""
     schema = node.target._schema.arguments  # type: ignore[union-attr]  # an OpOverload
-    given = dict(zip((a.name for a in schema), node.args, strict=False))
-    defaults = {a.name: a.default_value for a in schema if a.has_default_value()}
-    return {**defaults, **given, **node.kwargs}
+    given = {**dict(zip((a.name for a in schema), node.args, strict=False)), **node.kwargs}
+    return {a.name: given.get(a.name, a.default_value) for a in schema}
+
+
+def attribute(node: fx.Node) -> Tensor:
+    """Return the parameter or buffer that a ``get_attr`` node reads."""
+    found: Any = node.graph.owning_module
+    for part in str(node.target).split("."):
+        found = getattr(found, part)
+    assert isinstance(found, Tensor)
+    return found.detach()
 
 
 def normal_dim(dim: int, rank: int) -> int:
