@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pfd_models.checkpoints import load_weights
     from pfd_models.convert import to_bsconv, to_padding_free
     from pfd_models.counting import bsconv_profile, count_params, layer_macs, thop_counts
+    from pfd_models.factory import build_model, create_model, get_spec, list_variants
     from pfd_models.layers.bsconv import BSConvS, BSConvU, orthonormality_regulariser
     from pfd_models.layers.conv import ConvBNAct
     from pfd_models.layers.downsample import PaddingFreeDownsample
@@ -21,13 +22,7 @@ if TYPE_CHECKING:
     from pfd_models.layers.parc import ParCOperator
     from pfd_models.layers.squeeze_excite import SqueezeExcite
     from pfd_models.layers.stem import HybridStem
-    from pfd_models.registry import (
-        build_model,
-        create_model,
-        get_spec,
-        list_models,
-        list_variants,
-    )
+    from pfd_models.registry import list_models
     from pfd_models.spec import DATASETS, DatasetShape, InputSpec, ModelSpec
 
 __all__ = [
@@ -64,6 +59,7 @@ _HOMES = {
     "checkpoints": ("load_weights",),
     "convert": ("to_bsconv", "to_padding_free"),
     "counting": ("bsconv_profile", "count_params", "layer_macs", "thop_counts"),
+    "factory": ("build_model", "create_model", "get_spec", "list_variants"),
     "layers.bsconv": ("BSConvS", "BSConvU", "orthonormality_regulariser"),
     "layers.conv": ("ConvBNAct",),
     "layers.downsample": ("PaddingFreeDownsample",),
@@ -71,7 +67,7 @@ _HOMES = {
     "layers.parc": ("ParCOperator",),
     "layers.squeeze_excite": ("SqueezeExcite",),
     "layers.stem": ("HybridStem",),
-    "registry": ("build_model", "create_model", "get_spec", "list_models", "list_variants"),
+    "registry": ("list_models",),
     "spec": ("DATASETS", "DatasetShape", "InputSpec", "ModelSpec"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -214,12 +214,11 @@ class ModelSpec:
         """
         values = dict(plain)
         try:
-            values["input"] = InputSpec(
-                **{
-                    name: tuple(value) if isinstance(value, list) else value
-                    for name, value in values["input"].items()
-                }
-            )
+            image: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in values["input"].items()
+            }
+            values["input"] = InputSpec(**image)
             values["options"] = tuple(values.get("options", {}).items())
             return cls(**values)
         except (AttributeError, KeyError, TypeError) as error:

@@ -101,7 +101,6 @@ class GhostBottleneck(nn.Module):
 
         self.expand = GhostModule(in_channels, row.expanded, activated=True)
         self.depthwise: nn.Module = nn.Identity()
-        self.shortcut: nn.Module = nn.Identity()
         if stride == 2:
             self.depthwise = downsample.conv(
                 partial(depthwise, row.expanded), kernel=kernel, pool=kernel
@@ -112,6 +111,7 @@ class GhostBottleneck(nn.Module):
             else nn.Identity()
         )
         self.project = GhostModule(row.expanded, row.channels, activated=False)
+        self.shortcut: nn.Module = nn.Identity()
         if stride == 2 or in_channels != row.channels:
             spatial = (
                 downsample.conv(partial(depthwise, in_channels), kernel=kernel, pool=None)

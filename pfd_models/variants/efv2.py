@@ -40,7 +40,7 @@ class ReplacesBlocks(Padded):
 
 def _supports(spec: ModelSpec) -> str | None:
     if not spec.replaceable_blocks:
-        return "it replaces whole stride-2 blocks and the paper does so in its second set of models"
+        return "it replaces whole stride-2 blocks, which the paper does in its second set of models"
     if not spec.small_input:
         return f"it is defined for the strides of small images, as cifar100, not {spec.dataset}"
     return None
