@@ -182,10 +182,10 @@ class Builder:
         )
 
     def concat(self, tensors: Sequence[Tensor], axis: int) -> Tensor:
-        """CONCATENATION along a physical axis; more than five operands are nested.
+        """CONCATENATION along a physical axis; more than four operands are nested.
 
-        The XNNPACK delegate of LiteRT 2.3 takes two to five operands and leaves longer ones to
-        the built-in kernel, which would split the delegate.
+        The XNNPACK delegate of LiteRT 2.3 takes two to five operands, that of tflite-runtime 2.14
+        up to four; longer ones go to the built-in kernel, which would split the delegate.
         """
         tensors = list(tensors)
         while len(tensors) > MAX_CONCAT:
@@ -214,5 +214,5 @@ class Builder:
         return self.emit(kind, [tensor], tensor.shape, options)
 
 
-#: Most operands of one CONCATENATION inside the XNNPACK delegate of LiteRT 2.3.
-MAX_CONCAT = 5
+#: Most operands of one CONCATENATION that the XNNPACK delegates of 2.14 and 2.3 both take.
+MAX_CONCAT = 4

@@ -139,7 +139,7 @@ def _check(network: Network, table: Mapping[str, Lowering]) -> None:
         for name in (*computed, *(n for n in node.outputs if n)):
             dtype = network.dtypes.get(name)
             if dtype != np.float32:
-                raise refuse(node, f"{name!r} is {dtype}; only float32 is lowered")
+                raise refuse(node, f"{name!r} is computed as {dtype}, only float32 is lowered")
 
 
 class _Wishes:
