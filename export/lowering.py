@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch.export import ExportedProgram
 
+from export.delegation import find_leftovers
+from export.manifest import Leftover
 from export.tracing import LOCK, fast_tracing, replaced
 
 if TYPE_CHECKING:
@@ -32,14 +34,12 @@ class Lowered:
 
     Attributes:
         program: Ready to be written.
-        edge: The graph it was emitted from, delegates as calls.
-        refusals: The partitioner's own reason for each node it refused, by the node's name.
+        leftovers: What stayed outside the delegates.
         seconds: Wall seconds of each step.
     """
 
     program: ExecutorchProgramManager
-    edge: ExportedProgram
-    refusals: Mapping[str, str]
+    leftovers: tuple[Leftover, ...]
     seconds: Mapping[str, float]
 
 
@@ -63,11 +63,11 @@ def lower(
         with _shortcuts() if shortcuts else contextlib.nullcontext():
             edge = _to_edge(exported, partitioners, constant_methods, shortcuts)
             middle = time.perf_counter()
+            # Before the next step, which rewrites the graph in place.
+            leftovers = find_leftovers(edge.exported_program(), exported, refusals)
             program = edge.to_executorch()
         seconds = {"lower": middle - begin, "to_executorch": time.perf_counter() - middle}
-    return Lowered(
-        program=program, edge=edge.exported_program(), refusals=dict(refusals), seconds=seconds
-    )
+    return Lowered(program=program, leftovers=leftovers, seconds=seconds)
 
 
 def _to_edge(

@@ -34,7 +34,7 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
         SpecError: The backend is unknown or cannot be used here.
         ModuleError: ExecuTorch cannot lower the graph; the line says which operator.
     """
-    from export.delegation import count_delegate_calls, find_leftovers
+    from export.delegation import count_delegate_calls
     from export.lowering import lower
 
     backend = get_backend(options.backend)
@@ -48,16 +48,11 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
     with path.open("wb") as file:
         lowered.program.write_to_file(file)
     seconds = {**lowered.seconds, "write": time.perf_counter() - begin}
-    leftovers = (
-        find_leftovers(lowered.edge, program.exported, lowered.refusals)
-        if options.delegation
-        else ()
-    )
     return Written(
         inputs=program.inputs,
         outputs=program.outputs,
         delegates=count_delegate_calls(lowered.program.executorch_program),
-        leftovers=leftovers,
+        leftovers=lowered.leftovers if options.delegation else (),
         seconds=seconds,
         backend=options.backend,
     )

@@ -20,17 +20,30 @@ from torch.utils._pytree import tree_leaves
 from export.manifest import PassRecord
 from export.passes import (
     broadcast_parameters,
+    copy_repeated_inputs,
+    decompose_adaptive_pools,
     decompose_attention,
+    decompose_elu,
+    decompose_group_norm,
     decompose_hardsigmoid,
+    decompose_layer_norm,
+    decompose_softplus,
     decompose_tanh_gelu,
+    expand_powers,
     flatten_matmuls,
     flatten_softmax,
     fold_constants,
     functionalize_mutations,
     keep_mean_dims,
+    pad_average_pools,
+    pool_maxima,
+    reduce_by_product,
     remove_noops,
+    repeat_nearest,
     reshape_squeezes,
     slice_chunks,
+    slice_rolls,
+    unstride_slices,
     use_float_scalars,
 )
 from export.program import Program
@@ -38,19 +51,34 @@ from export.program import Program
 __all__ = ["PASSES", "max_rewrite_error", "run_passes"]
 
 PASSES: tuple[ModuleType, ...] = (
-    functionalize_mutations,  # first: the others move values freely
-    fold_constants,           # before the rest spends rewrites on what is constant anyway
+    functionalize_mutations,   # first: the others move values freely
+    fold_constants,            # before the rest spends rewrites on what is constant anyway
     remove_noops,
+    # Moving values about.
+    slice_rolls,
     slice_chunks,
+    unstride_slices,
     reshape_squeezes,
-    keep_mean_dims,
+    repeat_nearest,
+    copy_repeated_inputs,      # after the passes that concatenate a tensor with itself
+    # Arithmetic.
+    decompose_adaptive_pools,
+    pad_average_pools,
+    pool_maxima,
     decompose_hardsigmoid,
     decompose_tanh_gelu,
-    decompose_attention,      # makes rank-three softmax and bmm, which the next two leave alone
+    decompose_elu,
+    decompose_softplus,
+    expand_powers,
+    decompose_layer_norm,
+    decompose_group_norm,
+    keep_mean_dims,            # before reduce_by_product: what it takes needs no product
+    reduce_by_product,
+    decompose_attention,       # makes softmax and bmm on rank three, which the next two leave alone
     flatten_matmuls,
     flatten_softmax,
     broadcast_parameters,
-    use_float_scalars,        # last: it also serves what the others wrote
+    use_float_scalars,         # last: constants of the module itself
 )  # fmt: skip
 
 
