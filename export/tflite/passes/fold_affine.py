@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.tflite.graph import Array, Graph, Op, Tensor, constant
-from export.tflite.passes.push_through_concat import push_through_concat
+from export.tflite.push_through_concat import push_through_concat
 
 __all__ = ["fold_affine"]
 

@@ -6,7 +6,7 @@ A fused activation is a clamp inside the kernel; a separate one reads and writes
 from __future__ import annotations
 
 from export.tflite.graph import FUSABLE, Graph, Op, Tensor
-from export.tflite.passes.push_through_concat import push_through_concat
+from export.tflite.push_through_concat import push_through_concat
 
 __all__ = ["fuse_activations"]
 
