@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import datetime
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,25 +143,21 @@ def _build_into(
     from export.passes import run_passes
     from export.program import capture
 
-    report("reference")
+    seconds: dict[str, float] = {}
     inputs = parity.seeded_inputs(network.shapes, request.seed)
-    reference = parity.make_reference(network.module, inputs)
-    report("capture")
-    begin = time.perf_counter()
-    captured = capture(network.module, _tensors(inputs[0]))
-    seconds = {"capture": time.perf_counter() - begin}
-    report("rewrite")
-    begin = time.perf_counter()
-    program = run_passes(captured)
-    _check_rewrite(captured, program, inputs)
-    seconds["rewrite"] = time.perf_counter() - begin
+    with _timed("reference", seconds, report):
+        reference = parity.make_reference(network.module, inputs)
+    with _timed("capture", seconds, report):
+        captured = capture(network.module, _tensors(inputs[0]))
+    with _timed("rewrite", seconds, report):
+        program = run_passes(captured)
+        _check_rewrite(captured, program, inputs)
 
     base = _options(request, network, build_id)
     made: dict[str, Artifact] = {a.format: a for a in kept}
     for name in formats:
         report(name)
         made[name] = _make_file(folder, request.out, name, program, reference, base, network, made)
-    shared = {f: replace(a, build_seconds={**seconds, **a.build_seconds}) for f, a in made.items()}
     revision, dirty = git_state(Path(__file__).parent)
     return Manifest(
         stem=network.stem,
@@ -173,12 +170,13 @@ def _build_into(
         params=sum(p.numel() for p in network.module.parameters()),
         macs=_count_macs(network),
         passes=program.passes,
-        artifacts=tuple(shared[f] for f in sorted(shared)),
+        artifacts=tuple(made[f] for f in sorted(made)),
         reference=_save_reference(folder, network, reference),
         versions=versions(),
         git_revision=revision,
         git_dirty=dirty,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        build_seconds=seconds,
         conversions=network.conversions,
     )
 
@@ -226,6 +224,14 @@ def _make_file(
         parity=figures,
         build_seconds=seconds,
     )
+
+
+@contextlib.contextmanager
+def _timed(step: str, seconds: dict[str, float], report: Report) -> Iterator[None]:
+    report(step)
+    begin = time.perf_counter()
+    yield
+    seconds[step] = time.perf_counter() - begin
 
 
 def _make_network(request: BuildRequest) -> tuple[Network, str]:
@@ -326,7 +332,7 @@ def _options(request: BuildRequest, network: Network, build_id: str) -> WriteOpt
         "build_id": build_id,
         "manifest": f"{network.stem}.json",
         "precision": "fp32",
-        "color_order": str(image.get("color_order", "")),
+        "colour_order": str(image.get("colour_order", "")),
         "mean": ",".join(map(repr, image.get("mean", ()))),
         "std": ",".join(map(repr, image.get("std", ()))),
         "value_range": ",".join(map(repr, image.get("value_range", ()))),

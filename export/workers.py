@@ -56,10 +56,13 @@ class Workers:
     def __enter__(self) -> Workers:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        for process in list((self._pool._processes or {}).values()):
-            process.terminate()
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        if kind is not None:  # interrupted: do not wait for a build that nobody wants any more
+            for process in list((self._pool._processes or {}).values()):
+                process.terminate()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._queue.close()
+        self._queue.join_thread()
 
     def _start(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
