@@ -165,7 +165,7 @@ def macs_of(node: fx.Node) -> int:
         return 0
     name = _base_name(str(node.target).removeprefix("<EdgeOpOverload: "))
     shapes = [
-        tuple(a.meta["val"].shape)
+        [int(d) for d in a.meta["val"].shape]
         for a in node.args
         if isinstance(a, fx.Node) and isinstance(a.meta.get("val"), Tensor)
     ]
@@ -174,7 +174,7 @@ def macs_of(node: fx.Node) -> int:
     if name in ("conv1d", "conv2d", "conv3d", "convolution"):
         return int(value.numel()) * math.prod(shapes[1][1:])
     if name in ("linear", "mm", "bmm", "matmul"):
-        return int(value.numel()) * int(shapes[0][-1])
+        return int(value.numel()) * shapes[0][-1]
     if name in ("addmm", "baddbmm"):
-        return int(value.numel()) * int(shapes[1][-1])
+        return int(value.numel()) * shapes[1][-1]
     return 0

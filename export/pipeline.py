@@ -82,8 +82,9 @@ def make_artifacts(request: BuildRequest, report: Report = lambda step: None) ->
 
     1. If a set with the same content key lies in the output folder, verify it and stop.
     2. Make the module from the zoo or the user's factory; load or seed its weights.
-    3. Run it on seeded inputs in float64: the yardstick of every later comparison.
-    4. Capture its graph once and rewrite it; hold the rewritten graph against the original.
+    3. Capture its graph, once.
+    4. Run the module on seeded inputs in float64: the yardstick of every later comparison.
+       Rewrite the graph and hold the rewritten one against the original.
     5. Write each format and run the file on the same inputs.
     6. Publish files and manifest by rename; until then nothing appears in the output folder.
 
@@ -145,10 +146,10 @@ def _build_into(
 
     seconds: dict[str, float] = {}
     inputs = parity.seeded_inputs(network.shapes, request.seed)
+    with _timed("capture", seconds, report):  # first: it knows why a module does not trace
+        captured = capture(network.module, _tensors(inputs[0]))
     with _timed("reference", seconds, report):
         reference = parity.make_reference(network.module, inputs)
-    with _timed("capture", seconds, report):
-        captured = capture(network.module, _tensors(inputs[0]))
     with _timed("rewrite", seconds, report):
         program = run_passes(captured)
         _check_rewrite(captured, program, inputs)

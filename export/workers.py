@@ -10,6 +10,7 @@ import dataclasses
 import multiprocessing
 import os
 import queue
+import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -49,6 +50,12 @@ class Workers:
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
+        # A worker that is stopped in the middle leaves a lock of tqdm's to multiprocessing's
+        # tracker, which cleans it up and warns of it; nobody can act on that warning.
+        ignored = "ignore::UserWarning:multiprocessing.resource_tracker"
+        os.environ["PYTHONWARNINGS"] = ",".join(
+            filter(None, (os.environ.get("PYTHONWARNINGS"), ignored))
+        )
         self._context = multiprocessing.get_context("spawn")
         self._queue: Any = self._context.Queue()
         self._pool = self._start()
@@ -155,6 +162,7 @@ def plan(requests: tuple[BuildRequest, ...], skip_undefined: bool) -> Plan:
 def _initialise(steps: Any, jobs: int) -> None:
     global _steps
     _steps = steps
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
 
 

@@ -166,7 +166,7 @@ def _infer(
     del copy.graph.value_info[:]
     copy.graph.node.extend(strip)
     for name, value in (constants or {}).items():
-        copy.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        copy.graph.initializer.append(numpy_helper.from_array(value, name))
     return onnx.shape_inference.infer_shapes(copy, data_prop=True)
 
 
