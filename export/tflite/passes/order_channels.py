@@ -263,7 +263,7 @@ class _Orderer:
 
     def make_exact(self, tensor: Tensor) -> Tensor:
         view = self.views[tensor]
-        if self.permute_producer(view):
+        if self.permute_producer(tensor, view):
             view = self.views[tensor]
         runs = ordered_runs(view)
         if tensor not in self.written or len(runs) <= MAX_CONCAT:
@@ -277,14 +277,27 @@ class _Orderer:
         self.ops.extend([first, *ops[1:]])
         return tensor
 
-    def permute_producer(self, view: View) -> bool:
-        """Let the convolution before a shuffle write its channels in the order that is wanted."""
+    def permute_producer(self, tensor: Tensor, view: View) -> bool:
+        """Let the convolution before shuffles write its channels in the order that is wanted.
+
+        Only where nothing but these shuffles reads the convolution.
+        """
         root = view[0][0]
         places = [place for _, place in view]
+        if root in self.sliced or places == sorted(places):
+            return False
         if any(t is not root for t, _ in view) or sorted(places) != list(range(root.shape[-1])):
             return False
+        source = tensor
+        while source is not root:
+            ops = self.written.get(source, ())
+            if not ops or ops[-1] not in self.shuffles:
+                return False
+            source = ops[0].data_input
+            if self.uses[source] != 1:
+                return False
         at = next((i for i, op in enumerate(self.ops) if op.outputs == (root,)), None)
-        if at is None or self.uses[root] != 1 or root in self.sliced or places == sorted(places):
+        if at is None:
             return False
         producer = self.ops[at]
         grouped = producer.kind == "CONV_2D" and (
