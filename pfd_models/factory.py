@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import torch
 from torch import nn
@@ -55,8 +56,7 @@ def get_spec(
             resolution is too small for its strides.
     """
     spec = _supported(_specify(name, variant, dataset, num_classes, resolution))
-    with torch.device("meta"):
-        _build(spec)
+    _check_buildable(spec)
     return spec
 
 
@@ -155,6 +155,13 @@ def _relatives_with(spec: ModelSpec, variant: Variant) -> list[str]:
         and spec.dataset in entry.datasets
         and variant.supports(_specify(name, variant.name, spec.dataset)) is None
     ]
+
+
+@functools.lru_cache(maxsize=1024)
+def _check_buildable(spec: ModelSpec) -> None:
+    """Build without memory, for the error that tells what does not fit."""
+    with torch.device("meta"):
+        _build(spec)
 
 
 def _build(spec: ModelSpec) -> nn.Module:
