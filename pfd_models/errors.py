@@ -51,9 +51,15 @@ __all__ = [
 
 
 class PfdError(Exception):
-    """Root of every error this project raises on purpose."""
+    """Root of every error this project raises on purpose.
+
+    Attributes:
+        exit_status: Of a command that ends with it.
+        is_told: Whether another process, which has the same error, reports it.
+    """
 
     exit_status: ClassVar[int] = 2
+    is_told: bool = False
 
 
 class InputError(PfdError):

@@ -79,7 +79,7 @@ class Processes:
                 outcome = [error]
         dist.broadcast_object_list(outcome, src=0)
         if isinstance(outcome[0], PfdError):
-            raise outcome[0]
+            raise outcome[0] if self.is_main else _told(outcome[0])
         result: T = outcome[0]
         return result
 
@@ -91,6 +91,12 @@ class Processes:
         if self.count > 1:
             for buffer in model.buffers():
                 dist.broadcast(buffer, src=0)
+
+
+def _told(error: PfdError) -> PfdError:
+    """Mark an error that the main process reports."""
+    error.is_told = True
+    return error
 
 
 def launched() -> bool:
@@ -111,11 +117,13 @@ def choose_device(gpu_id: int | None) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if gpu_id == -1 or (gpu_id is None and count == 0):
         return torch.device("cpu")
-    wanted = int(os.environ.get("LOCAL_RANK", gpu_id or 0)) if launched() else gpu_id or 0
-    if not 0 <= wanted < count:
+    first = gpu_id or 0
+    wanted = int(os.environ.get("LOCAL_RANK", first)) if launched() else first
+    needed = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) - 1 if launched() else first
+    if not 0 <= needed < count:
         have = f"GPUs 0 to {count - 1}" if count else "no GPU that PyTorch can use"
         raise RunError(
-            f"there is no GPU {wanted}: this machine has {have}; use --gpu-id -1 for the CPU"
+            f"there is no GPU {needed}: this machine has {have}; use --gpu-id -1 for the CPU"
         )
     return torch.device("cuda", wanted)
 

@@ -8,6 +8,7 @@ is an option.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -22,18 +23,10 @@ from pfd_models.spec import ModelSpec
 from pfd_models.training.distributed import Processes
 from pfd_models.training.loader import LEAST_IMAGES, Batch
 from pfd_models.training.recipes import Recipe
+from pfd_models.training.scores import Scores, measure
 from pfd_models.training.transforms import Normalise
 
-__all__ = [
-    "Amp",
-    "Engine",
-    "Scores",
-    "Speed",
-    "evaluate",
-    "make_engine",
-    "right_answers",
-    "update",
-]
+__all__ = ["Amp", "Engine", "Speed", "evaluate", "make_engine", "update"]
 
 Amp: TypeAlias = Literal["off", "bf16", "fp16"]
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -178,65 +171,25 @@ def update(engine: Engine, batch: Batch, images: int) -> Tensor:
     return total
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scores:
-    """What an evaluation found.
-
-    Attributes:
-        images: How many were seen.
-        loss: Mean cross entropy, and the regulariser where training has one.
-        top1: Percent of images whose class has the highest score.
-        top5: Percent of images whose class is among the five highest.
-    """
-
-    images: int
-    loss: float
-    top1: float
-    top5: float
-
-
-@torch.no_grad()
 def evaluate(engine: Engine, found: Iterable[Batch]) -> Scores:
-    """Measure the network on a split; each image counts once, however the split is shared out.
+    """Measure the network on a split, in evaluation mode; its mode is put back.
 
     Args:
-        engine: Whose network is measured, in evaluation mode; its mode is put back.
+        engine: Whose network is measured. The loss gets the regulariser that training has.
         found: This process's part of the images.
     """
     engine.processes.share_buffers(engine.model)
     was_training = engine.model.training
     engine.model.eval()
-    # Loss, images, right answers, right answers among five: sums, so that shards may be uneven.
-    sums = torch.zeros(4, device=engine.device, dtype=torch.float64)
-    for batch in found:
-        pixels = batch.pixels.to(engine.device, non_blocking=True)
-        labels = batch.labels.to(engine.device, non_blocking=True)
-        scores = engine.scores(engine.model, pixels)
-        sums[0] += functional.cross_entropy(scores, labels, reduction="sum")
-        sums[1] += len(labels)
-        sums[2:] += right_answers(scores, labels)
-    engine.model.train(was_training)
-    loss, images, one, five = engine.processes.add(sums).tolist()
-    return Scores(
-        images=int(images),
-        loss=loss / images + float(engine.regularisation()),
-        top1=100 * one / images,
-        top5=100 * five / images,
+    found_scores = measure(
+        lambda pixels: engine.scores(engine.model, pixels),
+        found,
+        device=engine.device,
+        processes=engine.processes,
     )
-
-
-def right_answers(scores: Tensor, labels: Tensor) -> Tensor:
-    """Count the images whose class has the highest score, and one of the five highest.
-
-    Args:
-        scores: (N, classes).
-        labels: (N,).
-
-    Returns:
-        Two counts; where there are fewer than five classes all count for the second.
-    """
-    hits = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
-    return torch.stack([hits[:, :1].sum(), hits.sum()])
+    engine.model.train(was_training)
+    loss = found_scores.loss + float(engine.regularisation())
+    return dataclasses.replace(found_scores, loss=loss)
 
 
 def _is_regularised(model: nn.Module) -> bool:
@@ -250,9 +203,7 @@ def _autocast(device: torch.device, amp: Amp) -> contextlib.AbstractContextManag
     return torch.autocast(device.type, dtype=_DTYPES[amp])  # type: ignore[return-value]  # torch's own context manager
 
 
-def _gradients_stay(
-    forward: nn.Module, *, stay: bool
-) -> contextlib.AbstractContextManager[None]:
+def _gradients_stay(forward: nn.Module, *, stay: bool) -> contextlib.AbstractContextManager[None]:
     """Keep gradients in this process until the last part of a batch."""
     if stay and isinstance(forward, DistributedDataParallel):
         return forward.no_sync()  # type: ignore[no-any-return]  # untyped in torch

@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,11 @@ class RunFolder:
         return self.path / "log.csv"
 
     @property
+    def result(self) -> Path:
+        """Return what a complete run ended with."""
+        return self.path / "result.json"
+
+    @property
     def events(self) -> Path:
         """Return TensorBoard's folder."""
         return self.path / "tensorboard"
@@ -66,9 +71,7 @@ class RunFolder:
             OutputError: It cannot be made.
         """
         with output_errors(self.path):
-            in_use = self.path.exists() and (
-                not self.path.is_dir() or any(self.path.iterdir())
-            )
+            in_use = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
         if resume:
             if not self.config.is_file():
                 raise RunError(f"there is no run in {self.path} to resume; call without --resume")
@@ -86,6 +89,27 @@ class RunFolder:
         """Write the whole configuration."""
         plain = {"schema_version": _SCHEMA_VERSION, **config}
         atomic_write(self.config, json.dumps(plain, indent=2) + "\n")
+
+    def write_result(self, decisive: Mapping[str, Any], history: Sequence[EpochRecord]) -> None:
+        """Write what a complete run ended with, and what decided it."""
+        best = max(history, key=lambda record: record.top1)
+        plain = {
+            "schema_version": _SCHEMA_VERSION,
+            "best": dataclasses.asdict(best),
+            "last": dataclasses.asdict(history[-1]),
+            "decisive": decisive,
+        }
+        atomic_write(self.result, json.dumps(plain, indent=2) + "\n")
+
+    def read_result(self, decisive: Mapping[str, Any]) -> tuple[EpochRecord, EpochRecord] | None:
+        """Return the best and the last epoch of a complete run of the same kind, or None."""
+        try:
+            plain = json.loads(self.result.read_text(encoding="utf-8"))
+            if plain["decisive"] != json.loads(json.dumps(decisive)):
+                return None
+            return EpochRecord(**plain["best"]), EpochRecord(**plain["last"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def write_log(self, history: Sequence[EpochRecord]) -> None:
         """Write the table anew: a resumed run has no row twice."""

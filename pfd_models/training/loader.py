@@ -178,7 +178,7 @@ def make_loader(
     return DataLoader(
         _Pictures(split, transform),
         batch_sampler=tickets,  # type: ignore[arg-type]  # torch takes what its dataset takes
-        collate_fn=_as_it_is,
+        collate_fn=_as_it_is,  # type: ignore[arg-type]  # as above, a Batch and no list
         num_workers=workers,
         persistent_workers=workers > 0,
         worker_init_fn=_leave_signals_to_the_parent,

@@ -210,9 +210,9 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             ),
             Recipe(
                 name="digits",
-                epochs=30,
+                epochs=20,
                 batch_size=64,
-                learning_rate=0.1,
+                learning_rate=0.03,
                 momentum=0.9,
                 nesterov=True,
                 weight_decay=1e-4,

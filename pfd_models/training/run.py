@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch.utils.data import DataLoader
@@ -28,41 +27,16 @@ from pfd_models.training.loader import Batch, Order, Shard, batches, make_loader
 from pfd_models.training.progress import EpochRecord, Progress
 from pfd_models.training.provenance import provenance
 from pfd_models.training.randomness import seed_of
+from pfd_models.training.report import Report, Silent
 from pfd_models.training.state import load_state, save_state
 from pfd_models.training.tensorboard import Scalars
 
-__all__ = ["Report", "TrainResult", "train"]
+__all__ = ["TrainResult", "train"]
 
 _LOOK_EVERY = 10
 """Updates between two looks at the loss and for signals; a look makes a GPU finish its queue."""
 
 _NEVER = torch.iinfo(torch.int64).max
-
-
-class Report(Protocol):
-    """Who is told how a run goes."""
-
-    def begin(self, config: RunConfig, params: int, images: tuple[int, int]) -> None:
-        """Hear what is trained, its parameters, and the images to train and validate on."""
-
-    def step(self, progress: Progress, steps: int, learning_rate: float) -> None:
-        """Hear where an epoch is."""
-
-    def epoch(self, record: EpochRecord, epochs: int) -> None:
-        """Hear how an epoch ended."""
-
-
-class Silent:
-    """Tells nobody."""
-
-    def begin(self, config: RunConfig, params: int, images: tuple[int, int]) -> None:
-        """Do nothing."""
-
-    def step(self, progress: Progress, steps: int, learning_rate: float) -> None:
-        """Do nothing."""
-
-    def epoch(self, record: EpochRecord, epochs: int) -> None:
-        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +202,8 @@ def _go(
             if scalars is not None:
                 scalars.write(record)
             report.epoch(record, config.recipe.epochs)
+        decisive = config.decisive(engine.processes.count)
+        engine.processes.on_main(lambda: folder.write_result(decisive, progress.history))
 
 
 def _train_epoch(

@@ -18,7 +18,7 @@ _TRAIN = 1437  # four fifths, in the set's own order, which goes writer by write
 def _open(root: Path, download: bool) -> Splits:
     del root, download  # it comes with scikit-learn
     try:
-        from sklearn.datasets import load_digits
+        from sklearn.datasets import load_digits  # type: ignore[import-untyped]  # no stubs
     except ImportError as error:
         raise DataError(
             "digits come with scikit-learn, which is not installed; pip install 'pfd-mobile[train]'"

@@ -49,7 +49,7 @@ def _split(root: Path, name: str, classes: list[str]) -> FileSplit:
 def _listed(path: Path) -> list[str]:
     """Read the file names of a list, a column of texts called ``file_list``."""
     try:
-        from scipy.io import loadmat
+        from scipy.io import loadmat  # type: ignore[import-untyped]  # SciPy has no stubs
     except ImportError as error:
         raise DataError(
             "the lists of Stanford Dogs need SciPy, which is not installed; "
