@@ -28,7 +28,8 @@ def has_pristine_batchnorm(module: nn.Module) -> bool:
     layers = [m for m in module.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
     tracked = [m for m in layers if m.running_mean is not None and m.running_var is not None]
     return bool(tracked) and all(
-        bool((m.running_mean == 0).all()) and bool((m.running_var == 1).all()) for m in tracked
+        not m.running_mean.any() and torch.equal(m.running_var, torch.ones_like(m.running_var))
+        for m in tracked
     )
 
 
