@@ -158,9 +158,15 @@ class TestFoldAffine:
             node("Clip", ["d", "low", "high"]),
         ]
         constants = {
-            "zero": [0], "one": [1], "two": [2], "four": [4],
-            "v": weight(2, 1, 3, 1), "w": weight(2, 1, 3, 1), **statistics,
-            "low": scalar(0), "high": scalar(6),
+            "zero": [0],
+            "one": [1],
+            "two": [2],
+            "four": [4],
+            "v": weight(2, 1, 3, 1),
+            "w": weight(2, 1, 3, 1),
+            **statistics,
+            "low": scalar(0),
+            "high": scalar(6),
         }
         ops = tools.check(tools.make_model(nodes, {"x": [1, 4, 6, 6]}, constants)).ops
         assert ops == {"SLICE": 2, "DEPTHWISE_CONV_2D": 2, "CONCATENATION": 1}
