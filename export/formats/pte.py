@@ -6,18 +6,15 @@ Besides ``forward`` the file has methods that return constants, so that it says 
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.backends import get_backend
 from export.formats import WriteOptions, Written
+from export.quiet import quiet_logs
 from pfd_models.errors import InputError, ModuleError
 
 if TYPE_CHECKING:
@@ -80,7 +77,7 @@ def run(path: Path, inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[A
     tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in inputs]
     program = _load(path)
     try:
-        with _quiet_stderr():
+        with quiet_logs():
             outputs = program.load_method("forward").execute(tensors)
     except RuntimeError as error:
         raise InputError(f"{path} does not run in ExecuTorch's runtime: {error}") from error
@@ -122,31 +119,9 @@ def _load(path: Path) -> Any:
     if not path.is_file():
         raise InputError(f"{path} is missing; build the artifacts again")
     try:
-        with _quiet_stderr():
+        with quiet_logs():
             return Runtime.get().load_program(path)
     except RuntimeError as error:
         raise InputError(
             f"{path} is no ExecuTorch program this runtime can load ({error}); build it again"
         ) from error
-
-
-@contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Keep what native code writes to the error stream; let it through if it was about a failure.
-
-    The runtime reports there that it looked for an ARM processor's identity and found none.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as notes:
-        os.dup2(notes.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            os.dup2(kept, 2)
-            notes.seek(0)
-            os.write(2, notes.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
