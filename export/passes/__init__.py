@@ -102,6 +102,7 @@ def run_passes(program: Program, passes: tuple[ModuleType, ...] = PASSES) -> Pro
     """
     start = time.perf_counter()
     module = program.module()
+    module.graph.eliminate_dead_code()
     records = [_run(p, module) for p in passes]
     if functionalize_mutations in passes and functionalize_mutations.has_mutations(module.graph):
         # A write into memory that another value shares: PyTorch's own functionalisation
@@ -160,6 +161,7 @@ def _relative_error(old: Tensor, new: Tensor) -> float:
 def _run(rewrite: ModuleType, module: fx.GraphModule) -> PassRecord:
     before = len(module.graph.nodes)
     rewrites = rewrite.rewrite(module.graph)
+    module.graph.eliminate_dead_code()
     return PassRecord(
         name=rewrite.__name__.rpartition(".")[2],
         rewrites=rewrites,
