@@ -12,8 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.formats import WriteOptions
-from export.formats import pte
+from export.formats import WriteOptions, pte
 from export.passes import max_rewrite_error, run_passes
 from export.program import capture
 

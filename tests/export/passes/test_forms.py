@@ -112,9 +112,7 @@ def test_a_group_that_does_not_fit_is_left_alone(rig):
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 12, (3, 5), (1, None)])
 def test_adaptive_average_of_each_size(rig, size):
     x = torch.randn(1, 4, 12, 12)
-    fired, error = rewritten(
-        rig, nn.AdaptiveAvgPool2d(size), x, passes=(decompose_adaptive_pools,)
-    )
+    fired, error = rewritten(rig, nn.AdaptiveAvgPool2d(size), x, passes=(decompose_adaptive_pools,))
     assert fired == 1
     assert error < 1e-6
 
