@@ -212,6 +212,11 @@ class Manifest:
         have = ", ".join(a.format for a in self.artifacts)
         raise InputError(f"{self.stem} has no {format_name} file; it has {have}")
 
+    @property
+    def files(self) -> tuple[Artifact | ReferenceData, ...]:
+        """Return every file of the set besides the manifest."""
+        return (*self.artifacts, self.reference)
+
     def path(self, artifact: Artifact | ReferenceData) -> Path:
         """Return where an artifact or the reference data of this set lies."""
         return self.folder / artifact.file
@@ -305,7 +310,7 @@ def load_manifest(path: str | Path, *, verify: bool = True) -> Manifest:
         )
     manifest = dataclasses.replace(from_plain(Manifest, plain), folder=path.parent)
     if verify:
-        for stored in (*manifest.artifacts, manifest.reference):
+        for stored in manifest.files:
             _verify_file(manifest.path(stored), stored.size_bytes, stored.sha256)
     return manifest
 

@@ -72,7 +72,9 @@ class Network:
 def refuse(node: Node, reason: str) -> UnsupportedOperatorError:
     """Build the one line that says which node cannot be lowered and why."""
     attrs = ", ".join(
-        f"{key}={value}" for key, value in node.attrs.items() if not isinstance(value, np.ndarray)
+        f"{key}={value}"
+        for key, value in node.attrs.items()
+        if isinstance(value, int | float | str | list) and "\n" not in str(value)
     )
     shown = f"{node.op_type}({attrs})" if attrs else node.op_type
     return UnsupportedOperatorError(f"{node.name}: {shown}: {reason}")

@@ -213,7 +213,7 @@ def test_broadcasting(tools, shapes, kind, constant, convolved, layout):
     def away_from_zero(model, seed):
         feeds = tools.seeded(model, seed)
         if "b" in feeds:
-            feeds["b"] = np.abs(feeds["b"]) + 1
+            feeds["b"] = np.asarray(np.abs(feeds["b"]) + 1)
         return feeds
 
     tools.check(model, layout, make_feeds=away_from_zero)
