@@ -9,6 +9,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import time
@@ -103,10 +104,15 @@ def evaluate_file(
 
     begin = time.perf_counter()
     device = device or torch.device("cpu")
+    quiet: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if path.suffix in _WEIGHTS:
         scorer = _of_weights(path, spec, device, batch_size)
     else:
-        scorer, device = _of_file(path), torch.device("cpu")
+        from export.quiet import quiet_logs
+
+        quiet = quiet_logs()
+        with quiet_logs():
+            scorer, device = _of_file(path), torch.device("cpu")
     if scorer.num_classes != num_classes:
         raise RunError(
             f"{path} gives {scorer.num_classes} scores, the data set has {num_classes} classes; "
@@ -114,7 +120,8 @@ def evaluate_file(
         )
     shard = Shard(images=len(split.labels), batch_size=scorer.batch_size, processes=Processes())
     loader = make_loader(split, data.prepare(scorer.side), shard, workers=workers)
-    scores = measure(scorer.score, batches(loader), device=device)
+    with quiet:
+        scores = measure(scorer.score, batches(loader), device=device)
     return Measured(
         path=path, runtime=scorer.runtime, scores=scores, seconds=time.perf_counter() - begin
     )

@@ -59,6 +59,8 @@ def fetch(root: Path, archive: Archive, *, download: bool) -> None:
                 root.mkdir(parents=True, exist_ok=True)
             download_url(archive.url, str(root), filename=archive.file, md5=archive.md5)
         except (urllib.error.URLError, OSError, RuntimeError) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it holds the answer's socket
             raise DataError(
                 f"cannot fetch {archive.url}: {str(error).splitlines()[0]}; fetch it by hand into "
                 f"{root} and call again without --download"

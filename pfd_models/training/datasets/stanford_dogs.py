@@ -49,16 +49,17 @@ def _split(root: Path, name: str, classes: list[str]) -> FileSplit:
 def _listed(path: Path) -> list[str]:
     """Read the file names of a list, a column of texts called ``file_list``."""
     try:
-        from scipy.io import loadmat  # type: ignore[import-untyped]  # SciPy has no stubs
+        from scipy.io import loadmat, matlab  # type: ignore[import-untyped]  # SciPy has no stubs
     except ImportError as error:
         raise DataError(
             "the lists of Stanford Dogs need SciPy, which is not installed; "
             "pip install 'pfd-mobile[train]'"
         ) from error
+    damage = (matlab.MatReadError, OSError, ValueError, KeyError, IndexError, TypeError)
     try:
         column = loadmat(path)["file_list"]
         return [str(cell.item()) for cell in column[:, 0]]
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except damage as error:
         raise DataError(
             f"{path} is missing or is no list of images; unpack lists.tar again"
         ) from error
