@@ -171,6 +171,7 @@ def update(engine: Engine, batch: Batch, images: int) -> Tensor:
     return total
 
 
+@torch.no_grad()
 def evaluate(engine: Engine, found: Iterable[Batch]) -> Scores:
     """Measure the network on a split, in evaluation mode; its mode is put back.
 

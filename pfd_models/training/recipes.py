@@ -99,7 +99,7 @@ class Recipe:
             if name not in known:
                 raise SpecError(unknown("recipe field", name, known))
         sources = dict(self.sources) | dict.fromkeys(values, FROM_COMMAND_LINE)
-        return dataclasses.replace(self, **values, sources=MappingProxyType(sources))
+        return dataclasses.replace(self, **values, sources=sources)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""

@@ -92,7 +92,7 @@ def train(
     device = device or torch.device("cpu")
     processes = processes or Processes()
     report = report or Silent()
-    config.check_shares(processes.count)
+    processes.on_main(lambda: config.check_shares(processes.count))
     folder = RunFolder(path=config.folder)
     has_state = processes.on_main(lambda: folder.claim(resume=resume))
     try:

@@ -135,7 +135,7 @@ def test_shifting_moves_by_up_to_four_pixels_and_flipping_mirrors_half():
     found = collections.Counter()
     torch.manual_seed(0)
     cut = transforms.shifted_and_flipped(32)
-    for _ in range(600):
+    for _ in range(300):
         row, column = (cut(image)[0] == 255).nonzero()[0].tolist()
         found[row - 10, column] += 1
     rows = {row for row, _ in found}
@@ -143,7 +143,7 @@ def test_shifting_moves_by_up_to_four_pixels_and_flipping_mirrors_half():
     assert rows == set(range(-4, 5))
     assert columns == set(range(9)) | {31 - c for c in range(9)}
     mirrored = sum(n for (_, column), n in found.items() if column > 15)
-    assert 240 < mirrored < 360
+    assert 115 < mirrored < 185
     still = transforms.shifted(32)
     assert all((still(image)[0] == 255).nonzero()[0, 1] < 16 for _ in range(50))
 
