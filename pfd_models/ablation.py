@@ -11,13 +11,12 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pfd_models.errors import PfdError, SpecError
+from pfd_models.errors import DataError, PfdError, SpecError
 
 if TYPE_CHECKING:
     from pfd_models.training.ablation import Row
@@ -27,17 +26,16 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, train what is missing, print the table, return the exit status."""
-    rank = int(os.environ.get("RANK", "0"))  # torchrun's
+    from pfd_models.training.distributed import end_with
+
     options = _parse(arguments)
     try:
-        return _run(options, speaks=rank == 0)
+        return _run(options)
     except PfdError as error:
-        if rank == 0 or not error.is_told:
-            sys.stderr.write(f"error: {error}\n")
-        return error.exit_status
+        return end_with(error, shared=not isinstance(error, DataError))  # a process may meet one alone
 
 
-def _run(options: argparse.Namespace, *, speaks: bool) -> int:
+def _run(options: argparse.Namespace) -> int:
     from pfd_models.training.ablation import Cell, Interrupted, check_seeds, rows_of, run_cells
     from pfd_models.training.arguments import gpu_id_of, run_config
     from pfd_models.training.display import Display
@@ -71,7 +69,7 @@ def _run(options: argparse.Namespace, *, speaks: bool) -> int:
                 status = 128 + found.signal
                 break
             cells.append(found)
-    if speaks:
+    if together.is_main:
         rows = rows_of(cells, configs[0].spec.model, configs[0].dataset)
         text = _as_json(rows) if options.json else _as_table(rows, configs[0].recipe.name)
         sys.stdout.write(text + "\n")

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, train, and return the exit status."""
     from pfd_models.training.arguments import gpu_id_of, run_config
     from pfd_models.training.display import Display
-    from pfd_models.training.distributed import choose_device, processes
+    from pfd_models.training.distributed import choose_device, end_with, processes
     from pfd_models.training.run import train
 
     rank = int(os.environ.get("RANK", "0"))  # torchrun's
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             model=options.architecture or options.model,
             variant=options.variant,
             seed=options.seed,
-            folder=options.run,
+            folder=options.run_folder,
         )
         device = choose_device(gpu_id_of(options))
         with contextlib.ExitStack() as stack:
@@ -58,9 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 report=display,
             )
     except PfdError as error:
-        if rank == 0 or (running and not error.is_told):
-            sys.stderr.write(f"error: {f'in process {rank}: ' if rank else ''}{error}\n")
-        return error.exit_status
+        return end_with(error, shared=not running)
     if rank == 0:
         sys.stdout.write(_closing(result) + "\n")
     return 0 if result.interrupted is None else 128 + result.interrupted
@@ -93,7 +91,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_data_arguments(parser)
     add_run_arguments(parser)
     parser.add_argument("--seed", type=int, default=0, help="of every random source (default: 0)")
-    parser.add_argument("--run", type=Path, metavar="FOLDER", help="default: runs/ and its name")
+    parser.add_argument(
+        "--run-folder", type=Path, metavar="FOLDER", help="default: runs/ and its name"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the run in that folder")
     return parser.parse_args(arguments)
 

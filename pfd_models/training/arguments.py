@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from pfd_models.errors import RunError, SpecError
 from pfd_models.factory import get_spec
-from pfd_models.spec import ModelSpec
+from pfd_models.spec import DATASETS, ModelSpec
 from pfd_models.training.config import RunConfig
 from pfd_models.training.datasets import find_image_set, list_image_sets
 from pfd_models.training.engine import Speed
@@ -82,6 +82,12 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="the folder that holds it, or will after --download",
     )
+    parser.add_argument(
+        "--shape",
+        metavar="NAME",
+        help=f"whose strides and normalisation networks take: {', '.join(DATASETS)} (default: the "
+        "data set's)",
+    )
     parser.add_argument("--download", action="store_true", help="fetch it, checked by its MD5")
     parser.add_argument(
         "-g", "--gpu-id", type=int, help="a GPU's number, -1 for the CPU (default: a GPU if any)"
@@ -144,7 +150,7 @@ def spec_of(options: argparse.Namespace, model: str, variant: str) -> ModelSpec:
     num_classes = options.num_classes or data.num_classes
     if num_classes is None:
         num_classes = _count_folders(options.data_root)
-    return get_spec(model, variant, data.shape, num_classes, options.resolution)
+    return get_spec(model, variant, options.shape or data.shape, num_classes, options.resolution)
 
 
 def _count_folders(root: Path | None) -> int | None:

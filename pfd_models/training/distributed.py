@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -19,10 +21,11 @@ from torch import Tensor, nn
 
 from pfd_models.errors import PfdError, RunError
 
-__all__ = ["Processes", "choose_device", "launched", "processes"]
+__all__ = ["Processes", "choose_device", "end_with", "launched", "processes"]
 
 T = TypeVar("T")
 
+_PATIENCE_SECONDS = 20
 _TIMEOUT = datetime.timedelta(minutes=30)  # the main process may be unpacking a data set
 
 
@@ -102,6 +105,23 @@ def _told(error: PfdError) -> PfdError:
 def launched() -> bool:
     """Return whether `torchrun` or the like started this process."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def end_with(error: PfdError, *, shared: bool) -> int:
+    """Say a command's error, once for all processes, and return the exit status.
+
+    Args:
+        error: What ended the command in this process.
+        shared: Whether all processes have the same one: then the main process says it, and the
+            others wait, as `torchrun` ends all when the first is gone.
+    """
+    rank = int(os.environ.get("RANK", "0"))
+    if rank and (shared or error.is_told):
+        time.sleep(_PATIENCE_SECONDS)
+        return error.exit_status
+    where = f"in process {rank}: " if rank else ""
+    sys.stderr.write(f"error: {where}{error}\n")
+    return error.exit_status
 
 
 def choose_device(gpu_id: int | None) -> torch.device:

@@ -121,7 +121,7 @@ def make_engine(
         forward = DistributedDataParallel(
             model,
             device_ids=[device] if device.type == "cuda" else None,
-            broadcast_buffers=False,
+            forward_sync_buffers=False,
         )
     return Engine(
         model=model,

@@ -79,7 +79,7 @@ class RunFolder:
         if in_use:
             raise RunError(
                 f"{self.path} exists: go on with that run by --resume, or name another folder "
-                "with --run"
+                "with --run-folder"
             )
         with output_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)

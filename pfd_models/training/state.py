@@ -100,7 +100,7 @@ def _check_same(path: Path, was: Mapping[str, Any], now: Mapping[str, Any]) -> N
     others = f"; {', '.join(different[1:4])} differ too" if different[1:] else ""
     raise RunError(
         f"{path} was trained with {first} {_plain(was.get(first))}, not {_plain(now[first])}"
-        f"{others}; ask for the same again, or choose another folder with --run"
+        f"{others}; ask for the same again, or choose another folder with --run-folder"
     )
 
 

@@ -5,12 +5,15 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from pfd_models.errors import RunError
 from pfd_models.training.distributed import Processes, choose_device
+
+REPOSITORY = Path(__file__).parents[3]
 
 WORKER = """
 import contextlib, json, os, sys
@@ -85,7 +88,7 @@ def torchrun(arguments, count=2, **options):
         sys.executable, "-m", "torch.distributed.run", "--standalone",
         f"--nproc-per-node={count}", *map(str, arguments),
     ]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     return subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False, **options
     )
@@ -134,8 +137,9 @@ def test_an_error_of_the_main_process_reaches_all_and_is_told_once(together):
 def test_torchrun_trains_a_run_of_two_processes(folders, tmp_path):
     command = [
         "-m", "pfd_models.train", "--dataset", "imagefolder", "--data-root", folders,
+        "--shape", "cifar100",
         "--model", "resnet20", "--variant", "orig", "--resolution", 16, "--batch-size", 4,
-        "--epochs", 2, "--workers", 0, "--gpu-id", -1, "--run", tmp_path / "run",
+        "--epochs", 2, "--workers", 0, "--gpu-id", -1, "--run-folder", tmp_path / "run",
     ]  # fmt: skip
     done = torchrun(command)
     assert done.returncode == 0, done.stderr
@@ -162,7 +166,8 @@ def test_torchrun_trains_a_run_of_two_processes(folders, tmp_path):
 def test_a_batch_that_two_processes_cannot_share_is_one_line(folders, tmp_path):
     command = [
         "-m", "pfd_models.train", "--dataset", "imagefolder", "--data-root", folders,
-        "--model", "resnet20", "--batch-size", 5, "--gpu-id", -1, "--run", tmp_path / "run",
+        "--shape", "cifar100",
+        "--model", "resnet20", "--batch-size", 5, "--gpu-id", -1, "--run-folder", tmp_path / "run",
     ]  # fmt: skip
     done = torchrun(command)
     assert done.returncode != 0
@@ -172,6 +177,7 @@ def test_a_batch_that_two_processes_cannot_share_is_one_line(folders, tmp_path):
         "use --batch-size 4 or 6"
     ]
     assert "exitcode  : 2" in done.stderr
+    assert "rank      : 0" in done.stderr.partition("Root Cause")[2]
     assert not (tmp_path / "run").exists()
 
 

@@ -255,7 +255,9 @@ def test_a_folder_in_use_is_left_alone(config):
     asked = small(config)
     train(asked)
     before = {p.name: p.stat().st_mtime_ns for p in asked.folder.iterdir()}
-    with pytest.raises(RunError, match=r"run exists: go on .* --resume, or name another .*--run"):
+    with pytest.raises(
+        RunError, match=r"run exists: go on .* --resume, or name another .*--run-folder"
+    ):
         train(asked)
     assert {p.name: p.stat().st_mtime_ns for p in asked.folder.iterdir()} == before
     with pytest.raises(RunError, match=r"there is no run in .*none to resume"):
