@@ -32,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(options)
     except PfdError as error:
-        return end_with(error, shared=not isinstance(error, DataError))  # a process may meet one alone
+        return end_with(
+            error, shared=not isinstance(error, DataError)
+        )  # a process may meet one alone
 
 
 def _run(options: argparse.Namespace) -> int:
