@@ -225,3 +225,12 @@ def test_help_does_not_load_torch():
         "import pfd_models.evaluate, pfd_models.ablation\nsys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_the_documented_digits_run_learns(tmp_path):
+    command = ["--dataset", "digits", "--model", "shufflenetv2", "--resolution", "16"]
+    command += ["--channels-last", "--gpu-id", "-1", "--run-folder", str(tmp_path / "run")]
+    assert main(command) == 0
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["last"]["top1"] > 95
