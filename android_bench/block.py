@@ -129,7 +129,7 @@ class Block:
     artifact_sha256: str
     engine: str
     threads: int
-    cpu_mask: int
+    cpu_mask: int = field(metadata={"form": "hex"})
     round: int
     position: int
     started_utc: str

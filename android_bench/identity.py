@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -200,7 +201,7 @@ class Arm:
     artifact_sha256: str
     engine: str
     threads: int
-    cpu_mask: int
+    cpu_mask: int = field(metadata={"form": "hex"})
     role: Role
     compared_to: str = ""
 
@@ -226,7 +227,9 @@ class CampaignRecord:
         arms: What is compared, in the order shown.
         precision: Half-width of the ratio's interval at which measuring stops, as 0.01.
         confidence: Of the intervals, as 0.95.
-        budget_s: Seconds after which measuring stops in any case.
+        budget_seconds: Device time after which measuring stops in any case.
+        min_rounds: Rounds before the first interval is believed.
+        max_attempts: Times a disturbed block is measured before its round is given up.
         seed: Of the block order.
         harness_version: Version of the native harness.
         host: Name of the computer that ran the campaign.
@@ -243,7 +246,9 @@ class CampaignRecord:
     arms: tuple[Arm, ...]
     precision: float
     confidence: float
-    budget_s: float
+    budget_seconds: float
+    min_rounds: int
+    max_attempts: int
     seed: int
     harness_version: str
     host: str
@@ -258,8 +263,9 @@ class CampaignRecord:
         utc(self, "started_utc")
         required(self, 0 < self.precision < 1, "precision", "give a share between 0 and 1")
         required(self, 0 < self.confidence < 1, "confidence", "give a share between 0 and 1")
-        required(self, self.budget_s > 0, "budget_s", "give seconds > 0")
+        required(self, 0 < self.budget_seconds < math.inf, "budget_seconds", "give seconds > 0")
         at_least(self, 0, "seed")
+        at_least(self, 1, "min_rounds", "max_attempts")
         roles = {arm.label: arm.role for arm in self.arms}
         unique = len(roles) == len(self.arms) > 0
         required(self, unique, "arms", "give at least one arm, each label once")
