@@ -11,6 +11,7 @@ refused by key. Nothing here imports torch.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,6 +94,10 @@ class OperatorProfile:
         utc(self, "started_utc")
         required(self, len(self.operators) > 0, "operators", "give at least one operator")
 
+    def median_ns(self) -> tuple[float, ...]:
+        """Return the median duration of each operator, in the order they run."""
+        return tuple(statistics.median(operator.samples_ns) for operator in self.operators)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryRecord:
@@ -119,7 +124,7 @@ class MemoryRecord:
         texts(self, "campaign_id", "label", "harness_version")
         utc(self, "started_utc")
         at_least(self, 1, "vm_hwm_kib")
-        object.__setattr__(self, "rss_kib", ordered(self.rss_kib))
+        object.__setattr__(self, "rss_kib", dict(self.rss_kib))  # stages stay in order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
