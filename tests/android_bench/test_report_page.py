@@ -428,7 +428,8 @@ def test_the_papers_rows_are_found_by_our_names():
         pytest.skip("the paper's tables are not in this checkout")
     printed = printed_latencies()
     assert len(printed) == 8
-    for model in ("mobilenetv3", "parc_mobilenetv2", "ghostnet", "shufflenetv2"):
+    mobilenets = ("mobilenetv3_large", "mobilenetv3_large_set2", "parc_mobilenetv2")
+    for model in (*mobilenets, "ghostnet", "shufflenetv2"):
         for variant in ("orig", "ours"):
             row = find_printed(printed, model, variant)
             assert row is not None, (model, variant)
