@@ -50,7 +50,8 @@ class Coverage:
         true_ratio: What was put in.
         covered: Campaigns whose reported intervals all hold the truth.
         claimed: Campaigns that called a variant faster or slower.
-        claimed_wrongly: Campaigns that did so against the truth; with ratio 1 any claim.
+        resolved: Campaigns that rightly called every variant faster or slower.
+        claimed_wrongly: Campaigns that called one so against the truth; with ratio 1 any claim.
         peeked_wrongly: Campaigns of which some interval on the way left out the truth.
         control_missed: Campaigns whose own A/A control calls the baseline different from itself.
         reached: Campaigns that reached the precision within the budget.
@@ -65,6 +66,7 @@ class Coverage:
     true_ratio: float
     covered: Share
     claimed: Share
+    resolved: Share
     claimed_wrongly: Share
     peeked_wrongly: Share
     control_missed: Share
@@ -103,7 +105,8 @@ def judge(
         end = run_rule(rule, campaign, data.log_ratios, data.elapsed_seconds, truth)
         inside = np.abs(end.centre - truth) <= end.half_width
         claims = np.abs(end.centre) > end.half_width
-        wrong = claims & (np.sign(end.centre) != np.sign(truth))
+        right = claims & (np.sign(end.centre) == np.sign(truth))
+        wrong = claims & ~right
         results.append(
             Coverage(
                 rule=rule.name,
@@ -111,6 +114,7 @@ def judge(
                 true_ratio=true_ratio,
                 covered=_share(inside.all(axis=1)),
                 claimed=_share(claims.any(axis=1)),
+                resolved=_share(right.all(axis=1)),
                 claimed_wrongly=_share(wrong.any(axis=1)),
                 peeked_wrongly=_share(end.ever_missed),
                 control_missed=_share(_control_missed(campaign, data, end.rounds)),

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from android_bench.plan import Campaign, round_order
-from android_bench.simulated_device import Conditions, Device, require_positive
+from android_bench.simulated_device import MOST_DRIFT, Conditions, Device, require_positive
 from pfd_models.errors import InputError
 
 __all__ = ["SimulatedCampaigns", "simulate"]
@@ -107,7 +107,7 @@ def _true_log_ratios(campaign: Campaign, true_ratio: float | Mapping[str, float]
 
 def _enough_rounds(campaign: Campaign, how: Conditions, label_logs: Mapping[str, float]) -> int:
     """Rounds that the fastest device can complete within the budget, and two more."""
-    fastest = np.exp(np.array(list(label_logs.values())) - 0.25 * bool(how.drift_per_minute))
+    fastest = np.exp(np.array(list(label_logs.values())) - MOST_DRIFT * bool(how.drift_per_minute))
     inferring = how.inferences * how.latency_seconds * fastest
     seconds = len(label_logs) * how.overhead_seconds + float(inferring.sum())
     return int(campaign.budget_seconds / seconds) + 2

@@ -18,10 +18,12 @@ import numpy.typing as npt
 
 from pfd_models.errors import InputError, unknown
 
-__all__ = ["CONDITIONS", "Conditions", "Device", "conditions", "require_positive"]
+__all__ = ["CONDITIONS", "MOST_DRIFT", "Conditions", "Device", "conditions", "require_positive"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+
+MOST_DRIFT = 0.25  # where a linear drift ends: no device gets ever slower
 
 # A disturbed block is measured again at most this often; the host's plan gives the round up
 # after three and runs its row again, which takes about the same time.
@@ -49,7 +51,7 @@ class Conditions:
         overhead_seconds: Of a block, outside its inferences: process, load, warm-up, gate.
         noise: Standard deviation of block medians that nothing else explains.
         noise_df: Degrees of freedom of its Student t shape; infinity is Gaussian.
-        drift_per_minute: Spread of a linear drift, drawn once per campaign.
+        drift_per_minute: Spread of a linear drift, drawn once per campaign; it ends at a quarter.
         heating: Slow-down of the device once it is hot; drawn between half of it and all.
         heating_seconds: Time constant of getting hot.
         steps_per_minute: Rate at which the frequency governor changes its mind.
@@ -197,7 +199,7 @@ class Device:
 
         middle = self.seconds + 0.5 * dt
         slow = (
-            self._drift_per_second * middle
+            np.clip(self._drift_per_second * middle, -MOST_DRIFT, MOST_DRIFT)
             + self._heating * -np.expm1(-middle / how.heating_seconds)
             + self._level
             + self._wander

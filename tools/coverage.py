@@ -16,13 +16,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from android_bench.coverage import Coverage, Share, judge
+from android_bench.coverage import Share, judge
 from android_bench.intervals import trimmed_t
 from android_bench.plan import Campaign
 from android_bench.sequential import precision_to_resolve
 from android_bench.simulated_device import CONDITIONS, Conditions, conditions
 from android_bench.stopping_rules import INFLATION, OURS, Rule, rivals
-from pfd_models.errors import PfdError
+from pfd_models.errors import InputError, PfdError
 
 LEAST_COVERED = 0.93
 MOST_ALARMS = 0.05
@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     args = _parser().parse_args(arguments)
     try:
+        if args.variants < 2:
+            raise InputError(f"--variants {args.variants}: a comparison needs at least 2 variants")
         campaign = Campaign(
             labels=tuple(f"variant {i}" for i in range(args.variants)),
             precision=args.precision,
@@ -90,7 +92,7 @@ def check(campaign: Campaign, chosen: Sequence[Conditions], campaigns: int, seed
         print(
             f"{how.name:<11}{_percent(effect.covered):<28}{_percent(null.claimed):<26}"
             f"{null.control_missed.fraction:>8.1%}{effect.median_seconds:>9.0f}   "
-            f"{_rightly(power):.0%} of campaigns, median {power.median_seconds:.0f} s,"
+            f"{power.resolved.fraction:.0%} of campaigns, median {power.median_seconds:.0f} s,"
             f" nine of ten within {power.p90_seconds:.0f} s"
         )
         if min(effect.covered.fraction, null.covered.fraction) < LEAST_COVERED:
@@ -150,10 +152,6 @@ def calibrate(campaign: Campaign, chosen: Sequence[Conditions], campaigns: int, 
 def _percent(share: Share) -> str:
     low, high = share.bounds()
     return f"{share.fraction:6.1%} [{low:.1%}, {high:.1%}]"
-
-
-def _rightly(one: Coverage) -> float:
-    return (one.claimed.count - one.claimed_wrongly.count) / one.claimed.of
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -55,7 +56,7 @@ def test_rows_are_a_latin_square(k):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_every_variant_follows_every_other_equally_often(k, seed):
     rounds = cycle(campaign_of(k, seed=seed), number=3)
-    follows = Counter(pair for order in rounds for pair in zip(order, order[1:], strict=False))
+    follows = Counter(pair for order in rounds for pair in pairwise(order))
     assert len(follows) == k * (k - 1)
     assert set(follows.values()) == {2}
 

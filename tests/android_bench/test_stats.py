@@ -107,7 +107,7 @@ def test_two_good_blocks_in_one_place_are_refused():
 
 
 def test_a_foreign_label_is_refused_with_the_near_one():
-    with pytest.raises(InputError, match="unknown label 'our'.*did you mean 'ours'"):
+    with pytest.raises(InputError, match=r"unknown label 'our'.*did you mean 'ours'"):
         rounds_of(TWO, [block(0, 0, "our", [10])])
 
 
