@@ -1,0 +1,193 @@
+"""`python -m export.build`: from a model's name to shippable, verified files.
+
+Examples:
+    python -m export.build --model shufflenetv2 --variant ours
+    python -m export.build --model all --variant orig,ours --jobs 2
+    python -m export.build --module my_pkg.my_file:factory --input 1,3,224,224 --padding-free
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from export import publish
+from export.formats import get_format, list_formats
+from export.pipeline import BuildResult
+from export.progress import Display, print_results
+from export.request import BuildRequest, ModuleSource, ZooSource
+from export.user_module import parse_shape
+from export.workers import Outcome, Workers
+from pfd_models.errors import PfdError, SpecError
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, build, print the table and return the exit status."""
+    begin = time.perf_counter()
+    options = _parser().parse_args(arguments)
+    try:
+        return _run(options, begin)
+    except PfdError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_status
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: finished sets are kept, the same command goes on\n")
+        return 130
+
+
+def _run(options: argparse.Namespace, begin: float) -> int:
+    requests = _requests(options)
+    unchanged = _unchanged(requests)
+    if len(unchanged) == len(requests):  # answered without loading torch
+        print_results(unchanged, (), time.perf_counter() - begin)
+        return 0
+    jobs = options.jobs or _default_jobs(requests)
+    with Workers(jobs) as workers, Display() as display:
+        display.step("", "loading the model zoo")
+        plan = workers.plan(requests, skip_undefined=options.model == "all")
+        display.begin(len(plan.requests))
+        outcomes = []
+        for outcome in workers.build_all(plan.requests, display.step):
+            display.end(outcome)
+            outcomes.append(outcome)
+    order = {request.source: i for i, request in enumerate(plan.requests)}
+    outcomes.sort(key=lambda o: order[o.request.source])
+    print_results(outcomes, plan.undefined, time.perf_counter() - begin)
+    return max((o.error.exit_status for o in outcomes if o.error), default=0)
+
+
+def _requests(options: argparse.Namespace) -> list[BuildRequest]:
+    """Turn the command line into requests, one per model and variant.
+
+    Raises:
+        SpecError: Options that do not go together, or an unknown format.
+    """
+    formats = tuple(dict.fromkeys(_names(options.formats)))
+    for name in formats:
+        get_format(name)
+    if bool(options.model) == bool(options.module):
+        raise SpecError("say what to build: --model NAME, or --module package.module:factory")
+    sources: list[ZooSource | ModuleSource] = []
+    if options.module:
+        if not options.input:
+            raise SpecError("--module needs the input's shape: --input 1,3,224,224")
+        shapes = tuple(parse_shape(text) for text in options.input)
+        sources.append(
+            ModuleSource(
+                target=options.module,
+                input_shapes=shapes,
+                padding_free=options.padding_free,
+                search_path=os.getcwd(),
+            )
+        )
+    else:
+        if options.input or options.padding_free:
+            raise SpecError("--input and --padding-free go with --module, not with --model")
+        sources += [
+            ZooSource(
+                model=model,
+                variant=variant,
+                dataset=options.dataset,
+                num_classes=options.num_classes,
+                resolution=options.resolution,
+                batch=options.batch,
+            )
+            for model in _names(options.model)
+            for variant in _names(options.variant)
+        ]
+    return [
+        BuildRequest(
+            source=source,
+            formats=formats,
+            weights=options.weights,
+            seed=options.seed,
+            out=options.out,
+            backend=options.backend,
+            tflite_io=options.tflite_io,
+            require_full_delegation=options.require_full_delegation,
+            force=options.force,
+            verbose=options.verbose,
+        )
+        for source in sources
+    ]
+
+
+def _unchanged(requests: Sequence[BuildRequest]) -> list[Outcome]:
+    outcomes = []
+    for request in requests:
+        begin = time.perf_counter()
+        if request.force or request.require_full_delegation:
+            continue
+        found = publish.find(request.out, request.request_key(), request.formats)
+        if found is not None:
+            result = BuildResult(manifest=found, made=(), seconds=time.perf_counter() - begin)
+            outcomes.append(Outcome(request=request, result=result))
+    return outcomes
+
+
+def _default_jobs(requests: Sequence[BuildRequest]) -> int:
+    several = len(requests) > 1 or any(
+        isinstance(r.source, ZooSource) and "all" in (r.source.model, r.source.variant)
+        for r in requests
+    )
+    return min(4, os.cpu_count() or 1) if several else 1
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise SpecError(f"an empty list of names: {text!r}; separate names by commas")
+    return names
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not 1 or more")
+    return value
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]  # it does not return
+        sys.stderr.write(f"error: {message}; see --help\n")
+        raise SystemExit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m export.build",
+        description="Build verified .pte, .onnx and .tflite files of a network.",
+    )
+    what = parser.add_argument_group("what to build")
+    what.add_argument("--model", help="a name of the zoo, a comma list, or all")
+    what.add_argument("--variant", default="ours", help="a comma list, or all (default: ours)")
+    what.add_argument("--dataset", default="cifar100", help="data-set shape (default: cifar100)")
+    what.add_argument("--resolution", type=_positive, help="pixels; the data set's when not given")
+    what.add_argument("--num-classes", type=_positive, help="the data set's when not given")
+    what.add_argument("--module", metavar="PKG.FILE:FACTORY", help="your own torch.nn.Module")
+    what.add_argument("--input", action="append", metavar="1,3,224,224", help="its input's shape")
+    what.add_argument("--padding-free", action="store_true", help="convert your module first")
+    what.add_argument("--weights", type=Path, metavar="FILE", help="a checkpoint")
+    what.add_argument("--seed", type=int, default=0, help="without --weights (default: 0)")
+    what.add_argument("--batch", type=_positive, default=1, help="images a call (default: 1)")
+    how = parser.add_argument_group("how")
+    formats = ",".join(list_formats())
+    how.add_argument("--formats", default=formats, help=f"comma list (default: {formats})")
+    how.add_argument("--backend", default="xnnpack", help="delegate of the .pte (default: xnnpack)")
+    how.add_argument("--tflite-io", choices=("nhwc", "nchw"), default="nhwc", help="image layout")
+    how.add_argument("--require-full-delegation", action="store_true", help="else exit status 1")
+    how.add_argument("--out", type=Path, default=Path("artifacts"), help="default: artifacts")
+    how.add_argument("--jobs", type=_positive, help="parallel builds")
+    how.add_argument("--force", action="store_true", help="build even when nothing changed")
+    how.add_argument("-v", "--verbose", action="store_true", help="show the libraries' own output")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""Graph rewrites: each file one, in the order of `PASSES`.
+
+A pass is a module with ``rewrite(graph) -> int``: it edits the graph in place and returns how
+often it fired. Its name is its file's name, its docstring gives the reason and the algebra.
+The rewritten network goes into every file format alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Sequence
+from types import ModuleType
+
+import torch
+from torch import Tensor, fx
+from torch.utils._pytree import tree_leaves
+
+from export.manifest import PassRecord
+from export.passes import (
+    broadcast_parameters,
+    copy_repeated_inputs,
+    decompose_adaptive_pools,
+    decompose_attention,
+    decompose_elu,
+    decompose_group_norm,
+    decompose_hardsigmoid,
+    decompose_layer_norm,
+    decompose_softplus,
+    decompose_tanh_gelu,
+    expand_powers,
+    flatten_matmuls,
+    flatten_softmax,
+    fold_constants,
+    functionalize_mutations,
+    keep_mean_dims,
+    pad_average_pools,
+    pool_maxima,
+    reduce_by_product,
+    remove_noops,
+    repeat_nearest,
+    reshape_squeezes,
+    slice_chunks,
+    slice_rolls,
+    unstride_slices,
+    use_float_scalars,
+)
+from export.program import Program
+
+__all__ = ["PASSES", "max_rewrite_error", "run_passes"]
+
+PASSES: tuple[ModuleType, ...] = (
+    functionalize_mutations,   # first: the others move values freely
+    fold_constants,            # before the rest spends rewrites on what is constant anyway
+    remove_noops,
+    # Moving values about.
+    slice_rolls,
+    slice_chunks,
+    unstride_slices,
+    reshape_squeezes,
+    repeat_nearest,
+    copy_repeated_inputs,      # after the passes that concatenate a tensor with itself
+    # Arithmetic.
+    decompose_adaptive_pools,
+    pad_average_pools,
+    pool_maxima,
+    decompose_hardsigmoid,
+    decompose_tanh_gelu,
+    decompose_elu,
+    decompose_softplus,
+    expand_powers,
+    decompose_layer_norm,
+    decompose_group_norm,
+    keep_mean_dims,            # before reduce_by_product: what it takes needs no product
+    reduce_by_product,
+    decompose_attention,       # makes softmax and bmm on rank three, which the next two leave alone
+    flatten_matmuls,
+    flatten_softmax,
+    broadcast_parameters,
+    use_float_scalars,         # last: constants of the module itself
+)  # fmt: skip
+
+
+def run_passes(program: Program, passes: tuple[ModuleType, ...] = PASSES) -> Program:
+    """Rewrite the captured graph for the delegates and export it again, once.
+
+    Args:
+        program: As `capture` returned it.
+        passes: Which passes, in order.
+
+    Returns:
+        A new program with a `PassRecord` per pass; the same exported graph where none fired.
+    """
+    start = time.perf_counter()
+    module = program.module()
+    records = [_run(p, module) for p in passes]
+    if functionalize_mutations in passes and functionalize_mutations.has_mutations(module.graph):
+        # A write into memory that another value shares: PyTorch's own functionalisation
+        # re-traces the whole graph and knows every view.
+        module = program.exported.run_decompositions({}).module(check_guards=False)  # type: ignore[assignment]
+        records = [_run(p, module) for p in passes]
+    exported = program.exported
+    if any(record.rewrites for record in records):
+        _drop_unused_state(module)
+        module.graph.lint()
+        module.recompile()
+        with torch.no_grad():
+            exported = torch.export.export(module, program.example, strict=False)
+    return dataclasses.replace(
+        program,
+        exported=exported,
+        passes=(*program.passes, *records),
+        seconds={**program.seconds, "passes": time.perf_counter() - start},
+    )
+
+
+def max_rewrite_error(
+    before: Program, after: Program, samples: Sequence[Sequence[Tensor]]
+) -> float:
+    """Return how far a rewritten program is from its original in eager mode.
+
+    Args:
+        before: The program as captured.
+        after: The same program after passes.
+        samples: Each a tensor per input.
+
+    Returns:
+        max |after - before| / max |before|, worst over samples and outputs; 0.0 means bit-equal
+        and infinity that values are not finite, or not equal where they are no floats.
+    """
+    worst = 0.0
+    original, rewritten = before.module(), after.module()
+    for sample in samples:
+        with torch.no_grad():
+            pairs = zip(
+                tree_leaves(original(*sample)), tree_leaves(rewritten(*sample)), strict=True
+            )
+            worst = max(worst, *(_relative_error(old, new) for old, new in pairs))
+    return worst
+
+
+def _relative_error(old: Tensor, new: Tensor) -> float:
+    if torch.equal(old, new):
+        return 0.0
+    if old.shape != new.shape or not old.is_floating_point():
+        return math.inf
+    error = float((new - old).abs().max()) / max(float(old.abs().max()), 1e-30)
+    return error if error < math.inf else math.inf  # NaN counts as infinity
+
+
+def _run(rewrite: ModuleType, module: fx.GraphModule) -> PassRecord:
+    before = len(module.graph.nodes)
+    rewrites = rewrite.rewrite(module.graph)
+    return PassRecord(
+        name=rewrite.__name__.rpartition(".")[2],
+        rewrites=rewrites,
+        nodes_before=before,
+        nodes_after=len(module.graph.nodes),
+    )
+
+
+def _drop_unused_state(module: fx.GraphModule) -> None:
+    """Delete parameters and buffers that no node reads any more, or files would carry them."""
+    read = {str(node.target) for node in module.graph.nodes if node.op == "get_attr"}
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    buffers = dict(module.named_buffers(remove_duplicate=False))
+    for name in (parameters.keys() | buffers.keys()) - read:
+        owner, _, leaf = name.rpartition(".")
+        delattr(module.get_submodule(owner), leaf)

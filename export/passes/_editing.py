@@ -1,0 +1,115 @@
+"""Small tools for editing an exported graph: read a call's arguments, insert calls, replace.
+
+Every node that a pass inserts carries its value's shape and dtype (a fake tensor in
+``node.meta["val"]``), so later passes can read it, and the source line of the node it
+stands for, so a report can still point at the user's code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+__all__ = [
+    "arguments",
+    "aten",
+    "attribute",
+    "calls",
+    "constant",
+    "insert",
+    "is_call",
+    "normal_dim",
+    "replace",
+    "reshape",
+    "value",
+]
+
+aten = torch.ops.aten
+_KEPT_META = ("stack_trace", "nn_module_stack", "torch_fn")
+
+
+def is_call(node: object, *targets: object) -> bool:
+    """Whether a node calls one of the targets."""
+    return isinstance(node, fx.Node) and node.op == "call_function" and node.target in targets
+
+
+def calls(graph: fx.Graph, *targets: object) -> Iterator[fx.Node]:
+    """Yield the nodes that call one of the targets; the graph may be edited meanwhile."""
+    return (node for node in list(graph.nodes) if is_call(node, *targets))
+
+
+def value(node: fx.Node) -> Tensor:
+    """Return the fake tensor that says a node's shape, dtype and strides."""
+    tensor: Tensor = node.meta["val"]
+    return tensor
+
+
+def arguments(node: fx.Node) -> dict[str, Any]:
+    """Return a call's arguments by name, in the schema's order, defaults filled in."""
+    schema = node.target._schema.arguments  # type: ignore[union-attr]  # an OpOverload
+    given = {**dict(zip((a.name for a in schema), node.args, strict=False)), **node.kwargs}
+    return {a.name: given.get(a.name, a.default_value) for a in schema}
+
+
+def attribute(node: fx.Node) -> Tensor:
+    """Return the parameter or buffer that a ``get_attr`` node reads."""
+    found: Any = node.graph.owning_module
+    for part in str(node.target).split("."):
+        found = getattr(found, part)
+    assert isinstance(found, Tensor)
+    return found.detach()
+
+
+def normal_dim(dim: int, rank: int) -> int:
+    """Return a dimension counted from the front."""
+    return dim % rank
+
+
+def insert(like: fx.Node, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
+    """Insert a call in front of `like` and compute the shape and dtype of its value."""
+    graph = like.graph
+    with graph.inserting_before(like):
+        node = graph.call_function(target, args, kwargs)
+    node.meta.update({key: like.meta[key] for key in _KEPT_META if key in like.meta})
+    fake_args, fake_kwargs = fx.node.map_arg((args, kwargs), value)
+    with _fake_mode(like), torch.no_grad():
+        node.meta["val"] = target(*fake_args, **fake_kwargs)
+    return node
+
+
+def reshape(like: fx.Node, node: fx.Node, shape: Any) -> fx.Node:
+    """Insert a reshape of `node` in front of `like`, or return `node` if it has that shape."""
+    sizes = [int(d) for d in shape]
+    if list(value(node).shape) == sizes:
+        return node
+    return insert(like, aten.reshape.default, node, sizes)
+
+
+def constant(like: fx.Node, tensor: Tensor, name: str) -> fx.Node:
+    """Make a tensor a buffer of the graph's module and insert a node that reads it."""
+    module = like.graph.owning_module
+    assert module is not None  # graphs here always come from ExportedProgram.module()
+    index = 0
+    while hasattr(module, f"{name}_{index}"):
+        index += 1
+    module.register_buffer(f"{name}_{index}", tensor.detach())
+    with like.graph.inserting_before(like):
+        node = like.graph.get_attr(f"{name}_{index}")
+    node.meta["val"] = _fake_mode(like).from_tensor(tensor.detach(), static_shapes=True)
+    return node
+
+
+def replace(node: fx.Node, new: fx.Node) -> None:
+    """Let `new` take the place of `node` everywhere and erase `node`."""
+    node.replace_all_uses_with(new)
+    node.graph.erase_node(node)
+
+
+def _fake_mode(node: fx.Node) -> Any:
+    for candidate in node.graph.nodes:
+        if isinstance(candidate.meta.get("val"), torch._subclasses.FakeTensor):
+            return candidate.meta["val"].fake_mode
+    raise AssertionError("an exported graph has fake values")

@@ -1,0 +1,408 @@
+"""The walk from a request to a published set of artifacts, top to bottom."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import datetime
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from export import publish
+from export.files import output_errors, sha256_file
+from export.manifest import Artifact, Manifest, ReferenceData, load_manifest, to_plain
+from export.provenance import git_state, versions
+from export.request import BuildRequest, ModuleSource, ZooSource, content_key
+from pfd_models.errors import DelegationError, ParityError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from export.formats import WriteOptions
+    from export.parity import Arrays, Reference
+    from export.program import Program
+
+__all__ = ["BuildResult", "Network", "make_artifacts"]
+
+Report = Callable[[str], None]
+"""Called with the name of each step as it begins."""
+
+REWRITE_LIMIT = 1e-5
+"""A rewritten graph may differ from its original by this in eager float32 (relative L-inf)."""
+
+REFERENCE_SAMPLES = 2
+"""How many of the parity samples are kept for verification on a device."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildResult:
+    """What a build ended with.
+
+    Attributes:
+        manifest: Of the published set.
+        made: Formats that were built now; empty when nothing had changed.
+        seconds: Wall time of the whole build.
+    """
+
+    manifest: Manifest
+    made: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A module ready to export, with what is known of it.
+
+    Attributes:
+        module: In evaluation mode on the CPU.
+        name: For the manifest: registered name or ``module:factory``.
+        variant: Empty for a user's module.
+        dataset: Empty for a user's module.
+        shapes: Of the inputs, batch first.
+        spec: As plain data.
+        stem: The file stem of the set.
+        conversions: What was changed in a user's module, a line a site.
+    """
+
+    module: nn.Module
+    name: str
+    variant: str
+    dataset: str
+    shapes: tuple[tuple[int, ...], ...]
+    spec: Mapping[str, Any]
+    stem: str
+    conversions: tuple[str, ...] = ()
+
+
+def make_artifacts(request: BuildRequest, report: Report = lambda step: None) -> BuildResult:
+    """Make, check and publish one set of artifacts.
+
+    1. If a set with the same content key lies in the output folder, verify it and stop.
+    2. Make the module from the zoo or the user's factory; load or seed its weights.
+    3. Capture its graph, once.
+    4. Run the module on seeded inputs in float64: the yardstick of every later comparison.
+       Rewrite the graph and hold the rewritten one against the original.
+    5. Write each format and run the file on the same inputs.
+    6. Publish files and manifest by rename; until then nothing appears in the output folder.
+
+    Args:
+        request: What to make.
+        report: Told the name of each step as it begins.
+
+    Raises:
+        InputError: Something in the request is wrong; the subclasses say what.
+        GateError: A file computes something else, or operators stayed outside the delegate.
+    """
+    begin = time.perf_counter()
+    key = request.request_key()
+    found = None if request.force else publish.find(request.out, key, request.formats)
+    if found is not None:
+        _gate_delegation(request, found.artifacts)
+        return BuildResult(manifest=found, made=(), seconds=time.perf_counter() - begin)
+
+    report("model")
+    network, weights = _make_network(request)
+    build_id = content_key(
+        {
+            **request.decisive_options(),
+            "network": [network.name, network.variant, network.dataset, network.shapes],
+            "spec": network.spec,
+            "conversions": network.conversions,
+        }
+    )
+    kept = () if request.force else publish.reusable(request.out, network.stem, build_id)
+    formats = _with_needed(request.formats)
+    missing = tuple(f for f in formats if f not in {a.format for a in kept})
+    if not missing:
+        publish.remember(request.out, key, network.stem)
+        manifest = load_manifest(request.out / f"{network.stem}.json")
+        _gate_delegation(request, manifest.artifacts)
+        return BuildResult(manifest=manifest, made=(), seconds=time.perf_counter() - begin)
+
+    with publish.staging(request.out) as folder:
+        manifest = _build_into(folder, request, network, weights, build_id, missing, kept, report)
+        _gate_delegation(request, manifest.artifacts)
+        report("publish")
+        manifest = publish.publish(folder, request.out, manifest, key)
+    return BuildResult(manifest=manifest, made=missing, seconds=time.perf_counter() - begin)
+
+
+def _build_into(
+    folder: Path,
+    request: BuildRequest,
+    network: Network,
+    weights: str,
+    build_id: str,
+    formats: tuple[str, ...],
+    kept: tuple[Artifact, ...],
+    report: Report,
+) -> Manifest:
+    from export import parity
+    from export.passes import run_passes
+    from export.program import capture
+
+    seconds: dict[str, float] = {}
+    inputs = parity.seeded_inputs(network.shapes, request.seed)
+    with _timed("capture", seconds, report):  # first: it knows why a module does not trace
+        captured = capture(network.module, _tensors(inputs[0]))
+    with _timed("reference", seconds, report):
+        reference = parity.make_reference(network.module, inputs)
+    with _timed("rewrite", seconds, report):
+        program = run_passes(captured)
+        _check_rewrite(captured, program, inputs)
+
+    base = _options(request, network, build_id)
+    made: dict[str, Artifact] = {a.format: a for a in kept}
+    for name in formats:
+        report(name)
+        made[name] = _make_file(folder, request.out, name, program, reference, base, network, made)
+    revision, dirty = git_state(Path(__file__).parent)
+    return Manifest(
+        stem=network.stem,
+        build_id=build_id,
+        model=network.name,
+        variant=network.variant,
+        dataset=network.dataset,
+        spec=network.spec,
+        weights=weights,
+        params=sum(p.numel() for p in network.module.parameters()),
+        macs=_count_macs(network),
+        passes=program.passes,
+        artifacts=tuple(made[f] for f in sorted(made)),
+        reference=_save_reference(folder, network, reference),
+        versions=versions(),
+        git_revision=revision,
+        git_dirty=dirty,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        build_seconds=seconds,
+        conversions=network.conversions,
+    )
+
+
+def _make_file(
+    folder: Path,
+    out: Path,
+    name: str,
+    program: Program,
+    reference: Reference,
+    options: WriteOptions,
+    network: Network,
+    made: Mapping[str, Artifact],
+) -> Artifact:
+    """Write one format, run the file on the parity inputs and return its facts."""
+    from export import parity
+    from export.formats import get_format
+
+    format_module = get_format(name)
+    if (needed := format_module.NEEDS) is not None:
+        source = made[needed].file
+        staged = folder / source
+        options = replace(options, made_from=staged if staged.exists() else out / source)
+    path = folder / f"{network.stem}.{name}"
+    with output_errors(path):
+        written = format_module.write(program, path, options)
+    begin = time.perf_counter()
+    outputs = [format_module.run(path, sample) for sample in reference.inputs]
+    figures = parity.compare(reference, outputs, what=path.name)
+    seconds = {**written.seconds, f"check {name}": time.perf_counter() - begin}
+    if written.backend:
+        renamed = path.with_stem(f"{path.stem}_{written.backend}")
+        path = path.rename(renamed)
+    return Artifact(
+        file=path.name,
+        format=name,
+        backend=written.backend,
+        precision="fp32",
+        sha256=sha256_file(path),
+        size_bytes=path.stat().st_size,
+        inputs=written.inputs,
+        outputs=written.outputs,
+        delegates=written.delegates,
+        leftovers=written.leftovers,
+        parity=figures,
+        build_seconds=seconds,
+    )
+
+
+@contextlib.contextmanager
+def _timed(step: str, seconds: dict[str, float], report: Report) -> Iterator[None]:
+    report(step)
+    begin = time.perf_counter()
+    yield
+    seconds[step] = time.perf_counter() - begin
+
+
+def _make_network(request: BuildRequest) -> tuple[Network, str]:
+    """Make the module, load or seed its weights, and say where they came from."""
+    import torch
+
+    torch.manual_seed(request.seed)
+    source = request.source
+    network = _zoo_network(source) if isinstance(source, ZooSource) else _user_network(source)
+    module = network.module.eval().cpu()
+    if request.weights is not None:
+        from pfd_models import load_weights
+
+        load_weights(module, request.weights)
+        return network, f"sha256:{sha256_file(request.weights)}"
+
+    from export.batchnorm import calibrate_batchnorm, has_pristine_batchnorm
+
+    origin = f"seed:{request.seed}"
+    if has_pristine_batchnorm(module):
+        calibrate_batchnorm(module, network.shapes, request.seed)
+        origin += ", untrained, batch-norm statistics of seeded noise"
+    return network, origin
+
+
+def _zoo_network(source: ZooSource) -> Network:
+    from pfd_models import DATASETS, create_model, get_spec
+
+    spec = get_spec(
+        source.model, source.variant, source.dataset, source.num_classes, source.resolution
+    )
+    module = create_model(
+        source.model, source.variant, source.dataset, source.num_classes, source.resolution
+    )
+    stem = f"{spec.model}_{spec.variant}_{spec.dataset}_{spec.resolution}"
+    if spec.num_classes != DATASETS[spec.dataset].num_classes:
+        stem += f"_c{spec.num_classes}"
+    if source.batch != 1:
+        stem += f"_b{source.batch}"
+    return Network(
+        module=module,
+        name=spec.model,
+        variant=spec.variant,
+        dataset=spec.dataset,
+        shapes=((source.batch, spec.input.channels, spec.input.height, spec.input.width),),
+        spec=to_plain(spec.to_dict()),
+        stem=f"{stem}_fp32",
+    )
+
+
+def _user_network(source: ModuleSource) -> Network:
+    import torch
+
+    from export.user_module import build_module
+
+    module = build_module(source).eval().cpu()
+    name = source.target.replace(":", ".").rpartition(".")[2]
+    conversions: tuple[str, ...] = ()
+    if source.padding_free:
+        from pfd_models import to_padding_free
+
+        converted = to_padding_free(module, torch.zeros(source.input_shapes[0]))
+        module, conversions = converted.model.eval(), tuple(str(s) for s in converted.sites)
+        name += "_pfd"
+    shape = "x".join(map(str, source.input_shapes[0]))
+    return Network(
+        module=module,
+        name=source.target,
+        variant="",
+        dataset="",
+        shapes=source.input_shapes,
+        spec={"module": source.target, "input_shapes": to_plain(source.input_shapes)},
+        stem=f"{name}_{shape}_fp32",
+        conversions=conversions,
+    )
+
+
+def _check_rewrite(captured: Program, program: Program, inputs: list[Arrays]) -> None:
+    from export.passes import max_rewrite_error
+
+    error = max_rewrite_error(captured, program, [_tensors(sample) for sample in inputs[:2]])
+    if not error <= REWRITE_LIMIT:
+        fired = ", ".join(p.name for p in program.passes if p.rewrites)
+        raise ParityError(
+            f"the graph rewrites ({fired}) changed the result by {error:.1e}, at most "
+            f"{REWRITE_LIMIT:.0e} is allowed; please report this module"
+        )
+
+
+def _options(request: BuildRequest, network: Network, build_id: str) -> WriteOptions:
+    from export.formats import WriteOptions
+
+    image = network.spec.get("input", {})
+    identity = {
+        "name": network.name,
+        "variant": network.variant,
+        "dataset": network.dataset,
+        "build_id": build_id,
+        "manifest": f"{network.stem}.json",
+        "precision": "fp32",
+        "colour_order": str(image.get("colour_order", "")),
+        "mean": ",".join(map(repr, image.get("mean", ()))),
+        "std": ",".join(map(repr, image.get("std", ()))),
+        "value_range": ",".join(map(repr, image.get("value_range", ()))),
+    }
+    return WriteOptions(
+        identity={k: v for k, v in identity.items() if v},
+        backend=request.backend,
+        tflite_io=request.tflite_io,
+    )
+
+
+def _save_reference(folder: Path, network: Network, reference: Reference) -> ReferenceData:
+    import numpy as np
+
+    count = min(REFERENCE_SAMPLES, len(reference.inputs))
+    arrays = {
+        f"{kind}_{i}": np.stack([sample[i] for sample in samples[:count]]).astype(np.float32)
+        for kind, samples in (("input", reference.inputs), ("output", reference.outputs))
+        for i in range(len(samples[0]))
+    }
+    path = folder / f"{network.stem}_reference.npz"
+    with output_errors(path):
+        np.savez(path, **arrays)  # type: ignore[arg-type]  # the stubs take the names for options
+    return ReferenceData(
+        file=path.name, sha256=sha256_file(path), size_bytes=path.stat().st_size, samples=count
+    )
+
+
+def _count_macs(network: Network) -> int:
+    """Count the multiply-accumulates of convolutions and matrix products for one image."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        copy.deepcopy(network.module)(*(torch.zeros(shape) for shape in network.shapes))
+    return int(counter.get_total_flops()) // 2 // network.shapes[0][0]
+
+
+def _gate_delegation(request: BuildRequest, artifacts: tuple[Artifact, ...]) -> None:
+    if not request.require_full_delegation:
+        return
+    for artifact in artifacts:
+        if artifact.format in request.formats and artifact.leftovers:
+            left = "; ".join(
+                f"{x.count} x {x.op}: {x.cause} (fix: {x.fix})" for x in artifact.leftovers
+            )
+            raise DelegationError(f"{artifact.file} is not fully delegated: {left}")
+
+
+def _with_needed(formats: tuple[str, ...]) -> tuple[str, ...]:
+    """Order the formats so that each comes after the one it is made from, which is added."""
+    from export.formats import get_format
+
+    ordered: list[str] = []
+
+    def add(name: str) -> None:
+        needed = get_format(name).NEEDS
+        if needed is not None:
+            add(needed)
+        if name not in ordered:
+            ordered.append(name)
+
+    for name in formats:
+        add(name)
+    return tuple(ordered)
+
+
+def _tensors(arrays: Arrays) -> tuple[Any, ...]:
+    import torch
+
+    return tuple(map(torch.from_numpy, arrays))

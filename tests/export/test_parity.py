@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from export import parity
+from pfd_models.errors import ParityError
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x):
+        return self.head(self.conv(x).relu().mean((2, 3)))
+
+
+@pytest.fixture
+def reference():
+    return parity.make_reference(Net().eval(), parity.seeded_inputs([(1, 3, 8, 8)], seed=0))
+
+
+def outputs_of(reference):
+    return [[a.astype(np.float32) for a in sample] for sample in reference.outputs]
+
+
+def test_inputs_are_seeded_and_differ():
+    first, again = (parity.seeded_inputs([(1, 3, 4, 4), (2,)], seed=5) for _ in range(2))
+    assert len(first) == 8
+    assert [a.shape for a in first[0]] == [(1, 3, 4, 4), (2,)]
+    assert all(
+        np.array_equal(a, b)
+        for x, y in zip(first, again, strict=True)
+        for a, b in zip(x, y, strict=True)
+    )
+    assert not np.array_equal(first[0][0], first[1][0])
+    assert not np.array_equal(first[0][0], parity.seeded_inputs([(1, 3, 4, 4)], seed=6)[0][0])
+
+
+def test_the_yardstick_is_float64_and_eager_has_its_own_distance(reference):
+    assert reference.outputs[0][0].dtype == np.float64
+    assert 0 < reference.eager_relative_linf < 1e-5
+    assert reference.limit <= parity.ABSOLUTE_LIMIT
+
+
+def test_equal_outputs_pass_and_say_how_close(reference):
+    figures = parity.compare(reference, outputs_of(reference), what="net.onnx")
+    assert figures.samples == 8
+    assert figures.relative_linf < 1e-7
+    assert figures.sqnr_db > 140
+
+
+def test_an_error_above_the_limit_fails(reference):
+    outputs = outputs_of(reference)
+    outputs[3][0][0, 2] += 1.5 * reference.limit * np.abs(outputs[3][0]).max()
+    with pytest.raises(ParityError, match=r"net\.pte does not compute"):
+        parity.compare(reference, outputs, what="net.pte")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_one_value_that_is_not_finite_fails(reference, value):
+    outputs = outputs_of(reference)
+    outputs[7][0][0, 0] = value
+    with pytest.raises(ParityError, match="not finite"):
+        parity.compare(reference, outputs, what="net.pte")
+
+
+def test_a_shape_that_would_broadcast_fails(reference):
+    outputs = [[a[:, :1] for a in sample] for sample in outputs_of(reference)]
+    with pytest.raises(ParityError, match="returns shapes"):
+        parity.compare(reference, outputs, what="net.pte")
+
+
+def test_broad_noise_fails_although_one_output_is_huge():
+    exact = [[np.array([[1e4, 1.0, 1.0]])], [np.array([[-1e4, 2.0, 1.0]])]]
+    reference = parity.Reference(inputs=[], outputs=exact, eager_relative_linf=None)
+    found = [[a + 0.9] for (a,) in exact]
+    assert parity.relative_linf(exact[0], found[0]) < parity.ABSOLUTE_LIMIT
+    assert parity.compare(reference, found, what="x").sqnr_db > parity.LEAST_SQNR_DB
+    noisy = [[a + 9.0] for (a,) in exact]
+    with pytest.raises(ParityError):
+        parity.compare(reference, noisy, what="x")
+
+
+def test_a_network_that_ignores_its_input_is_refused():
+    net = Net().eval()
+    with torch.no_grad():
+        net.head.weight.zero_()
+    with pytest.raises(ParityError, match="barely depend on the input"):
+        parity.make_reference(net, parity.seeded_inputs([(1, 3, 8, 8)], seed=0))
+
+
+def test_a_network_with_nan_weights_is_refused():
+    net = Net().eval()
+    with torch.no_grad():
+        net.conv.weight[0, 0, 0, 0] = torch.nan
+    with pytest.raises(ParityError, match="not finite"):
+        parity.make_reference(net, parity.seeded_inputs([(1, 3, 8, 8)], seed=0))
+
+
+def test_a_module_that_refuses_float64_is_held_to_float32():
+    class Stubborn(Net):
+        def forward(self, x):
+            return self.head(self.conv(x).relu().mean((2, 3)).float())
+
+    reference = parity.make_reference(Stubborn().eval(), parity.seeded_inputs([(1, 3, 8, 8)], 0))
+    assert reference.eager_relative_linf is None
+    assert reference.limit == parity.ABSOLUTE_LIMIT
