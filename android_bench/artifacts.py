@@ -235,8 +235,13 @@ def require_version(file: BenchFile, engine: EngineInfo) -> None:
     if package is None:
         return
     made_for = file.manifest.versions.get(package, "an unknown version")
-    if made_for != engine.version:
+    if _release(made_for) != _release(engine.version):
         raise InputError(
             f"{file.artifact.file} was made for {engine.name} {made_for} and the harness has "
             f"{engine.version}; build it again here, or the harness with that version"
         )
+
+
+def _release(version: str) -> str:
+    """Return a version without what names the build, as ``+cpu`` (PEP 440, local versions)."""
+    return version.partition("+")[0]

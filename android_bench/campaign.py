@@ -99,13 +99,14 @@ def run_campaign(bench: Bench, contest: Contest, rules: Rules) -> CampaignResult
     """
     with placed(bench.device, contest, rules) as jobs:
         distances = _verify(bench, jobs)
-        rules = dataclasses.replace(rules, limits=_settled_limits(bench, rules))
+        limits = _settled_limits(bench, rules)
         record = new_record(bench.device, contest, rules)
         files = [file.record for file in contest.files]
         bench.store.add_campaign(record, bench.device.record, files)
         journal = Journal(store=bench.store, campaign_id=record.campaign_id)
         reading = bench.device.read()
         journal.begin("started", "outputs verified", reading, relative_linf=distances)
+        _use_limits(bench, journal, rules.limits, limits)
         return _measure(bench, journal, record, rules, jobs)
 
 
@@ -177,10 +178,15 @@ def _settled_limits(bench: Bench, rules: Rules) -> Limits:
     """Return the limits, raised where the device does not become idle."""
     bench.watch.step("waiting for a calm device")
     calm = settle(bench.device.read, rules.limits, patience_s=rules.patience_s)
-    limits = raised(rules.limits, [calm.reading]) if calm.unrest else rules.limits
-    if limits != rules.limits:
-        bench.watch.note(raised_text(rules.limits, limits))
-    return limits
+    return raised(rules.limits, [calm.reading]) if calm.unrest else rules.limits
+
+
+def _use_limits(bench: Bench, journal: Journal, old: Limits, new: Limits) -> None:
+    """Say and record that wider limits hold from here on; never silently."""
+    if new != old:
+        text = raised_text(old, new)
+        journal.raised(text, new)
+        bench.watch.note(text)
 
 
 # -- measuring ---------------------------------------------------------------------------------
@@ -276,8 +282,5 @@ def _after_disturbance(
     if not gave_up:
         return limits
     wider = after_giving_up(blocks, limits)
-    if wider != limits:
-        text = raised_text(limits, wider)
-        journal.raised(text, wider)
-        bench.watch.note(text)
+    _use_limits(bench, journal, limits, wider)
     return wider

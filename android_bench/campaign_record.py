@@ -12,7 +12,6 @@ from pathlib import Path
 
 from android_bench.artifacts import BenchFile, Contest, files_of
 from android_bench.device import Device
-from android_bench.plan import Campaign
 from android_bench.records import Arm, CampaignRecord, Role
 from android_bench.results import STOPPED, plan_of
 from android_bench.rules import Rules, settings_of
@@ -21,7 +20,7 @@ from export.manifest import load_manifest
 from export.provenance import git_state
 from pfd_models.errors import InputError
 
-__all__ = ["new_record", "resumable"]
+__all__ = ["arms_of", "new_record", "resumable"]
 
 _PACKAGES = ("numpy", "scipy", "sqlalchemy")
 
@@ -36,7 +35,7 @@ def new_record(device: Device, contest: Contest, rules: Rules) -> CampaignRecord
         name=_name(contest, rules),
         device_id=device.record.device_id,
         started_utc=begin.isoformat(),
-        arms=_arms(plan, contest, rules),
+        arms=arms_of(contest, rules),
         precision=plan.precision,
         confidence=plan.confidence,
         budget_seconds=plan.budget_seconds,
@@ -61,9 +60,9 @@ def _name(contest: Contest, rules: Rules) -> str:
     return f"{contest.name}, {rules.threads} thread{plural}"
 
 
-def _arms(plan: Campaign, contest: Contest, rules: Rules) -> tuple[Arm, ...]:
+def arms_of(contest: Contest, rules: Rules) -> tuple[Arm, ...]:
     """Return an arm a variant, and the baseline again as the A/A control."""
-    arms = []
+    plan, arms = rules.plan(contest.labels), []
     for label, file in contest.entries:
         is_baseline = label == plan.baseline
         arms.append(_arm(label, file, contest, rules, Role.CANDIDATE, plan.baseline))

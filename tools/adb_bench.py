@@ -1,0 +1,463 @@
+"""`python tools/adb_bench.py`: is one variant faster than another, by how much, how sure?
+
+Examples:
+    python tools/adb_bench.py --model shufflenetv2 --variant orig,ours
+    python tools/adb_bench.py run --artifacts 'artifacts/shufflenetv2_*.pte' --threads 1,2
+    python tools/adb_bench.py list
+    python tools/adb_bench.py report last -o report.html
+    python tools/adb_bench.py qualify --model shufflenetv2
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from android_bench.artifacts import BenchFile, Contest, contests_of, files_of, find_files
+from android_bench.batch import last_unfinished, run_batch
+from android_bench.campaign import Bench, resume_campaign
+from android_bench.device import choose_cpus, open_device
+from android_bench.export_samples import export_samples
+from android_bench.passes import add_memory_pass, add_profile_pass
+from android_bench.progress import Display
+from android_bench.qualify import HANDICAPS, qualify
+from android_bench.report.console import (
+    closing_lines,
+    qualify_lines,
+    qualify_table,
+    shown_campaign,
+    slower_lines,
+    verdict_lines,
+)
+from android_bench.report.hostile import visible
+from android_bench.report.page import report_page
+from android_bench.report.tables import campaign_table, summary_table, verdict_table
+from android_bench.result_json import result_json
+from android_bench.results import CampaignResult, read_result
+from android_bench.rules import Rules
+from android_bench.store import device_lock, open_store
+from export.files import atomic_write
+from pfd_models.errors import GateError, InputError, PfdError, SpecError
+
+STORE = "bench.sqlite"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, do what its verb says and return the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or (given[0] not in VERBS and given[0] not in ("-h", "--help")):
+        given = ["run", *given]
+    options = _parser().parse_args(given)
+    try:
+        return int(VERBS[options.verb](options))
+    except PfdError as error:
+        sys.stderr.write(f"error: {visible(str(error), longest=2000)}\n")
+        return error.exit_status
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: every block so far is kept, --resume goes on\n")
+        return 130
+
+
+# -- verbs that measure ------------------------------------------------------------------------
+
+
+def run(options: argparse.Namespace) -> int:
+    """Build what is missing, verify, measure, and print the verdicts."""
+    with _bench(options) as (bench, display):
+        results, errors = _measure(options, bench, display)
+    _print_results(results)
+    _write_json(options, results)
+    for line in closing_lines(results, store=None if options.store == STORE else options.store):
+        _say(line)
+    status = max((error.exit_status for error in errors), default=0)
+    return status or _gate(options, results)
+
+
+def _measure(
+    options: argparse.Namespace, bench: Bench, display: Display
+) -> tuple[list[CampaignResult], list[PfdError]]:
+    if options.resume is not None and not (options.model or options.artifacts):
+        if options.resume:
+            return [resume_campaign(bench, options.resume)], []
+        return [last_unfinished(bench)], []
+    if options.resume:
+        raise InputError(
+            f"--resume {options.resume} names a campaign: leave out --model and --artifacts, or "
+            "give --resume alone to go on with all of the last call"
+        )
+    files = _files(options, bench, display)
+    contests = contests_of(files, bench.device.harness.engines, options.runtime)
+    todo = [
+        (contest, _rules(options, bench, threads))
+        for threads in options.threads
+        for contest in contests
+    ]
+    most = sum(rules.budget_seconds for _, rules in todo)
+    display.say(f"{len(todo)} comparison{'s' * (len(todo) > 1)}, at most {_time(most)}")
+    results, errors = [], []
+    for outcome in run_batch(bench, todo, resume=options.resume is not None):
+        if outcome.error is not None:
+            display.failed(f"{outcome.contest.name}: {outcome.error}")
+            errors.append(outcome.error)
+            continue
+        assert outcome.result is not None
+        for line in verdict_lines(outcome.result) if len(todo) > 1 else ():
+            display.say(line)
+        results.append(_with_passes(options, bench, outcome.contest, outcome.rules, outcome.result))
+    return results, errors
+
+
+def _with_passes(
+    options: argparse.Namespace,
+    bench: Bench,
+    contest: Contest,
+    rules: Rules,
+    result: CampaignResult,
+) -> CampaignResult:
+    """Run the passes that were asked for and are not on record."""
+    if options.profile and not result.profiles:
+        add_profile_pass(bench, contest, rules, result.campaign)
+    if options.memory and not result.memory:
+        add_memory_pass(bench, contest, rules, result.campaign)
+    return read_result(bench.store, result.campaign.campaign_id)
+
+
+def qualify_verb(options: argparse.Namespace) -> int:
+    """Say what this device can resolve, with one file against itself slowed."""
+    with _bench(options) as (bench, display):
+        files = _files(options, bench, display)
+        contests = contests_of(files, bench.device.harness.engines, options.runtime)
+        contest, rules = contests[0], _rules(options, bench, options.threads[0])
+        _, file = contest.entries[-1]
+        most = len(options.handicaps) * rules.budget_seconds
+        display.say(f"{len(options.handicaps)} handicaps, at most {_time(most)}")
+        marks = list(qualify(bench, file, contest.engine, rules, options.handicaps))
+    console = _console()
+    console.print(qualify_table(marks))
+    for line in qualify_lines(marks):
+        _say(line)
+    _write_json(options, [mark.result for mark in marks])
+    return 0
+
+
+@contextmanager
+def _bench(options: argparse.Namespace) -> Iterator[tuple[Bench, Display]]:
+    """Open the store, the device and its lock, and close them in order."""
+    with open_store(options.store) as store, Display() as display:
+        display.step("asking the harness on the device, building it where it is missing")
+        device = open_device(options.device)
+        try:
+            with device_lock(store, device.record.serial) as lock:
+                yield Bench(device=device, store=store, lock=lock, watch=display), display
+        finally:
+            device.close()
+
+
+def _rules(options: argparse.Namespace, bench: Bench, threads: int) -> Rules:
+    return Rules(
+        threads=threads,
+        cpu_mask=choose_cpus(bench.device, threads, options.cores),
+        precision=options.precision,
+        budget_seconds=options.budget,
+        seed=options.seed if options.seed is not None else int.from_bytes(os.urandom(4)),
+    )
+
+
+# -- what to measure ---------------------------------------------------------------------------
+
+
+def _files(options: argparse.Namespace, bench: Bench, display: Display) -> tuple[BenchFile, ...]:
+    """Return the files to measure, built where they are missing.
+
+    Raises:
+        SpecError: It is not said which, or the zoo does not have it.
+    """
+    if bool(options.model) == bool(options.artifacts):
+        raise SpecError("say what to measure: --model NAME, or --artifacts 'artifacts/NAME_*.pte'")
+    if options.artifacts:
+        return find_files(options.artifacts)
+    return _built(options, bench, display)
+
+
+def _built(options: argparse.Namespace, bench: Bench, display: Display) -> tuple[BenchFile, ...]:
+    """Build the sets that are missing, in processes of their own, so that none loads torch here."""
+    from export import publish
+    from export.request import BuildRequest, ZooSource
+
+    requests = [
+        BuildRequest(
+            source=ZooSource(
+                model=model,
+                variant=variant,
+                dataset=options.dataset,
+                resolution=options.resolution,
+            ),
+            weights=options.weights,
+            out=options.out,
+            verbose=options.verbose,
+        )
+        for model in options.model
+        for variant in options.variant
+    ]
+    found = [publish.find(r.out, r.request_key(), r.formats) for r in requests]
+    manifests = [manifest for manifest in found if manifest is not None]
+    if len(manifests) < len(requests):
+        from export.workers import Workers
+
+        def step(label: str, what: str) -> None:
+            display.step(f"building {label}: {what}")
+
+        with Workers(1) as workers:
+            display.step("loading the model zoo")
+            plan = workers.plan(requests, skip_undefined="all" in options.model)
+            for reason in plan.undefined:
+                display.say(f"not defined: {reason}")
+            made = {}
+            for outcome in workers.build_all(plan.requests, step):
+                bench.lock.renew()
+                if outcome.error is not None:
+                    raise outcome.error
+                assert outcome.result is not None
+                made[outcome.request.source] = outcome.result.manifest
+        manifests = [made[request.source] for request in plan.requests]
+    return tuple(file for manifest in manifests for file in files_of(manifest))
+
+
+# -- verbs on the store ------------------------------------------------------------------------
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Print the verdicts of stored campaigns, each by itself."""
+    results = _read(options)
+    _print_results(results)
+    _write_json(options, results)
+    return _gate(options, results)
+
+
+def list_verb(options: argparse.Namespace) -> int:
+    """List the campaigns of a store."""
+    with open_store(options.store, create=False) as store:
+        _console().print(campaign_table(store.overview()))
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print everything about stored campaigns that fits a console."""
+    results = _read(options)
+    console = _console()
+    for result in results:
+        for part in shown_campaign(result):
+            console.print(part, markup=False, emoji=False, soft_wrap=isinstance(part, str))
+    _write_json(options, results)
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write stored campaigns as one HTML page."""
+    atomic_write(options.output, report_page(_read(options)))
+    _say(f"{options.output}")
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write the raw samples of stored campaigns."""
+    with open_store(options.store, create=False) as store:
+        rows = export_samples(store, options.campaigns, options.output)
+    _say(f"{options.output}: {rows} samples")
+    return 0
+
+
+def _read(options: argparse.Namespace) -> list[CampaignResult]:
+    with open_store(options.store, create=False) as store:
+        return [read_result(store, name) for name in options.campaigns]
+
+
+# -- printing ----------------------------------------------------------------------------------
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=160)
+
+
+def _say(text: str) -> None:
+    _console().print(visible(text, longest=2000), markup=False, emoji=False, soft_wrap=True)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+
+
+def _print_results(results: Sequence[CampaignResult]) -> None:
+    console = _console()
+    for result in results:
+        console.print(summary_table(result))
+    if results:
+        console.print(verdict_table(results))
+    for result in results:
+        for line in verdict_lines(result):
+            _say(line)
+
+
+def _write_json(options: argparse.Namespace, results: Sequence[CampaignResult]) -> None:
+    if options.json is not None:
+        atomic_write(options.json, result_json(results))
+
+
+def _gate(options: argparse.Namespace, results: Sequence[CampaignResult]) -> int:
+    """Return 1 where an interval says that a variant is slower by more than is allowed."""
+    if options.fail_if_slower is None:
+        return 0
+    lines = slower_lines(results, options.fail_if_slower)
+    for line in lines:
+        sys.stderr.write(f"error: {line}\n")
+    return GateError.exit_status if lines else 0
+
+
+# -- the command line --------------------------------------------------------------------------
+
+
+VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": run,
+    "compare": compare,
+    "list": list_verb,
+    "show": show,
+    "report": report,
+    "export": export,
+    "qualify": qualify_verb,
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]  # it does not return
+        sys.stderr.write(f"error: {visible(message)}; see --help\n")
+        raise SystemExit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="adb_bench.py",
+        description="Compare variants on a device; without a verb: run.",
+        epilog="Each verb has its own --help.",
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=_Parser)
+    made = {name: verbs.add_parser(name, help=verb.__doc__) for name, verb in VERBS.items()}
+    for name in ("run", "qualify"):
+        _add_what(made[name], variant="orig,ours" if name == "run" else "ours")
+        _add_how(made[name])
+    budget = {"run": 120.0, "qualify": 180.0}
+    # An interval as wide as the effect finds it only every second time (docs/statistics.md).
+    precision = {"run": 0.01, "qualify": 0.007}
+    for name in ("run", "qualify"):
+        made[name].set_defaults(budget=budget[name], precision=precision[name])
+    more = made["run"].add_argument_group("more")
+    more.add_argument("--profile", action="store_true", help="also time every operator")
+    more.add_argument("--memory", action="store_true", help="also measure memory by stage")
+    more.add_argument(
+        "--resume", nargs="?", const="", metavar="CAMPAIGN", help="go on after an interruption"
+    )
+    made["qualify"].add_argument(
+        "--handicaps", type=_shares, default=HANDICAPS, help="default: 0,0.5%%,1%%,2%%,5%%"
+    )
+    for name in ("compare", "show", "report", "export"):
+        made[name].add_argument("campaigns", nargs="+", metavar="CAMPAIGN", help="an id, or last")
+    made["report"].add_argument("-o", "--output", type=Path, default=Path("report.html"))
+    made["export"].add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FILE", help=".csv or .parquet"
+    )
+    for name, each in made.items():
+        each.add_argument("--store", default=STORE, help=f"a path or URL (default: {STORE})")
+        if name in ("run", "qualify", "compare", "show"):
+            each.add_argument("--json", type=Path, metavar="FILE", help="docs/result-schema.md")
+    for name in ("run", "compare"):
+        made[name].add_argument(
+            "--fail-if-slower", type=_share, metavar="3%", help="exit 1 when an interval says so"
+        )
+    return parser
+
+
+def _add_what(parser: argparse.ArgumentParser, *, variant: str) -> None:
+    what = parser.add_argument_group("what to measure")
+    what.add_argument("--model", type=_names, default=[], help="of the zoo: a comma list, or all")
+    what.add_argument(
+        "--variant", type=_names, default=_names(variant), help=f"baseline first ({variant})"
+    )
+    what.add_argument("--dataset", default="cifar100", help="data-set shape (default: cifar100)")
+    what.add_argument("--resolution", type=_positive, help="pixels; the data set's when not given")
+    what.add_argument("--weights", type=Path, metavar="FILE", help="a checkpoint")
+    what.add_argument("--out", type=Path, default=Path("artifacts"), help="where artifacts lie")
+    what.add_argument("--artifacts", nargs="+", metavar="GLOB", help="files that are there")
+    what.add_argument(
+        "--runtime", type=_names, default=(), help="comma list (default: every one that fits)"
+    )
+    what.add_argument("-v", "--verbose", action="store_true", help="show the libraries' output")
+
+
+def _add_how(parser: argparse.ArgumentParser) -> None:
+    how = parser.add_argument_group("how")
+    how.add_argument("--device", default="host", help="host (default)")
+    how.add_argument("--threads", type=_counts, default=[1], help="comma list (default: 1)")
+    how.add_argument("--cores", default="auto", help="auto: the fastest; any; or as 4-7")
+    how.add_argument("--precision", type=_share, help="half-width to reach (default: 1%%)")
+    how.add_argument("--budget", type=_seconds, help="a comparison's time: 120, 90s, 5m")
+    how.add_argument("--seed", type=_count, help="of the order of blocks (default: random)")
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of different names")
+    return names
+
+
+def _share(text: str) -> float:
+    """Read ``3%`` or ``0.03``."""
+    number, is_percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        share = float(number) / (100 if is_percent else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share: give 3% or 0.03")
+    return share
+
+
+def _shares(text: str) -> list[float]:
+    return [_share(part) for part in text.split(",")]
+
+
+def _seconds(text: str) -> float:
+    """Read ``120``, ``90s``, ``5m`` or ``5min``."""
+    for suffix, factor in (("min", 60.0), ("m", 60.0), ("s", 1.0), ("", 1.0)):
+        if text.endswith(suffix):
+            try:
+                return float(text.removesuffix(suffix)) * factor
+            except ValueError:
+                break
+    raise argparse.ArgumentTypeError(f"{text!r} is no time: give 120, 90s or 5m")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 0 or more")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if _count(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return int(text)
+
+
+def _counts(text: str) -> list[int]:
+    return [_positive(part) for part in _names(text)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
