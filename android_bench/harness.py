@@ -13,6 +13,7 @@ Example::
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -217,10 +218,13 @@ def verify(harness: Harness, job: Job, *, timeout_s: float = 600.0) -> Verificat
 def measure_memory(harness: Harness, job: Job, schedule: Schedule | None = None) -> HarnessResult:
     """Run the memory pass: resident memory at each stage, nothing timed.
 
+    The job's tensor files are left out, as they would count as the network's memory.
+
     Raises:
         InputError, ParityError, DeviceError: As `verify`.
     """
-    result = _run(harness, job, schedule or Schedule(), ["--memory"], None)
+    bare = dataclasses.replace(job, inputs=(), expected=())
+    result = _run(harness, bare, schedule or Schedule(), ["--memory"], None)
     _require_done(result, job)
     return result
 
