@@ -177,7 +177,10 @@ def _verify(bench: Bench, jobs: Jobs) -> dict[str, float]:
 def _settled_limits(bench: Bench, rules: Rules) -> Limits:
     """Return the limits, raised where the device does not become idle."""
     bench.watch.step("waiting for a calm device")
-    calm = settle(bench.device.read, rules.limits, patience_s=rules.patience_s)
+    patience_s = rules.patience_s
+    calm = settle(
+        bench.device.read, rules.limits, patience_s=patience_s, interval_s=min(1.0, patience_s)
+    )
     return raised(rules.limits, [calm.reading]) if calm.unrest else rules.limits
 
 

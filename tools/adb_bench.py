@@ -43,7 +43,7 @@ from android_bench.results import CampaignResult, read_result
 from android_bench.rules import Rules
 from android_bench.store import device_lock, open_store
 from export.files import atomic_write
-from pfd_models.errors import GateError, InputError, PfdError, SpecError
+from pfd_models.errors import GateError, PfdError, SpecError
 
 STORE = "bench.sqlite"
 
@@ -69,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Build what is missing, verify, measure, and print the verdicts."""
+    _require_one_choice(options, may_be_none=options.resume is not None)
     with _bench(options) as (bench, display):
         results, errors = _measure(options, bench, display)
     _print_results(results)
@@ -86,11 +87,6 @@ def _measure(
         if options.resume:
             return [resume_campaign(bench, options.resume)], []
         return [last_unfinished(bench)], []
-    if options.resume:
-        raise InputError(
-            f"--resume {options.resume} names a campaign: leave out --model and --artifacts, or "
-            "give --resume alone to go on with all of the last call"
-        )
     files = _files(options, bench, display)
     contests = contests_of(files, bench.device.harness.engines, options.runtime)
     todo = [
@@ -130,6 +126,7 @@ def _with_passes(
 
 def qualify_verb(options: argparse.Namespace) -> int:
     """Say what this device can resolve, with one file against itself slowed."""
+    _require_one_choice(options)
     with _bench(options) as (bench, display):
         files = _files(options, bench, display)
         contests = contests_of(files, bench.device.harness.engines, options.runtime)
@@ -173,16 +170,22 @@ def _rules(options: argparse.Namespace, bench: Bench, threads: int) -> Rules:
 
 
 def _files(options: argparse.Namespace, bench: Bench, display: Display) -> tuple[BenchFile, ...]:
-    """Return the files to measure, built where they are missing.
-
-    Raises:
-        SpecError: It is not said which, or the zoo does not have it.
-    """
-    if bool(options.model) == bool(options.artifacts):
-        raise SpecError("say what to measure: --model NAME, or --artifacts 'artifacts/NAME_*.pte'")
+    """Return the files to measure, built where they are missing."""
     if options.artifacts:
         return find_files(options.artifacts)
     return _built(options, bench, display)
+
+
+def _require_one_choice(options: argparse.Namespace, *, may_be_none: bool = False) -> None:
+    """Refuse a call that does not say what to measure, before anything is built or locked."""
+    chosen = bool(options.model) + bool(options.artifacts)
+    if chosen == 2 or (chosen == 0 and not may_be_none):
+        raise SpecError("say what to measure: --model NAME, or --artifacts 'artifacts/NAME_*.pte'")
+    if may_be_none and options.resume and chosen:
+        raise SpecError(
+            f"--resume {options.resume} names a campaign: leave out --model and --artifacts, or "
+            "give --resume alone to go on with all of the last call"
+        )
 
 
 def _built(options: argparse.Namespace, bench: Bench, display: Display) -> tuple[BenchFile, ...]:
