@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from android_bench.build import SOURCES
 from android_bench.harness import Schedule, measure_memory, profile_operators, run_block, verify
 from android_bench.harness_result import Status
+from android_bench.runtimes import cache_folder
 from export.files import sha256_file
 from pfd_models.errors import InputError, ParityError
 
@@ -42,6 +44,10 @@ def test_no_path_of_this_computer_is_in_the_bundle(arm64_built):
         text=True,
         check=True,
     ).stdout
+    ours = sorted(arm64_built.folder.glob("pfd_*"))
+    here = [str(SOURCES.parent), str(cache_folder()), str(Path.home()) + "/"]
+    inside = [(p.name, h) for p in ours for h in here if h.encode() in p.read_bytes()]
+    assert not inside
     paths = re.findall(r"R(?:UN)?PATH\).*\[(.*)\]", readelf)
     assert paths
     assert all(part.startswith("$ORIGIN") for path in paths for part in path.split(":"))
