@@ -1,6 +1,7 @@
 """A bench to test with: a device whose harness does as it is told, and files for it to run."""
 
 import contextlib
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from android_bench.device import HostDevice
 from android_bench.harness import describe
 from android_bench.harness_job import Schedule
 from android_bench.records import Reading
+from android_bench.results import read_result
 from android_bench.rules import Rules
 from android_bench.store import device_lock, open_store
 from export.files import sha256_file
@@ -139,9 +141,6 @@ class Rig:
             with device_lock(store, self.device.record.serial, folder=locks) as lock:
                 yield Bench(device=self.device, store=store, lock=lock, watch=self.listener)
 
-    def store(self):
-        return open_store(self.url)
-
 
 def _artifact(path, suffix):
     nhwc = suffix == ".tflite"
@@ -176,8 +175,55 @@ def rig(tmp_path):
 
 @pytest.fixture
 def standin_host(rig, monkeypatch, tmp_path):
-    """Let ``--device host`` be the stand-in, locked in a folder of its own."""
+    """Let ``--device host`` be the stand-in, in a folder of its own."""
     monkeypatch.setattr(devices, "DEVICES", {"host": lambda: rig.device})
-    monkeypatch.setattr("android_bench.store.lock.LOCK_FOLDER", tmp_path / "locks")
+    own_locks(monkeypatch, tmp_path)
     monkeypatch.chdir(tmp_path)
     return rig
+
+
+def own_locks(monkeypatch, tmp_path):
+    """Lock in a folder of the test: others may test on this computer at the same time."""
+    defaults = device_lock.__wrapped__.__kwdefaults__
+    monkeypatch.setitem(defaults, "folder", tmp_path / "locks")
+
+
+def stored(name="last", url="bench.sqlite"):
+    """Read a campaign and close its store."""
+    with open_store(str(url), create=False) as store:
+        return read_result(store, name)
+
+
+TOOL = Path(__file__).parents[2] / "tools" / "adb_bench.py"
+
+
+class Command:
+    """The command, in this process: exit status, output and errors of the last call."""
+
+    def __init__(self, capsys):
+        spec = importlib.util.spec_from_file_location("adb_bench", TOOL)
+        self.module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(self.module)
+        self._capsys = capsys
+
+    def __call__(self, *arguments):
+        self._capsys.readouterr()
+        try:
+            self.status = self.module.main([str(a) for a in arguments])
+        except SystemExit as stop:
+            self.status = stop.code
+        self.out, self.err = self._capsys.readouterr()
+        return self.status
+
+    @property
+    def error(self):
+        """The one line that says what was wrong; there is no other and no traceback."""
+        lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in self.err
+        return lines[0]
+
+
+@pytest.fixture
+def adb_bench(capsys):
+    return Command(capsys)

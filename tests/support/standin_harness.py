@@ -1,7 +1,8 @@
 """A program that speaks the harness's protocol without an engine, and fails as it is told.
 
 The "model" is a JSON file: ``latency_ns`` and, by mode (``time``, ``verify``, ...), what happens
-at the n-th call (``"2": "crash"``) or at each one (``"*": "crash"``). Calls are counted beside it.
+at the n-th call (``"2": "crash"``) or at each one (``"*": "crash"``). Calls are counted in a
+folder ``calls`` beside that of the model; ``spread`` is the noise between processes.
 """
 
 import json
@@ -50,7 +51,8 @@ def describe(version):
 
 
 def called(model, mode):
-    counter = Path(f"{model}.{mode}.calls")
+    counter = Path(model).parents[1] / "calls" / f"{Path(model).name}.{mode}"
+    counter.parent.mkdir(exist_ok=True)
     count = int(counter.read_text()) + 1 if counter.exists() else 1
     counter.write_text(str(count))
     return count
@@ -111,7 +113,11 @@ def misbehave(how):
 def time_block(plan, how, count, values):
     handicap_ppm = int(values["--handicap-ppm"])
     noise = random.Random(f"{plan['latency_ns']}/{count}")
-    centre = plan["latency_ns"] * (1 + handicap_ppm / 1e6) * noise.lognormvariate(0, 0.003)
+    centre = (
+        plan["latency_ns"]
+        * (1 + handicap_ppm / 1e6)
+        * noise.lognormvariate(0, plan.get("spread", 0.003))
+    )
     number = int(values["--iterations"])
     samples = [int(centre * noise.lognormvariate(0, 0.01)) for _ in range(number)]
     say("warmed", inferences=12, elapsed_ns=1_000_000)
@@ -137,7 +143,9 @@ def main():
     how = wanted.get(str(count), wanted.get("*", "well"))
     handicap_ppm = int(values.get("--handicap-ppm", 0))
     now = time.monotonic_ns()
-    say("hello", protocol=1, version=version, mode=mode, pid=1, handicap_ppm=handicap_ppm, at_ns=now)
+    say(
+        "hello", protocol=1, version=version, mode=mode, pid=1, handicap_ppm=handicap_ppm, at_ns=now
+    )
     say("opened", engine=values["--engine"], engine_version="1", open_ns=1_000)
     if mode != "time":
         misbehave(how)
@@ -145,9 +153,7 @@ def main():
     say("first", first_inference_ns=plan["latency_ns"] * 2)
     samples = 0
     if mode == "verify":
-        outputs = [
-            {"name": "scores", "relative_linf": 1e-6, "max_expected": 1.0, "not_finite": 0}
-        ]
+        outputs = [{"name": "scores", "relative_linf": 1e-6, "max_expected": 1.0, "not_finite": 0}]
         say("verified", when="before", samples=2, limit=1e-4, passed=True, outputs=outputs)
     elif mode == "time":
         samples = time_block(plan, how, count, values)
