@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+from bench_rig import Rig
 
 from android_bench.campaign import run_campaign
 from android_bench.qualify import HANDICAPS, marked, qualify, resolution
@@ -14,8 +15,9 @@ from android_bench.store import open_store
 from pfd_models.errors import InputError
 
 
-@pytest.fixture
-def marks(rig):
+@pytest.fixture(scope="module")
+def marks(tmp_path_factory):
+    rig = Rig(tmp_path_factory.mktemp("qualify"))
     rig.make_set("ours", suffixes=(".pte",))
     rules = dataclasses.replace(rig.rules, precision=0.004)
     with rig.bench() as bench:
