@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import datetime
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from export import publish
 from export.files import output_errors, sha256_file
-from export.manifest import Artifact, Manifest, ReferenceData, load_manifest, to_plain
+from export.manifest import Artifact, Manifest, ReferenceData, load_manifest
+from export.network import Network, count_macs, make_network
 from export.provenance import git_state, versions
-from export.request import BuildRequest, ModuleSource, ZooSource, content_key
+from export.request import BuildRequest, content_key
 from pfd_models.errors import DelegationError, ParityError
 
 if TYPE_CHECKING:
-    from torch import nn
 
     from export.formats import WriteOptions
     from export.parity import Arrays, Reference
     from export.program import Program
 
-__all__ = ["BuildResult", "Network", "make_artifacts"]
+__all__ = ["BuildResult", "make_artifacts"]
 
 Report = Callable[[str], None]
 """Called with the name of each step as it begins."""
@@ -50,31 +49,6 @@ class BuildResult:
     manifest: Manifest
     made: tuple[str, ...]
     seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
-    """A module ready to export, with what is known of it.
-
-    Attributes:
-        module: In evaluation mode on the CPU.
-        name: For the manifest: registered name or ``module:factory``.
-        variant: Empty for a user's module.
-        dataset: Empty for a user's module.
-        shapes: Of the inputs, batch first.
-        spec: As plain data.
-        stem: The file stem of the set.
-        conversions: What was changed in a user's module, a line a site.
-    """
-
-    module: nn.Module
-    name: str
-    variant: str
-    dataset: str
-    shapes: tuple[tuple[int, ...], ...]
-    spec: Mapping[str, Any]
-    stem: str
-    conversions: tuple[str, ...] = ()
 
 
 def make_artifacts(request: BuildRequest, report: Report = lambda step: None) -> BuildResult:
@@ -104,7 +78,7 @@ def make_artifacts(request: BuildRequest, report: Report = lambda step: None) ->
         return BuildResult(manifest=found, made=(), seconds=time.perf_counter() - begin)
 
     report("model")
-    network, weights = _make_network(request)
+    network, weights = make_network(request)
     build_id = content_key(
         {
             **request.decisive_options(),
@@ -169,7 +143,7 @@ def _build_into(
         spec=network.spec,
         weights=weights,
         params=sum(p.numel() for p in network.module.parameters()),
-        macs=_count_macs(network),
+        macs=count_macs(network),
         passes=program.passes,
         artifacts=tuple(made[f] for f in sorted(made)),
         reference=_save_reference(folder, network, reference),
@@ -235,81 +209,6 @@ def _timed(step: str, seconds: dict[str, float], report: Report) -> Iterator[Non
     seconds[step] = time.perf_counter() - begin
 
 
-def _make_network(request: BuildRequest) -> tuple[Network, str]:
-    """Make the module, load or seed its weights, and say where they came from."""
-    import torch
-
-    torch.manual_seed(request.seed)
-    source = request.source
-    network = _zoo_network(source) if isinstance(source, ZooSource) else _user_network(source)
-    module = network.module.eval().cpu()
-    if request.weights is not None:
-        from pfd_models import load_weights
-
-        load_weights(module, request.weights)
-        return network, f"sha256:{sha256_file(request.weights)}"
-
-    from export.batchnorm import calibrate_batchnorm, has_pristine_batchnorm
-
-    origin = f"seed:{request.seed}"
-    if has_pristine_batchnorm(module):
-        calibrate_batchnorm(module, network.shapes, request.seed)
-        origin += ", untrained, batch-norm statistics of seeded noise"
-    return network, origin
-
-
-def _zoo_network(source: ZooSource) -> Network:
-    from pfd_models import DATASETS, create_model, get_spec
-
-    spec = get_spec(
-        source.model, source.variant, source.dataset, source.num_classes, source.resolution
-    )
-    module = create_model(
-        source.model, source.variant, source.dataset, source.num_classes, source.resolution
-    )
-    stem = f"{spec.model}_{spec.variant}_{spec.dataset}_{spec.resolution}"
-    if spec.num_classes != DATASETS[spec.dataset].num_classes:
-        stem += f"_c{spec.num_classes}"
-    if source.batch != 1:
-        stem += f"_b{source.batch}"
-    return Network(
-        module=module,
-        name=spec.model,
-        variant=spec.variant,
-        dataset=spec.dataset,
-        shapes=((source.batch, spec.input.channels, spec.input.height, spec.input.width),),
-        spec=to_plain(spec.to_dict()),
-        stem=f"{stem}_fp32",
-    )
-
-
-def _user_network(source: ModuleSource) -> Network:
-    import torch
-
-    from export.user_module import build_module
-
-    module = build_module(source).eval().cpu()
-    name = source.target.replace(":", ".").rpartition(".")[2]
-    conversions: tuple[str, ...] = ()
-    if source.padding_free:
-        from pfd_models import to_padding_free
-
-        converted = to_padding_free(module, torch.zeros(source.input_shapes[0]))
-        module, conversions = converted.model.eval(), tuple(str(s) for s in converted.sites)
-        name += "_pfd"
-    shape = "x".join(map(str, source.input_shapes[0]))
-    return Network(
-        module=module,
-        name=source.target,
-        variant="",
-        dataset="",
-        shapes=source.input_shapes,
-        spec={"module": source.target, "input_shapes": to_plain(source.input_shapes)},
-        stem=f"{name}_{shape}_fp32",
-        conversions=conversions,
-    )
-
-
 def _check_rewrite(captured: Program, program: Program, inputs: list[Arrays]) -> None:
     from export.passes import max_rewrite_error
 
@@ -360,17 +259,6 @@ def _save_reference(folder: Path, network: Network, reference: Reference) -> Ref
     return ReferenceData(
         file=path.name, sha256=sha256_file(path), size_bytes=path.stat().st_size, samples=count
     )
-
-
-def _count_macs(network: Network) -> int:
-    """Count the multiply-accumulates of convolutions and matrix products for one image."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        copy.deepcopy(network.module)(*(torch.zeros(shape) for shape in network.shapes))
-    return int(counter.get_total_flops()) // 2 // network.shapes[0][0]
 
 
 def _gate_delegation(request: BuildRequest, artifacts: tuple[Artifact, ...]) -> None:

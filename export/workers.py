@@ -20,7 +20,8 @@ from typing import Any
 
 from export.pipeline import BuildResult, make_artifacts
 from export.quiet import quiet_logs
-from export.request import BuildRequest, ZooSource
+from export.request import BuildRequest
+from export.source import ZooSource
 from pfd_models.errors import ModuleError, PfdError, SpecError
 
 __all__ = ["Outcome", "Plan", "Workers", "plan"]

@@ -171,9 +171,11 @@ def _build(spec: ModelSpec) -> nn.Module:
         model = entry.build(spec, variant)
     except FeatureMapError as error:
         least = _least_resolution(spec, entry, variant)
+        large_strides = dataset_shape(spec.dataset).small_input and not spec.small_input
+        instead = f"the name {spec.model} for the strides of small images, or " * large_strides
         raise SpecError(
             f"resolution {spec.resolution} is too small for {spec.model}/{spec.variant}: {error}; "
-            f"use a resolution of at least {least}"
+            f"use {instead}a resolution of at least {least}"
         ) from error
     model.spec = spec  # type: ignore[assignment]  # a plain attribute, which torch's stubs do not foresee
     return model

@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from export.manifest import Artifact
-from export.request import BuildRequest, ModuleSource
+from export.request import BuildRequest
+from export.source import ModuleSource
 from export.workers import Outcome, Workers
 
 TORCHVISION = (

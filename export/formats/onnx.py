@@ -7,16 +7,14 @@ traces and other notes of the exporter are taken out.
 from __future__ import annotations
 
 import contextlib
-import io
-import logging
 import time
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.formats import WriteOptions, Written
+from export.quiet import quiet_logs
 from pfd_models.errors import InputError, ModuleError
 
 if TYPE_CHECKING:
@@ -98,7 +96,7 @@ def _export(program: Program) -> ModelProto:
 
     from export.tracing import fast_tracing
 
-    with fast_tracing(), _quiet():
+    with fast_tracing(), quiet_logs():
         try:
             exported = torch.onnx.export(
                 program.exported,
@@ -194,19 +192,3 @@ def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
     begin = time.perf_counter()
     yield
     seconds[step] = time.perf_counter() - begin
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress notes and warnings to itself."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

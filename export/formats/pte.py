@@ -6,7 +6,6 @@ Besides ``forward`` the file has methods that return constants, so that it says 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from collections.abc import Sequence
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from export.backends import get_backend
 from export.formats import WriteOptions, Written
-from pfd_models.errors import InputError
+from export.quiet import quiet_logs
+from pfd_models.errors import InputError, ModuleError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +43,14 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
         "input_names": [spec.name for spec in program.inputs],
         "output_names": [spec.name for spec in program.outputs],
     }
-    lowered = lower(program.exported, backend.partitioners(), constants)
+    try:
+        lowered = lower(program.exported, backend.partitioners(), constants)
+    except Exception as error:  # ExecuTorch's passes raise whatever they like
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModuleError(
+            f"ExecuTorch cannot lower the network for {options.backend}: {line[:200]}"
+        ) from error
+    _check_kernels(lowered.program.executorch_program)
     begin = time.perf_counter()
     with path.open("wb") as file:
         lowered.program.write_to_file(file)
@@ -68,7 +75,12 @@ def run(path: Path, inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[A
     import torch
 
     tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in inputs]
-    outputs = _load(path).load_method("forward").execute(tensors)
+    program = _load(path)
+    try:
+        with quiet_logs():
+            outputs = program.load_method("forward").execute(tensors)
+    except RuntimeError as error:
+        raise InputError(f"{path} does not run in ExecuTorch's runtime: {error}") from error
     return [tensor.detach().numpy().copy() for tensor in outputs]
 
 
@@ -86,11 +98,30 @@ def read_identity(path: Path) -> dict[str, str]:
     return identity
 
 
+def _check_kernels(program: Any) -> None:
+    """Refuse a program with an operator that neither the delegate nor the runtime can run."""
+    from executorch.runtime import Runtime
+
+    known = Runtime.get().operator_registry.operator_names
+    for plan in program.execution_plan:
+        for operator in plan.operators:
+            name = f"{operator.name}.{operator.overload}" if operator.overload else operator.name
+            if name not in known:
+                raise ModuleError(
+                    f"ExecuTorch's runtime has no kernel for {name} and the delegate did not "
+                    "take it; the file would not load, use another operator in the module"
+                )
+
+
 def _load(path: Path) -> Any:
     from executorch.runtime import Runtime
 
     if not path.is_file():
         raise InputError(f"{path} is missing; build the artifacts again")
-    with contextlib.suppress(RuntimeError):
-        return Runtime.get().load_program(path)
-    raise InputError(f"{path} is no ExecuTorch program this runtime can load; build it again")
+    try:
+        with quiet_logs():
+            return Runtime.get().load_program(path)
+    except RuntimeError as error:
+        raise InputError(
+            f"{path} is no ExecuTorch program this runtime can load ({error}); build it again"
+        ) from error

@@ -19,6 +19,7 @@ __all__ = [
     "attribute",
     "calls",
     "constant",
+    "expanded",
     "insert",
     "is_call",
     "normal_dim",
@@ -86,6 +87,16 @@ def reshape(like: fx.Node, node: fx.Node, shape: Any) -> fx.Node:
     if list(value(node).shape) == sizes:
         return node
     return insert(like, aten.reshape.default, node, sizes)
+
+
+def expanded(like: fx.Node, node: fx.Node, shape: Any) -> fx.Node:
+    """Insert a product with ones that expands `node` to `shape`, which keeps every bit."""
+    sizes = [int(d) for d in shape]
+    own = [*[1] * (len(sizes) - value(node).dim()), *value(node).shape]
+    if own == sizes:
+        return reshape(like, node, sizes)
+    ones = torch.ones([1 if a == b else b for a, b in zip(own, sizes, strict=True)])
+    return insert(like, aten.mul.Tensor, node, constant(like, ones, "ones"))
 
 
 def constant(like: fx.Node, tensor: Tensor, name: str) -> fx.Node:

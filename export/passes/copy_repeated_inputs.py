@@ -1,7 +1,7 @@
 """A concatenation that reads one tensor only reads a copy of it the second time.
 
 Reason: XNNPACK's partitioner counts different inputs and refuses a concatenation of a tensor
-with itself, which is also what ``repeat`` becomes.
+with itself.
 
 Algebra: ``x * 1.0`` is x, bit for bit. The product keeps the order in memory, which a reshape
 would not.
@@ -19,17 +19,6 @@ __all__ = ["rewrite"]
 def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many calls were changed."""
     rewrites = 0
-    for node in calls(graph, aten.repeat.default):
-        source, times = node.args
-        assert isinstance(source, fx.Node)
-        if len(times) != value(source).dim() or not value(source).is_floating_point():  # type: ignore[arg-type]  # a list
-            continue
-        repeated = source
-        for dim, count in enumerate(times):  # type: ignore[arg-type, var-annotated]  # a list
-            if count > 1:
-                repeated = insert(node, aten.cat.default, [repeated] * count, dim)
-        replace(node, repeated)
-        rewrites += 1
     for node in calls(graph, aten.cat.default):
         parts = list(node.args[0])  # type: ignore[arg-type]  # a list
         if len(parts) < 2 or len(set(parts)) > 1 or not value(node).is_floating_point():

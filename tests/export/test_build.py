@@ -2,13 +2,16 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from export import load_manifest
 from export.build import main
+from export.files import sha256_file
 from export.formats import list_formats
 from pfd_models.errors import IntegrityError
 
@@ -203,11 +206,60 @@ def test_a_users_module_that_cannot_be_built_is_one_line(user, capfd, factory, l
     assert not list((user / "artifacts").glob("[!.]*"))
 
 
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """Trained-looking weights of resnet20/ours: other statistics than a fresh network has."""
+    import torch
+
+    from pfd_models import create_model
+    from pfd_models.checkpoints import save_weights
+
+    torch.manual_seed(7)
+    model = create_model("resnet20", "ours").train()
+    for _ in range(6):
+        model(torch.randn(8, 3, 32, 32))
+    path = tmp_path_factory.mktemp("weights") / "resnet20.pt"
+    save_weights(model.eval(), path)
+    return path
+
+
+def test_a_checkpoint_goes_into_the_files_and_into_their_key(tmp_path, checkpoint, capfd):
+    arguments = ["--model", "resnet20", "--formats", "onnx", "--out", str(tmp_path)]
+    assert main([*arguments, "--weights", str(checkpoint)]) == 0
+    trained = load_manifest(tmp_path / "resnet20_ours_cifar100_32_fp32.json")
+    assert trained.weights == f"sha256:{sha256_file(checkpoint)}"
+    assert main(arguments) == 0
+    seeded = load_manifest(tmp_path / "resnet20_ours_cifar100_32_fp32.json")
+    assert seeded.build_id != trained.build_id
+    assert seeded.artifact("onnx").sha256 != trained.artifact("onnx").sha256
+
+
+@pytest.mark.parametrize("damage", ["another network", "cut short", "one bit"])
+def test_a_checkpoint_that_does_not_fit_is_one_line(tmp_path, checkpoint, capfd, damage):
+    content = checkpoint.read_bytes()
+    path = tmp_path / "x.pt"
+    middle = len(content) // 2
+    path.write_bytes(
+        {
+            "another network": content,
+            "cut short": content[:middle],
+            "one bit": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+        }[damage]
+    )
+    model = "resnet110_bsconvu" if damage == "another network" else "resnet20"
+    out = tmp_path / "out"
+    assert (
+        main(["--model", model, "--formats", "onnx", "--out", str(out), "--weights", str(path)])
+        == 2
+    )
+    error = [x for x in capfd.readouterr().err.splitlines() if x.startswith("error")]
+    assert len(error) == 1
+    assert str(path) in error[0]
+    assert not list(out.glob("[!.]*"))
+
+
 def test_an_interrupted_build_of_many_goes_on_where_it_stopped(tmp_path):
     """SIGINT after the first set; the same command then builds only what is missing."""
-    import signal
-    import time
-
     arguments = ["--model", "resnet20,shufflenetv2_x0_5", "--formats", "onnx", "--jobs", "1"]
     command = [sys.executable, "-m", "export.build", *arguments, "--out", str(tmp_path)]
     first = tmp_path / "resnet20_ours_cifar100_32_fp32.json"

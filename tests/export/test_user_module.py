@@ -1,7 +1,7 @@
 import pytest
 from torch import nn
 
-from export.request import ModuleSource
+from export.source import ModuleSource
 from export.user_module import build_module, distributions_of, parse_shape, sources_of
 from pfd_models.errors import ModuleError, SpecError
 

@@ -39,6 +39,12 @@ def test_strings_without_cifar_mean_the_strides_for_large_images(suffix):
     assert get_spec(zoo, "orig", "cifar100").small_input
 
 
+def test_strides_for_large_images_on_small_ones_name_the_way_out():
+    with pytest.raises(SpecError, match="use the name mobilenetv3_large for the strides of small"):
+        create_model("mobilenetv3_large_w1", dataset="cifar100")
+    assert create_model("mobilenetv3_large_w1", resolution=61).spec.resolution == 61
+
+
 def test_the_string_decides_the_strides_whatever_the_data_set():
     spec = get_spec("cifar_mobilenetv3_large_w1", dataset="stanford_dogs", resolution=64)
     assert spec.small_input

@@ -52,12 +52,10 @@ def _fold_once(graph: Graph, fold: Callable[[Op, Op], Op | None]) -> bool:
     changed: dict[Op, Op] = {}
     dropped: set[Op] = set()
     for op in graph.ops:
-        producer = producers.get(op.data_input)
-        for source in op.inputs:
-            if source in producers:
-                producer = producers[source]
-        if producer is None or producer in changed or op in changed:
+        computed = [t for t in op.inputs if t is not None and t in producers]
+        if len(computed) != 1 or producers[computed[0]] in changed:
             continue
+        producer = producers[computed[0]]
         if uses[producer.outputs[0]] != 1 or producer.activation != "NONE":
             continue
         pair = fold(producer, op)

@@ -13,9 +13,11 @@ import warnings
 import numpy as np
 import onnx
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from onnx import numpy_helper
 
 from export.tflite.ops import lowerings
+from export.tflite.versions import HIGHEST_IN_2_14
 from pfd_models.errors import UnsupportedOperatorError
 
 #: Why a case may be refused: it lies outside float32 networks with static shapes, or TFLite has
@@ -38,6 +40,8 @@ REASONS = (
     r"Resize.*: pytorch_half_pixel to a single element is not lowered$",
     r"Slice.*: step -\d+ on axis \d+ reverses it",
 )
+
+KINDS = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
 
 #: Lowered operators for which ONNX has no case within float32, and why.
 NEVER_ACCEPTED = {"Cast": "every case converts from or to another type; see test_operators.py"}
@@ -75,6 +79,14 @@ def with_constants(model, names, arrays):
     return copy
 
 
+def versions_too_high(data):
+    """Operators of a file in a version that tflite-runtime 2.14 does not accept."""
+    root = schema.Model.GetRootAs(data, 0)
+    codes = [root.OperatorCodes(i) for i in range(root.OperatorCodesLength())]
+    found = {KINDS[code.BuiltinCode()]: code.Version() for code in codes}
+    return {k: v for k, v in found.items() if v > HIGHEST_IN_2_14.get(k, 1)}
+
+
 def outcome(tools, case, model, names, arrays, expected, layout):
     """What became of a case: ``accepted``, or text that says what is wrong; None if refused."""
     try:
@@ -90,6 +102,9 @@ def outcome(tools, case, model, names, arrays, expected, layout):
         for name, array in zip(names, arrays, strict=True)
         if name in taken
     }
+    high = versions_too_high(conversion.data)
+    if high:
+        return f"tflite-runtime 2.14 does not know {high}"
     got = tools.run_tflite(conversion.data, feeds)
     for info, want in zip(conversion.outputs, expected, strict=True):
         want = tools.stored(want, layout)

@@ -33,6 +33,12 @@ def test_an_output_that_is_an_input_is_copied(tools):
     assert tools.check(model).ops == {"RESHAPE": 1}
 
 
+def test_two_outputs_may_be_one_value(tools):
+    nodes = [node("Relu", ["x"]), node("Identity", ["y"], ["z"])]
+    conversion = tools.check(tools.make_model(nodes, {"x": [2, 3]}, outputs=("y", "z")))
+    assert conversion.ops == {"RELU": 1}
+
+
 def test_squeeze_excite_stays_in_nhwc(tools, rng):
     nodes = [
         node("ReduceMean", ["x", "axes"], ["m"], keepdims=1),

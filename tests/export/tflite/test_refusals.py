@@ -94,6 +94,35 @@ def test_volumes(tools):
     assert "3 spatial axes" in message
 
 
+def test_more_axes_than_the_kernels_take(tools):
+    node = helper.make_node("Softmax", ["x"], ["y"])
+    tools.check(tools.make_model([node], {"x": [1, 2, 1, 2, 1, 3]}))
+    message = refusal(tools, tools.make_model([node], {"x": [1, 2, 1, 2, 1, 2, 3]}))
+    assert "7 axes" in message
+
+
+def test_an_output_without_input(tools):
+    nodes = [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Neg", ["c"], ["z"])]
+    model = tools.make_model(nodes, {"x": [2, 3]}, {"c": np.ones(3, np.float32)}, ("y", "z"))
+    assert "output 'z' does not depend on any input" in refusal(tools, model)
+
+
+def test_an_unread_input_of_another_type(tools):
+    model = tools.make_model([helper.make_node("Relu", ["x"], ["y"])], {"x": [2, 3]})
+    model.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.BOOL, [2]))
+    assert "input 'mask' is bool" in refusal(tools, model)
+
+
+def test_constants_beyond_a_flatbuffer(monkeypatch, tools):
+    from export.tflite import writer
+
+    node = helper.make_node("Add", ["x", "c"], ["y"])
+    model = tools.make_model([node], {"x": [2, 64]}, {"c": np.ones(64, np.float32)})
+    tools.check(model)
+    monkeypatch.setattr(writer, "MOST_BYTES", 255)
+    assert "a .tflite file holds less than 2 GiB" in refusal(tools, model)
+
+
 def test_unknown_layout_names_the_nearest(tools):
     model = tools.make_model([helper.make_node("Relu", ["x"], ["y"])], {"x": [2, 3]})
     assert "did you mean 'nhwc'" in refusal(tools, model, io_layout="nhcw")
