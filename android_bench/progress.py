@@ -8,6 +8,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from android_bench.device import mask_text
 from android_bench.records import CampaignRecord, DeviceRecord
@@ -34,6 +35,7 @@ class Display:
             TimeElapsedColumn(),
             console=self._console,
             transient=True,
+            auto_refresh=False,  # nothing of ours may run while a block is timed
         )
         self._task = self._progress.add_task("", total=None)
         self._plan: CampaignRecord | None = None
@@ -66,19 +68,17 @@ class Display:
     def step(self, text: str) -> None:
         """Say what takes a moment."""
         if self._live:
-            self._progress.update(self._task, description=visible(text))
+            self._progress.update(self._task, description=visible(text), refresh=True)
         else:
             self.say(text)
 
     def note(self, text: str) -> None:
         """Say what must not be missed."""
-        self._console.print("warning:", style="bold yellow", end=" ")
-        self.say(text)
+        self.say(text, Text("warning: ", style="bold yellow"))
 
     def failed(self, text: str) -> None:
         """Say that one of several campaigns ended with an error."""
-        self._console.print("error:", style="bold red", end=" ")
-        self.say(text)
+        self.say(text, Text("error: ", style="bold red"))
 
     def block(self, blocks: int, disturbed: int, decision: Decision, elapsed_s: float) -> None:
         """Show where the campaign stands."""
@@ -87,7 +87,7 @@ class Display:
         line = interval_line(self._plan, blocks, disturbed, decision)
         if self._live:
             share = done_share(decision, elapsed_s)
-            self._progress.update(self._task, description=line, completed=share)
+            self._progress.update(self._task, description=line, completed=share, refresh=True)
         elif blocks >= self._next_line or decision.stop:
             self._next_line = max(blocks + 1, blocks * LINE_EVERY)
             self.say(f"{elapsed_s:4.0f} s  {line}")
@@ -96,11 +96,10 @@ class Display:
         """Say why it ended."""
         self.say(f"{reason.value}")
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, before: Text | None = None) -> None:
         """Print a line of text from wherever it comes."""
-        self._console.print(
-            visible(text, longest=2000), markup=False, emoji=False, highlight=False, soft_wrap=True
-        )
+        line = (before or Text()) + Text(visible(text, longest=2000))
+        self._console.print(line, soft_wrap=True)
 
 
 def done_share(decision: Decision, elapsed_s: float) -> float:

@@ -15,18 +15,18 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from rich.console import Console
 
 from android_bench.artifacts import BenchFile, Contest, contests_of, files_of, find_files
 from android_bench.batch import last_unfinished, run_batch
 from android_bench.campaign import Bench, resume_campaign
+from android_bench.command_line import STORE, parse
 from android_bench.device import choose_cpus, open_device
 from android_bench.export_samples import export_samples
 from android_bench.passes import add_memory_pass, add_profile_pass
 from android_bench.progress import Display
-from android_bench.qualify import HANDICAPS, qualify
+from android_bench.qualify import qualify
 from android_bench.report.console import (
     closing_lines,
     qualify_lines,
@@ -42,18 +42,15 @@ from android_bench.result_json import result_json
 from android_bench.results import CampaignResult, read_result
 from android_bench.rules import Rules
 from android_bench.store import device_lock, open_store
+from export import BuildRequest, ZooSource
 from export.files import atomic_write
 from pfd_models.errors import GateError, PfdError, SpecError
-
-STORE = "bench.sqlite"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, do what its verb says and return the exit status."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if not given or (given[0] not in VERBS and given[0] not in ("-h", "--help")):
-        given = ["run", *given]
-    options = _parser().parse_args(given)
+    lines = {name: verb.__doc__ or "" for name, verb in VERBS.items()}
+    options = parse(sys.argv[1:] if arguments is None else arguments, lines)
     try:
         return int(VERBS[options.verb](options))
     except PfdError as error:
@@ -191,7 +188,6 @@ def _require_one_choice(options: argparse.Namespace, *, may_be_none: bool = Fals
 def _built(options: argparse.Namespace, bench: Bench, display: Display) -> tuple[BenchFile, ...]:
     """Build the sets that are missing, in processes of their own, so that none loads torch here."""
     from export import publish
-    from export.request import BuildRequest, ZooSource
 
     requests = [
         BuildRequest(
@@ -323,9 +319,6 @@ def _gate(options: argparse.Namespace, results: Sequence[CampaignResult]) -> int
     return GateError.exit_status if lines else 0
 
 
-# -- the command line --------------------------------------------------------------------------
-
-
 VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "run": run,
     "compare": compare,
@@ -335,131 +328,6 @@ VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "export": export,
     "qualify": qualify_verb,
 }
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:  # type: ignore[override]  # it does not return
-        sys.stderr.write(f"error: {visible(message)}; see --help\n")
-        raise SystemExit(2)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="adb_bench.py",
-        description="Compare variants on a device; without a verb: run.",
-        epilog="Each verb has its own --help.",
-    )
-    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=_Parser)
-    made = {name: verbs.add_parser(name, help=verb.__doc__) for name, verb in VERBS.items()}
-    for name in ("run", "qualify"):
-        _add_what(made[name], variant="orig,ours" if name == "run" else "ours")
-        _add_how(made[name])
-    budget = {"run": 120.0, "qualify": 180.0}
-    # An interval as wide as the effect finds it only every second time (docs/statistics.md).
-    precision = {"run": 0.01, "qualify": 0.007}
-    for name in ("run", "qualify"):
-        made[name].set_defaults(budget=budget[name], precision=precision[name])
-    more = made["run"].add_argument_group("more")
-    more.add_argument("--profile", action="store_true", help="also time every operator")
-    more.add_argument("--memory", action="store_true", help="also measure memory by stage")
-    more.add_argument(
-        "--resume", nargs="?", const="", metavar="CAMPAIGN", help="go on after an interruption"
-    )
-    made["qualify"].add_argument(
-        "--handicaps", type=_shares, default=HANDICAPS, help="default: 0,0.5%%,1%%,2%%,5%%"
-    )
-    for name in ("compare", "show", "report", "export"):
-        made[name].add_argument("campaigns", nargs="+", metavar="CAMPAIGN", help="an id, or last")
-    made["report"].add_argument("-o", "--output", type=Path, default=Path("report.html"))
-    made["export"].add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FILE", help=".csv or .parquet"
-    )
-    for name, each in made.items():
-        each.add_argument("--store", default=STORE, help=f"a path or URL (default: {STORE})")
-        if name in ("run", "qualify", "compare", "show"):
-            each.add_argument("--json", type=Path, metavar="FILE", help="docs/result-schema.md")
-    for name in ("run", "compare"):
-        made[name].add_argument(
-            "--fail-if-slower", type=_share, metavar="3%", help="exit 1 when an interval says so"
-        )
-    return parser
-
-
-def _add_what(parser: argparse.ArgumentParser, *, variant: str) -> None:
-    what = parser.add_argument_group("what to measure")
-    what.add_argument("--model", type=_names, default=[], help="of the zoo: a comma list, or all")
-    what.add_argument(
-        "--variant", type=_names, default=_names(variant), help=f"baseline first ({variant})"
-    )
-    what.add_argument("--dataset", default="cifar100", help="data-set shape (default: cifar100)")
-    what.add_argument("--resolution", type=_positive, help="pixels; the data set's when not given")
-    what.add_argument("--weights", type=Path, metavar="FILE", help="a checkpoint")
-    what.add_argument("--out", type=Path, default=Path("artifacts"), help="where artifacts lie")
-    what.add_argument("--artifacts", nargs="+", metavar="GLOB", help="files that are there")
-    what.add_argument(
-        "--runtime", type=_names, default=(), help="comma list (default: every one that fits)"
-    )
-    what.add_argument("-v", "--verbose", action="store_true", help="show the libraries' output")
-
-
-def _add_how(parser: argparse.ArgumentParser) -> None:
-    how = parser.add_argument_group("how")
-    how.add_argument("--device", default="host", help="host (default)")
-    how.add_argument("--threads", type=_counts, default=[1], help="comma list (default: 1)")
-    how.add_argument("--cores", default="auto", help="auto: the fastest; any; or as 4-7")
-    how.add_argument("--precision", type=_share, help="half-width to reach (default: 1%%)")
-    how.add_argument("--budget", type=_seconds, help="a comparison's time: 120, 90s, 5m")
-    how.add_argument("--seed", type=_count, help="of the order of blocks (default: random)")
-
-
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names or len(set(names)) < len(names):
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of different names")
-    return names
-
-
-def _share(text: str) -> float:
-    """Read ``3%`` or ``0.03``."""
-    number, is_percent = text.strip().removesuffix("%"), text.strip().endswith("%")
-    try:
-        share = float(number) / (100 if is_percent else 1)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no share: give 3% or 0.03")
-    return share
-
-
-def _shares(text: str) -> list[float]:
-    return [_share(part) for part in text.split(",")]
-
-
-def _seconds(text: str) -> float:
-    """Read ``120``, ``90s``, ``5m`` or ``5min``."""
-    for suffix, factor in (("min", 60.0), ("m", 60.0), ("s", 1.0), ("", 1.0)):
-        if text.endswith(suffix):
-            try:
-                return float(text.removesuffix(suffix)) * factor
-            except ValueError:
-                break
-    raise argparse.ArgumentTypeError(f"{text!r} is no time: give 120, 90s or 5m")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 0 or more")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if _count(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return int(text)
-
-
-def _counts(text: str) -> list[int]:
-    return [_positive(part) for part in _names(text)]
 
 
 if __name__ == "__main__":
