@@ -8,6 +8,7 @@ from export.tflite.graph import Graph
 from export.tflite.passes.absorb_transpose import absorb_transpose
 from export.tflite.passes.fold_affine import fold_affine
 from export.tflite.passes.fuse_activations import fuse_activations
+from export.tflite.passes.join_affine_pairs import join_affine_pairs
 from export.tflite.passes.merge_moves import merge_moves
 from export.tflite.passes.order_channels import order_channels
 from export.tflite.passes.own_pads import own_pads
@@ -21,6 +22,7 @@ PASSES: tuple[Callable[[Graph], None], ...] = (
     absorb_transpose,
     own_pads,
     fold_affine,
+    join_affine_pairs,
     fuse_activations,
     order_channels,
 )

@@ -55,7 +55,8 @@ def check_network(tools, module, resolution):
     # Float32 itself is up to 2e-5 away from the truth in these networks, in every runtime.
     assert max(errors) <= max(1e-5, 2 * max(floors)), (errors, floors)
     assert max(errors) <= 1e-4
-    assert tools.relative_error(outputs[0], outputs[1]) > 1e-2
+    # A hundred times the tolerance: what is compared does depend on the input.
+    assert tools.relative_error(outputs[0], outputs[1]) > 1e-3
     found = inspect(conversion.data)
     assert (found.delegates, found.leftovers) == (1, {})
     return found

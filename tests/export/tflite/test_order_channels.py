@@ -37,7 +37,9 @@ class Net:
 
     def weight(self, *shape):
         seed = len(self.constants)
-        return self.constant(np.random.default_rng(seed).standard_normal(shape).astype(np.float32))
+        spread = np.prod(shape[1:]) ** -0.5  # keeps the size of what it is applied to
+        numbers = spread * np.random.default_rng(seed).standard_normal(shape)
+        return self.constant(numbers.astype(np.float32))
 
     def conv(self, x, cin, cout, kernel=1, **attrs):
         pads = [kernel // 2] * 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 import pytest
 from onnx import helper
@@ -100,7 +102,8 @@ class TestFoldAffine:
         ]
         constants = {"w": weight(4, 4, 1, 1), **statistics}
         model = tools.make_model(nodes, {"x": [1, 4, 6, 6]}, constants, ("y", "a"))
-        assert tools.check(model).ops == {"CONV_2D": 1, "MUL": 1, "ADD": 1}
+        # The scale and shift that cannot go backwards are one depthwise convolution.
+        assert tools.check(model).ops == {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 1}
 
     @pytest.mark.parametrize("depthwise", [False, True])
     def test_batch_norm_folds_forwards(self, tools, depthwise):
@@ -124,7 +127,7 @@ class TestFoldAffine:
         ]
         constants = {"w": weight(8, 4, 3, 3), **statistics}
         ops = tools.check(tools.make_model(nodes, {"x": [1, 4, 7, 7]}, constants)).ops
-        assert ops["ADD"] == 1
+        assert ops == {"MAX_POOL_2D": 1, "DEPTHWISE_CONV_2D": 1, "CONV_2D": 1}
 
     @pytest.mark.parametrize("kind", ["Add", "Sub", "Mul", "Div"])
     @pytest.mark.parametrize("constant_first", [False, True])
@@ -170,6 +173,33 @@ class TestFoldAffine:
         }
         ops = tools.check(tools.make_model(nodes, {"x": [1, 4, 6, 6]}, constants)).ops
         assert ops == {"SLICE": 2, "DEPTHWISE_CONV_2D": 2, "CONCATENATION": 1}
+
+
+class TestJoinAffinePairs:
+    CONSTANTS = MappingProxyType({"s": weight(3, 1, 1), "t": weight(1, 3, 1, 1)})
+
+    def test_a_scale_a_shift_and_an_activation_are_one_operator(self, tools):
+        nodes = [
+            node("Mul", ["x", "s"], ["a"]),
+            node("Add", ["a", "t"], ["b"]),
+            node("Relu", ["b"]),
+        ]
+        model = tools.make_model(nodes, {"x": [2, 3, 4, 5]}, self.CONSTANTS)
+        assert tools.check(model).ops == {"DEPTHWISE_CONV_2D": 1}
+
+    @pytest.mark.parametrize(
+        ("nodes", "shape", "outputs"),
+        [
+            ([node("Mul", ["x", "s"])], [1, 3, 4, 5], ("y",)),
+            ([node("Mul", ["x", "s"], ["a"]), node("Add", ["a", "t"])], [1, 3, 1, 1], ("y",)),
+            ([node("Mul", ["x", "s"], ["a"]), node("Add", ["a", "t"])], [1, 3, 4, 5], ("y", "a")),
+            ([node("Add", ["x", "t"], ["a"]), node("Mul", ["a", "s"])], [1, 3, 4, 5], ("y",)),
+        ],
+        ids=["no shift", "one pixel", "the scaled map is an output", "the other way round"],
+    )
+    def test_anything_else_stays(self, tools, nodes, shape, outputs):
+        model = tools.make_model(nodes, {"x": shape}, self.CONSTANTS, outputs)
+        assert "DEPTHWISE_CONV_2D" not in tools.check(model).ops
 
 
 class TestOwnPads:

@@ -21,7 +21,9 @@ RUNNER = Path(__file__).parent / "run_in_runtime_2_14.py"
 
 
 def cache_folder():
-    return Path(os.environ.get("PFD_CACHE_DIR") or Path.home() / ".cache/pfd-mobile")
+    own = os.environ.get("PFD_CACHE_DIR")
+    shared = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(own) if own else Path(shared) / "pfd-mobile"
 
 
 def unavailable(reason):
