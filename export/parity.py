@@ -38,8 +38,10 @@ Arrays = list[np.ndarray[Any, Any]]
 ABSOLUTE_LIMIT = 1e-4
 """No float32 file may be further than this from the float64 run (relative L-infinity)."""
 
-EAGER_MULTIPLE = 4.0
-"""How many times eager float32's own distance a file may have: another order of summation."""
+EAGER_MULTIPLE = 10.0
+"""How many times eager float32's own distance a file may have: runtimes sum in another order and
+approximate exp and tanh. The zoo stays below 4 and a test holds it to that; attention networks
+of others have been seen at 7, in stock files too."""
 
 EAGER_FLOOR = 2e-6
 """Distances below this (about 16 units in the last place) are never held against a file."""

@@ -42,6 +42,7 @@ def test_one_command_makes_three_verified_files_and_a_manifest(first, folder):
     for artifact in manifest.artifacts:
         assert 0 < artifact.parity.relative_linf <= artifact.parity.limit <= 1e-4
         assert artifact.parity.samples >= 8
+        assert artifact.parity.relative_linf <= 4 * artifact.parity.eager_relative_linf
         assert artifact.leftovers == ()
         assert artifact.delegates == (None if artifact.format == "onnx" else 1)
         assert artifact.file in first.stdout
