@@ -153,7 +153,7 @@ def collected(run: Run, remote: str, local: Path) -> Iterator[Collecting]:
         TransferError: The device has no such file, or what came is not what is there.
     """
     quoted = shlex.quote(remote)
-    result = run(f"[ -f {quoted} ] && [ -r {quoted} ] && wc -c < {quoted}")
+    result = run(f"[ -f {quoted} ] && [ -r {quoted} ] && stat -c %s {quoted}")
     digest = remote_sha256(run, remote) if result.exit_code == 0 else None
     if digest is None:
         raise TransferError(f"the device has no readable file {remote}: check its name")

@@ -87,15 +87,21 @@ class Reader:
         self._stream = stream
         self._deadline = deadline
         self._lost = lost
-        self._buffer = bytearray()
+        self._buffer = b""
+        self._position = 0
 
     def exactly(self, size: int) -> bytes:
         """Return the next ``size`` bytes; raises what ``lost`` makes when the stream ends."""
-        while len(self._buffer) < size:
-            more = self._stream.read(self._deadline)
-            if not more:
-                raise self._lost()
-            self._buffer += more
-        data = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        return data
+        # A position instead of a shrinking buffer: blocks are small beside what one read brings.
+        left = len(self._buffer) - self._position
+        if left < size:
+            parts = [self._buffer[self._position :]]
+            while left < size:
+                more = self._stream.read(self._deadline)
+                if not more:
+                    raise self._lost()
+                parts.append(more)
+                left += len(more)
+            self._buffer, self._position = b"".join(parts), 0
+        start, self._position = self._position, self._position + size
+        return self._buffer[start : self._position]

@@ -129,8 +129,9 @@ class Phone:
         place = self.root / "proc/sys/fs/binfmt_misc"
         kernel.mount("binfmt_misc", place, "binfmt_misc")
         interpreter = self.emulator / "usr/bin/qemu-aarch64-static"
-        # F opens the interpreter now, so that it need not exist inside the phone.
-        entry = f":qemu-aarch64:M::{_MAGIC}:{_MASK}:{interpreter}:F"
+        # F opens the interpreter now, so that it need not exist inside the phone; P hands on the
+        # name a program was called by, which tells busybox what to be.
+        entry = f":qemu-aarch64:M::{_MAGIC}:{_MASK}:{interpreter}:PF"
         # With Python's buffering off: the kernel takes an entry in one write or not at all.
         handle = os.open(place / "register", os.O_WRONLY)
         try:
