@@ -14,7 +14,7 @@ import shlex
 import socket
 from collections.abc import Iterator
 
-from android_bench.device import printable
+from android_bench.device_text import printable
 from android_bench.transports import Transport
 from pfd_models.errors import DeviceError
 
@@ -85,6 +85,4 @@ def locked(transport: Transport, *, stale_s: int = _STALE_S) -> Iterator[Lock]:
     finally:
         # Only what is still ours; when the cable is gone, the lock grows stale by itself.
         with contextlib.suppress(DeviceError):
-            transport.run(
-                f'[ "$(cat {_FOLDER}/token 2>/dev/null)" = {token} ] && rm -rf {_FOLDER}'
-            )
+            transport.run(f'[ "$(cat {_FOLDER}/token 2>/dev/null)" = {token} ] && rm -rf {_FOLDER}')

@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from android_bench.device import cpu_list, files, printable, sections, thermal_status
+from android_bench.cores import CPU_FOLDER, cpu_list
+from android_bench.device_text import MARK, files, printable, sections, thermal_status
 from android_bench.transports import Transport
 from pfd_models.errors import DeviceError
 
@@ -34,15 +35,14 @@ _CLOCK_TOLERANCE_S = 2.0
 # Zones that report something else than a temperature do so with values no phone survives.
 _BELIEVABLE_MC = range(-40_000, 150_000)
 
-_CPU = "/sys/devices/system/cpu"
 _READ = f"""
-echo '@@pfd-section files'
-grep -sH '' {_CPU}/online {_CPU}/cpufreq/policy*/related_cpus \
- {_CPU}/cpufreq/policy*/scaling_cur_freq {_CPU}/cpufreq/policy*/scaling_max_freq \
+echo '{MARK} files'
+grep -sH '' {CPU_FOLDER}/online {CPU_FOLDER}/cpufreq/policy*/related_cpus \
+ {CPU_FOLDER}/cpufreq/policy*/scaling_cur_freq {CPU_FOLDER}/cpufreq/policy*/scaling_max_freq \
  /sys/class/thermal/thermal_zone*/type /sys/class/thermal/thermal_zone*/temp \
  /proc/uptime /proc/loadavg /proc/sys/kernel/random/boot_id
-echo '@@pfd-section clock'; date +%s
-echo '@@pfd-section thermalservice'
+echo '{MARK} clock'; date +%s
+echo '{MARK} thermalservice'
 command -v dumpsys > /dev/null && timeout {_THERMAL_TIMEOUT_S} dumpsys thermalservice
 true
 """
@@ -101,7 +101,7 @@ def snapshot(transport: Transport) -> PhoneState:
         boot_id=printable(content.get("/proc/sys/kernel/random/boot_id", "")),
         uptime_s=uptime,
         clock_s=int(clock) if clock.isdecimal() else None,
-        online_cpus=cpu_list(content.get(f"{_CPU}/online", "")),
+        online_cpus=cpu_list(content.get(f"{CPU_FOLDER}/online", "")),
         freq_khz=_by_cpu(content, "scaling_cur_freq"),
         freq_cap_khz=_by_cpu(content, "scaling_max_freq"),
         temp_mc=_temperatures(content),
@@ -170,20 +170,18 @@ def changes(before: PhoneState, after: PhoneState) -> tuple[Change, ...]:
     if before.boot_id and after.boot_id and before.boot_id != after.boot_id:
         return (Change(shift=Shift.REBOOTED, detail="the device started anew in between"),)
     found = []
-    rise = _rise(before.thermal_status, after.thermal_status)
-    if rise:
-        found.append(Change(shift=Shift.THROTTLED, detail=f"thermal status rose {rise}"))
-    for cpu, cap in before.freq_cap_khz.items():
-        now = after.freq_cap_khz.get(cpu)
-        if now is not None and now != cap:
-            detail = f"core {cpu} may run at {now / 1e6:.2f} GHz, before at {cap / 1e6:.2f} GHz"
-            found.append(Change(shift=Shift.FREQUENCY_CAP_CHANGED, detail=detail))
-            if now < cap:
-                found.append(Change(shift=Shift.THROTTLED, detail=detail))
+    old, new = before.thermal_status, after.thermal_status
+    if old is not None and new is not None and new > old:
+        detail = f"thermal status rose from {old} to {new}"
+        found.append(Change(shift=Shift.THROTTLED, detail=detail))
+    for (cap, now), cpus in _moved_caps(before, after).items():
+        detail = f"{_cores(cpus)} may run at {now / 1e6:.2f} GHz, before at {cap / 1e6:.2f} GHz"
+        found.append(Change(shift=Shift.FREQUENCY_CAP_CHANGED, detail=detail))
+        if now < cap:
+            found.append(Change(shift=Shift.THROTTLED, detail=detail))
     lost = sorted(set(before.online_cpus) - set(after.online_cpus))
     if lost and after.online_cpus:
-        detail = f"cores {', '.join(map(str, lost))} went offline"
-        found.append(Change(shift=Shift.CORE_LOST, detail=detail))
+        found.append(Change(shift=Shift.CORE_LOST, detail=f"{_cores(lost)} went offline"))
     jump = _clock_jump(before, after)
     if abs(jump) > _CLOCK_TOLERANCE_S:
         detail = f"the wall clock jumped by {jump:+.0f} s"
@@ -191,16 +189,26 @@ def changes(before: PhoneState, after: PhoneState) -> tuple[Change, ...]:
     return tuple(found)
 
 
-def _rise(before: int | None, after: int | None) -> str:
-    known = before is not None and after is not None
-    return f"from {before} to {after}" if known and after > before else ""  # type: ignore[operator]
+def _moved_caps(before: PhoneState, after: PhoneState) -> dict[tuple[int, int], list[int]]:
+    """Return the old and the new cap to the cores that went from one to the other."""
+    moved: dict[tuple[int, int], list[int]] = {}
+    for cpu, cap in before.freq_cap_khz.items():
+        now = after.freq_cap_khz.get(cpu, cap)
+        if now != cap:
+            moved.setdefault((cap, now), []).append(cpu)
+    return moved
+
+
+def _cores(cpus: list[int]) -> str:
+    return f"core{'s' if len(cpus) > 1 else ''} {', '.join(map(str, cpus))}"
 
 
 def _clock_jump(before: PhoneState, after: PhoneState) -> float:
-    if None in (before.clock_s, after.clock_s, before.uptime_s, after.uptime_s):
+    if before.clock_s is None or before.uptime_s is None:
         return 0.0
-    walls = after.clock_s - before.clock_s  # type: ignore[operator]  # the line above excludes None
-    return walls - (after.uptime_s - before.uptime_s)  # type: ignore[operator]
+    if after.clock_s is None or after.uptime_s is None:
+        return 0.0
+    return (after.clock_s - before.clock_s) - (after.uptime_s - before.uptime_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

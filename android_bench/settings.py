@@ -12,7 +12,8 @@ import contextlib
 import shlex
 from collections.abc import Iterator, Mapping
 
-from android_bench.device import DeviceProfile, Root, printable
+from android_bench.device import DeviceProfile, Root
+from android_bench.device_text import printable
 from android_bench.errors import UnfitDeviceError
 from android_bench.transports import CommandResult, Transport, detached
 from pfd_models.errors import DeviceError, InputError
@@ -30,14 +31,15 @@ class Changed:
         old: Path to the value before.
     """
 
-    def __init__(self, transport: Transport, folder: str, old: Mapping[str, str]) -> None:
+    def __init__(self, transport: Transport, folder: str | None, old: Mapping[str, str]) -> None:
         self._transport = transport
         self._folder = folder
         self.old = dict(old)
 
     def keep_alive(self) -> None:
         """Call between blocks, at least once per allowed silence; costs one short command."""
-        self._transport.run(f"touch {shlex.quote(self._folder)}/heard")
+        if self._folder is not None:
+            self._transport.run(f"touch {shlex.quote(self._folder)}/heard")
 
 
 @contextlib.contextmanager
@@ -78,7 +80,7 @@ def changed(
     try:
         for path, value in differing.items():
             _write(transport, profile, path, value)
-        yield Changed(transport, helper.folder if helper else "/data/local/tmp", before)
+        yield Changed(transport, helper.folder if helper else None, before)
     finally:
         if helper is not None:
             for path, value in reversed(before.items()):
@@ -129,7 +131,7 @@ def _start_helper(
     """
     restore = "; ".join(
         f"printf '%s\\n' {shlex.quote(value)} > {shlex.quote(path)}"
-        for path, value in reversed(before.items())
+        for path, value in reversed(list(before.items()))
     )
     script = (
         f"n=0; while [ ! -f done ] && [ $n -lt {silence_s} ]; do sleep 1; n=$((n+1)); "

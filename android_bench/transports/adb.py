@@ -71,12 +71,11 @@ class AdbTransport:
 
     def pull(self, remote: str, local: Path, *, timeout_s: float | None = None) -> None:
         """Fetch a file from the device; see ``Transport``."""
-        with self._lock:
-            with delivery.collected(self.run, remote, local) as collecting:
-                size = collecting.size_bytes
-                limit = timeout_s if timeout_s is not None else delivery.allowed_s(size)
-                deadline = Deadline(limit, f"pulling {remote} from {self.serial}")
-                file_sync.receive(self._link, remote, collecting.file, deadline)
+        with self._lock, delivery.collected(self.run, remote, local) as collecting:
+            size = collecting.size_bytes
+            limit = timeout_s if timeout_s is not None else delivery.allowed_s(size)
+            deadline = Deadline(limit, f"pulling {remote} from {self.serial}")
+            file_sync.receive(self._link, remote, collecting.file, deadline)
 
     def properties(self) -> dict[str, str]:
         """Return the device's system properties by name."""

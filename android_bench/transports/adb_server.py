@@ -24,14 +24,19 @@ from dataclasses import dataclass
 
 from android_bench.errors import (
     ConnectionLostError,
-    DeviceTimeoutError,
-    UnauthorizedError,
 )
 from android_bench.transports.adb import AdbTransport
 from android_bench.transports.streams import Deadline
 from pfd_models.errors import DeviceError, InputError
 
-__all__ = ["AdbServerLink", "Sighting", "over_server", "server_address", "sightings", "start_server"]
+__all__ = [
+    "AdbServerLink",
+    "Sighting",
+    "over_server",
+    "server_address",
+    "sightings",
+    "start_server",
+]
 
 _DEFAULT_PORT = 5037
 _ASK_TIMEOUT_S = 10.0

@@ -11,9 +11,7 @@ disk with a KeyError. So sockets and streams are ours here, and ``shell_v2.py`` 
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -36,9 +34,10 @@ from adb_shell.transport.base_transport import BaseTransport
 from android_bench.errors import ConnectionLostError, NoDeviceError, UnauthorizedError
 from android_bench.transports import keys
 from android_bench.transports.adb import AdbTransport
+from android_bench.transports.socket_transport import SocketTransport
 from android_bench.transports.streams import Deadline
 
-__all__ = ["AdbShellLink", "SocketTransport", "over_socket", "over_tcp", "over_usb"]
+__all__ = ["AdbShellLink", "over_socket", "over_tcp", "over_usb"]
 
 # How long somebody may take to look at the phone and tap "Allow".
 TAP_TIMEOUT_S = 30.0
@@ -52,63 +51,6 @@ _BROKEN = (
     UsbReadFailedError,
     UsbWriteFailedError,
 )
-
-
-class SocketTransport(BaseTransport):
-    """Bytes over a socket: a write sends everything, and the end of the connection is an error."""
-
-    def __init__(self, dial: Callable[[float], socket.socket]) -> None:
-        self._dial = dial
-        self._socket: socket.socket | None = None
-
-    def connect(self, transport_timeout_s: float | None) -> None:
-        """Connect; part of adb-shell's interface, as are the next three."""
-        connection = self._dial(transport_timeout_s or _CONNECT_TIMEOUT_S)
-        with contextlib.suppress(OSError):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setblocking(False)
-        self._socket = connection
-
-    def close(self) -> None:
-        """Close the socket."""
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-            self._socket.close()
-            self._socket = None
-
-    def bulk_read(self, numbytes: int, transport_timeout_s: float | None) -> bytes:
-        """Return at least one byte."""
-        connection = self._open()
-        while True:
-            with contextlib.suppress(BlockingIOError):
-                data = connection.recv(numbytes)
-                if not data:
-                    raise ConnectionResetError("the device closed the connection")
-                return data
-            readable, _, _ = select.select([connection], [], [], transport_timeout_s)
-            if not readable:
-                raise TcpTimeoutException(f"nothing came for {transport_timeout_s} s")
-
-    def bulk_write(self, data: bytes, transport_timeout_s: float | None) -> int:
-        """Send all bytes."""
-        connection = self._open()
-        end = None if transport_timeout_s is None else time.monotonic() + transport_timeout_s
-        view = memoryview(data)
-        while view:
-            with contextlib.suppress(BlockingIOError):
-                view = view[connection.send(view) :]
-                continue
-            left = None if end is None else max(0.0, end - time.monotonic())
-            _, writable, _ = select.select([], [connection], [], left)
-            if not writable:
-                raise TcpTimeoutException(f"nothing could be sent for {transport_timeout_s} s")
-        return len(data)
-
-    def _open(self) -> socket.socket:
-        if self._socket is None:
-            raise ConnectionResetError("the connection is closed")
-        return self._socket
 
 
 class AdbShellLink:

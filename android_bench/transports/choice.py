@@ -127,5 +127,3 @@ def _virtual() -> Transport:
             raise ConnectionRefusedError(str(error)) from error
 
     return _answering(adb_shell.over_socket("virtual", dial))
-
-

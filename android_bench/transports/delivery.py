@@ -23,7 +23,7 @@ from android_bench.transports import CommandResult, Progress, Pushed
 from export.files import output_errors, sha256_file
 from pfd_models.errors import DeviceError, InputError
 
-__all__ = ["Collecting", "allowed_s", "collected", "deliver", "remote_sha256"]
+__all__ = ["Collecting", "allowed_s", "collected", "deliver", "remote_sha256", "require_runnable"]
 
 _HASH_TIMEOUT_S = 120.0
 # Room that must stay on the device beside the file: its system misbehaves on a full disk.
@@ -113,6 +113,28 @@ def _make_room(run: Run, remote: str, size: int, *, cause: Exception | None = No
             f"no room on the device: {posixpath.basename(remote)} needs "
             f"{size / 1e6:.1f} MB and {folder} has {free / 1e6:.1f} MB free; remove something there"
         ) from cause
+
+
+def require_runnable(run: Run, folder: str) -> None:
+    """Require that programs can be put into a folder and run there.
+
+    Raises:
+        StorageError: The folder takes no files, or is mounted so that nothing runs in it.
+    """
+    _make_room(run, posixpath.join(folder, "x"), 0)
+    probe = shlex.quote(posixpath.join(folder, ".pfd-runs"))
+    # The kernel looks at the mount before it looks at the content, so a script is enough.
+    result = run(
+        f"printf 'exit 7\\n' > {probe} && chmod 755 {probe} && {probe}; code=$?; "
+        f"rm -f {probe}; exit $code"
+    )
+    if result.exit_code != 7:
+        reason = result.stderr.strip().splitlines()
+        raise StorageError(
+            f"programs do not run in the device's folder {folder} "
+            f"({reason[-1] if reason else f'exit code {result.exit_code}'}): it may be mounted "
+            f"noexec, as /sdcard is; choose a folder below /data/local/tmp"
+        )
 
 
 def _free_bytes(df: str) -> int | None:

@@ -19,7 +19,17 @@ from android_bench.errors import StorageError
 from android_bench.transports import DEFAULT_TIMEOUT_S, Transport
 from pfd_models.errors import DeviceError, InputError
 
-__all__ = ["DetachedRun", "RunState", "RunStatus", "attach", "poll", "remove", "runs", "start", "stop"]
+__all__ = [
+    "DetachedRun",
+    "RunState",
+    "RunStatus",
+    "attach",
+    "poll",
+    "remove",
+    "runs",
+    "start",
+    "stop",
+]
 
 DEFAULT_ROOT = "/data/local/tmp/pfd/runs"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -88,7 +98,9 @@ def start(
         raise InputError(f"run name {name!r} is unusable: letters, digits, dots, dashes only")
     folder = posixpath.join(root, name)
     # The exit code appears by a rename, after the output is whole.
-    body = f"echo $$ > pid; ( {command}\n) > stdout 2> stderr; echo $? > exit.part; mv exit.part exit"
+    body = (
+        f"echo $$ > pid; ( {command}\n) > stdout 2> stderr; echo $? > exit.part; mv exit.part exit"
+    )
     script = f"""
         mkdir -p {shlex.quote(root)} || exit 11
         mkdir {shlex.quote(folder)} 2>/dev/null || exit 12

@@ -75,7 +75,7 @@ def _send_blocks(
             sent += len(block)
         if not batch:
             return
-        stream.write(batch, deadline)
+        stream.write(bytes(batch), deadline)
         progress(sent)
 
 

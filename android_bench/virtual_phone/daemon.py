@@ -18,7 +18,6 @@ import contextlib
 import errno
 import json
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -28,19 +27,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from android_bench.virtual_phone import kernel, packages, rootfs, scripts
+from android_bench.virtual_phone import kernel, packages
+from android_bench.virtual_phone.filesystem import ADBD_FOLDER, build, register_emulator, write
 
 __all__ = ["ADBD_PORT", "main"]
 
 ADBD_PORT = 5600  # odd ports from 5555 to 5585 are listed a second time, as emulators
 SHELL_USER = 2000
-_DATA_BYTES = 2 << 30
 _START_TIMEOUT_S = 20.0
 
-# The head of an aarch64 ELF program: 64 bits, little endian, type 2 or 3, machine 0xb7.
-_MAGIC = r"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
-_MASK = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
-_APEX = "apex/com.android.adbd"
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
 
 
@@ -58,97 +53,32 @@ class Phone:
         self.as_root = False
 
     def build(self) -> None:
-        """Make the file system in memory and mount what a phone has mounted."""
-        kernel.mount("none", Path("/"), options="rec,private")
-        self.root.mkdir(exist_ok=True)
-        kernel.mount("phone", self.root, "tmpfs", "nosuid,nodev", "mode=0755")
-        for name in ("proc", "data", "dev/pts", "dev/properties", "system/bin", _APEX, "sdcard"):
-            (self.root / name).mkdir(parents=True)
-        for name, text in rootfs.files().items():
-            self.write(name, text)
-        self._programs()
-        self._links()
-        self._devices()
-        kernel.mount(str(self.adb), self.root / _APEX, options="bind")
-        kernel.mount("data", self.root / "data", "tmpfs", "nosuid,nodev", f"size={_DATA_BYTES}")
-        (self.root / "data/local/tmp").mkdir(parents=True)
-        (self.root / "data/local/tmp").chmod(0o771)
-        kernel.mount("proc", self.root / "proc", "proc", "nosuid,nodev,noexec")
-        self.new_boot()
-        for name, target in (("cpuinfo", "cpuinfo"), ("boot_id", "sys/kernel/random/boot_id")):
-            kernel.mount(str(self.root / "dev" / name), self.root / "proc" / target, options="bind")
+        """Make the file system; the emulator is registered apart, since kernels differ there."""
+        emulator = self.emulator / "usr/bin/qemu-aarch64-static"
+        build(self.root, adb=self.adb, userland=self.userland, emulator=emulator)
+
+    def register_emulator(self) -> None:
+        """Have programs of the phone's kind run."""
+        register_emulator(self.root, self.emulator / "usr/bin/qemu-aarch64-static")
 
     def write(self, name: str, text: str) -> None:
-        """Write one file below the phone's root, readable by all and writable by root only."""
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        path.chmod(0o444)
+        """Write one file below the phone's root."""
+        write(self.root, name, text)
 
     def new_boot(self) -> None:
         """Give the phone the identifier of a new boot."""
         self.write("dev/boot_id", f"{uuid.uuid4()}\n")
 
-    def _programs(self) -> None:
-        folder = self.root / "system/bin"
-        shutil.copy(self.userland / "usr/bin/busybox", folder / "busybox")
-        shutil.copy(self.userland / "usr/lib/aarch64-linux-musl/bin/mksh", folder / "sh")
-        for name, text in scripts.SCRIPTS.items():
-            (folder / name).write_text(text)
-            (folder / name).chmod(0o755)
-        emulator = str(self.emulator / "usr/bin/qemu-aarch64-static")
-        reading, writing = os.pipe()
-        if os.fork() == 0:
-            os.dup2(writing, 1)
-            os.execv(emulator, [emulator, str(folder / "busybox"), "--list"])
-        os.close(writing)
-        with open(reading) as listing:
-            applets = listing.read().split()
-        os.wait()
-        for name in set(applets) - {"su"}:  # a phone that is not rooted has none
-            with contextlib.suppress(FileExistsError):
-                (folder / name).symlink_to("busybox")
-
-    def _links(self) -> None:
-        (self.root / "bin").symlink_to("system/bin")
-        cpus = self.root / "sys/devices/system/cpu"
-        for cluster in rootfs.CLUSTERS:
-            for core in cluster.cores:
-                (cpus / f"cpu{core}/cpufreq").symlink_to(f"../cpufreq/policy{cluster.cores[0]}")
-
-    def _devices(self) -> None:
-        for name in ("null", "zero", "full", "random", "urandom", "tty"):
-            (self.root / "dev" / name).touch()
-            kernel.mount(f"/dev/{name}", self.root / "dev" / name, options="bind")
-        kernel.mount("devpts", self.root / "dev/pts", "devpts", "", "newinstance,ptmxmode=0666")
-        (self.root / "dev/ptmx").symlink_to("pts/ptmx")
-        (self.root / "dev/fd").symlink_to("/proc/self/fd")
-
-    def register_emulator(self) -> None:
-        """Have this user namespace, and no other, run aarch64 programs through qemu."""
-        place = self.root / "proc/sys/fs/binfmt_misc"
-        kernel.mount("binfmt_misc", place, "binfmt_misc")
-        interpreter = self.emulator / "usr/bin/qemu-aarch64-static"
-        # F opens the interpreter now, so that it need not exist inside the phone; P hands on the
-        # name a program was called by, which tells busybox what to be.
-        entry = f":qemu-aarch64:M::{_MAGIC}:{_MASK}:{interpreter}:PF"
-        # With Python's buffering off: the kernel takes an entry in one write or not at all.
-        handle = os.open(place / "register", os.O_WRONLY)
-        try:
-            os.write(handle, entry.encode())
-        finally:
-            os.close(handle)
-
     def start_adbd(self) -> None:
         """Start adbd in the phone, as Android's shell user or as root, and wait for its port."""
         if self.adbd is not None:
             return
-        libraries = f"/{_APEX}/{_LIBRARIES}"
+        libraries = f"/{ADBD_FOLDER}/{_LIBRARIES}"
         command = [
             f"{libraries}/ld-linux-x86-64.so.2",
             "--library-path",
             f"{libraries}:{libraries}/android",
-            f"/{_APEX}/usr/lib/android-sdk/platform-tools/adbd",
+            f"/{ADBD_FOLDER}/usr/lib/android-sdk/platform-tools/adbd",
         ]
         environment = {
             "ADBD_PORT": str(ADBD_PORT),

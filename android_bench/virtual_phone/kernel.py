@@ -81,7 +81,7 @@ def die_with_parent() -> None:
 
 
 def mount(source: str, target: Path, kind: str = "", options: str = "", data: str = "") -> None:
-    """Mount, with the option words of mount(8) that are flags, and the rest in ``data``."""
+    """Attach a file system, as the command of that name does with these options and data."""
     flags = 0
     for word in filter(None, options.split(",")):
         flags |= _MOUNT_FLAGS[word]

@@ -65,7 +65,9 @@ class VirtualPhone:
             raise OSError(reply["errno"], reply["error"])
         return socket.socket(fileno=handles[0])
 
-    def _exchange(self, operation: str, arguments: dict[str, Any]) -> tuple[Any, list[int]]:
+    def _exchange(
+        self, operation: str, arguments: dict[str, Any]
+    ) -> tuple[dict[str, Any], list[int]]:
         message = json.dumps({"do": operation, **arguments}).encode() + b"\n"
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

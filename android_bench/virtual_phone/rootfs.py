@@ -1,6 +1,6 @@
 """The virtual phone's files: a Dimensity 1000+ (MT6889) with Android's names and places.
 
-Pure data: paths below the phone's root and what stands in them. ``daemon.py`` writes them to a
+Data only: paths below the phone's root and what stands in them. ``daemon.py`` writes them to a
 file system in memory, hooks change them while the phone runs, and the programs of ``scripts``
 answer from them as Android's own do.
 
@@ -12,6 +12,7 @@ classes for the numbers that dumpsys prints.
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 
 __all__ = ["BATTERY", "CLUSTERS", "PROPERTIES", "SERIAL", "ZONES", "Cluster", "battery", "files"]
@@ -134,6 +135,7 @@ def files() -> dict[str, str]:
     content["dev/settings/global/low_power"] = "0"
     content["dev/settings/global/stay_on_while_plugged_in"] = "0"
     content["dev/clock_offset_s"] = "0"
+    content["dev/boot_id"] = f"{uuid.uuid4()}\n"
     content["etc/passwd"] = "root:x:0:0::/:/system/bin/sh\nshell:x:2000:2000::/:/system/bin/sh\n"
     content["etc/group"] = "root:x:0:\nshell:x:2000:\n"
     content["etc/hosts"] = "127.0.0.1 localhost\n"
