@@ -11,9 +11,10 @@ Source: ``packages/modules/adb/SYNC.TXT`` in AOSP.
 
 from __future__ import annotations
 
+import contextlib
 import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,8 +44,7 @@ def send(
         TransferError: The device refused; its own words are in the message.
     """
     lost = _lost(link, f"while {local.name} was pushed")
-    stream = link.open("sync:", deadline)
-    try:
+    with _conversation(link, deadline, lost) as stream:
         reader = Reader(stream, deadline, lost)
         target = f"{remote},{stat.S_IFREG | 0o644}".encode()
         stream.write(_REQUEST.pack(b"SEND", len(target)) + target, deadline)
@@ -55,8 +55,6 @@ def send(
         if name != b"OKAY":
             raise _refused(link, remote, reader, name, size)
         stream.write(_REQUEST.pack(b"QUIT", 0), deadline)
-    finally:
-        stream.close()
 
 
 def _send_blocks(
@@ -86,9 +84,9 @@ def receive(link: Link, remote: str, file: BinaryIO, deadline: Deadline) -> None
         ConnectionLostError: The connection ended before all had come.
         TransferError: The device refused; its own words are in the message.
     """
-    stream = link.open("sync:", deadline)
-    try:
-        reader = Reader(stream, deadline, _lost(link, f"while {remote} was pulled"))
+    lost = _lost(link, f"while {remote} was pulled")
+    with _conversation(link, deadline, lost) as stream:
+        reader = Reader(stream, deadline, lost)
         path = remote.encode()
         stream.write(_REQUEST.pack(b"RECV", len(path)) + path, deadline)
         while True:
@@ -99,6 +97,18 @@ def receive(link: Link, remote: str, file: BinaryIO, deadline: Deadline) -> None
                 raise _refused(link, remote, reader, name, size)
             file.write(reader.exactly(size))
         stream.write(_REQUEST.pack(b"QUIT", 0), deadline)
+
+
+@contextlib.contextmanager
+def _conversation(
+    link: Link, deadline: Deadline, lost: Callable[[], ConnectionLostError]
+) -> Iterator[Stream]:
+    """Talk to the service; a connection that ends meanwhile is told in the file's terms."""
+    stream = link.open("sync:", deadline)
+    try:
+        yield stream
+    except ConnectionLostError as error:
+        raise lost() from error
     finally:
         stream.close()
 
@@ -114,5 +124,5 @@ def _refused(link: Link, remote: str, reader: Reader, name: bytes, size: int) ->
 def _lost(link: Link, when: str) -> Callable[[], ConnectionLostError]:
     return lambda: ConnectionLostError(
         f"the connection to {link.serial} ended {when}: plug it in again or bring the network "
-        f"back, then push again (what arrived in part is not used)"
+        f"back, then try again (what arrived in part is not used)"
     )

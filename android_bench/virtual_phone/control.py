@@ -33,12 +33,17 @@ def write(phone: Phone, request: dict[str, Any]) -> None:
 
 def read(phone: Phone, request: dict[str, Any]) -> dict[str, Any]:
     """Return a file's text."""
-    return {"text": (phone.root / request["path"]).read_text(errors="replace")}
+    return {"text": (phone.files / request["path"]).read_text(errors="replace")}
 
 
 def remove(phone: Phone, request: dict[str, Any]) -> None:
     """Remove a file; one that is not there is fine."""
-    (phone.root / request["path"]).unlink(missing_ok=True)
+    (phone.files / request["path"]).unlink(missing_ok=True)
+
+
+def make_room(phone: Phone, request: dict[str, Any]) -> None:
+    """Undo ``fill``."""
+    (phone.root / "data/.ballast").unlink(missing_ok=True)
 
 
 def network(phone: Phone, request: dict[str, Any]) -> None:
@@ -77,6 +82,16 @@ def reboot(phone: Phone, request: dict[str, Any]) -> None:
     phone.start_adbd()
 
 
+def restore(phone: Phone, request: dict[str, Any]) -> None:
+    """End what runs inside and put all files back as they were at the start, data removed."""
+    for process in phone.residents():
+        if process != phone.adbd:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+    phone.as_root = False
+    phone.restore()
+
+
 def fill(phone: Phone, request: dict[str, Any]) -> None:
     """Fill /data but for the given number of bytes."""
     place = phone.root / "data"
@@ -112,7 +127,21 @@ def alive(phone: Phone, request: dict[str, Any]) -> dict[str, Any]:
 _OPERATIONS: dict[str, Callable[[Phone, dict[str, Any]], dict[str, Any] | None]] = {
     operation.__name__: operation
     for operation in (
-        *(write, read, remove, network, start, kill, freeze, thaw, reboot, fill, remount),
+        *(
+            write,
+            read,
+            remove,
+            network,
+            start,
+            kill,
+            freeze,
+            thaw,
+            reboot,
+            restore,
+            fill,
+            make_room,
+            remount,
+        ),
         *(processes, alive),
     )
 }

@@ -18,6 +18,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -27,7 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from android_bench.virtual_phone import kernel, packages
+from android_bench.virtual_phone import kernel, packages, rootfs
 from android_bench.virtual_phone.filesystem import ADBD_FOLDER, build, register_emulator, write
 
 __all__ = ["ADBD_PORT", "main"]
@@ -44,7 +45,8 @@ class Phone:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.root = folder / "root"
+        self.files = folder / "files"  # as hooks write them
+        self.root = folder / "root"  # as the phone sees them
         self.adb = packages.unpacked(packages.ADB)
         self.userland = packages.unpacked(packages.USERLAND)
         self.emulator = packages.unpacked(packages.EMULATOR)
@@ -55,7 +57,21 @@ class Phone:
     def build(self) -> None:
         """Make the file system; the emulator is registered apart, since kernels differ there."""
         emulator = self.emulator / "usr/bin/qemu-aarch64-static"
-        build(self.root, adb=self.adb, userland=self.userland, emulator=emulator)
+        build(self.files, self.root, adb=self.adb, userland=self.userland, emulator=emulator)
+
+    def restore(self) -> None:
+        """Put the files that hooks change back, and empty the data partition."""
+        known = rootfs.files()
+        for name, text in known.items():
+            self.write(name, text)
+        for place in (self.root / "data/local/tmp").iterdir():
+            if place.is_dir():
+                shutil.rmtree(place)
+            else:
+                place.unlink()
+        for place in (self.files / "dev/properties").iterdir():
+            if f"dev/properties/{place.name}" not in known:
+                place.unlink()
 
     def register_emulator(self) -> None:
         """Have programs of the phone's kind run."""
@@ -63,7 +79,7 @@ class Phone:
 
     def write(self, name: str, text: str) -> None:
         """Write one file below the phone's root."""
-        write(self.root, name, text)
+        write(self.files, name, text)
 
     def new_boot(self) -> None:
         """Give the phone the identifier of a new boot."""

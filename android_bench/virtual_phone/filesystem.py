@@ -17,32 +17,53 @@ __all__ = ["ADBD_FOLDER", "build", "register_emulator", "write"]
 
 ADBD_FOLDER = "apex/com.android.adbd"
 _DATA_BYTES = 2 << 30
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 # The head of an aarch64 ELF program: 64 bits, little endian, type 2 or 3, machine 0xb7.
 _MAGIC = r"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
 _MASK = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
 
 
-def build(root: Path, *, adb: Path, userland: Path, emulator: Path) -> None:
-    """Make the phone's files below ``root`` and mount what a phone has mounted."""
+def build(files: Path, root: Path, *, adb: Path, userland: Path, emulator: Path) -> None:
+    """Make the phone's files and mount what a phone has mounted.
+
+    Args:
+        files: Where the phone's files can be written from outside it.
+        root: The same as the phone sees it: read-only but for ``/sys`` and ``/data``.
+        adb: The unpacked package with adbd.
+        userland: The unpacked packages with shell and commands.
+        emulator: The program that runs these.
+    """
     kernel.mount("none", Path("/"), options="rec,private")
-    root.mkdir(exist_ok=True)
-    kernel.mount("phone", root, "tmpfs", "nosuid,nodev", "mode=0755")
+    for place in (files, root):
+        place.mkdir(exist_ok=True)
+    kernel.mount("phone", files, "tmpfs", "nosuid,nodev", "mode=0755")
     folders = ("proc", "data", "dev/pts", "dev/properties", "system/bin", ADBD_FOLDER, "sdcard")
     for name in folders:
-        (root / name).mkdir(parents=True)
+        (files / name).mkdir(parents=True)
     for name, text in rootfs.files().items():
-        write(root, name, text)
-    _programs(root, userland, emulator)
-    _links(root)
-    _devices(root)
+        write(files, name, text)
+    _programs(files, userland, emulator)
+    _links(files)
+    for name in _DEVICES:
+        (files / "dev" / name).touch()
+    kernel.mount(str(files), root, options="bind")
+    kernel.mount("none", root, options="remount,bind,ro,nosuid,nodev")
+    _mounts(files, root, adb)
+
+
+def _mounts(files: Path, root: Path, adb: Path) -> None:
+    kernel.mount(str(files / "sys"), root / "sys", options="bind")
     kernel.mount(str(adb), root / ADBD_FOLDER, options="bind")
+    for name in _DEVICES:
+        kernel.mount(f"/dev/{name}", root / "dev" / name, options="bind")
+    kernel.mount("devpts", root / "dev/pts", "devpts", "", "newinstance,ptmxmode=0666")
     kernel.mount("data", root / "data", "tmpfs", "nosuid,nodev", f"size={_DATA_BYTES}")
     (root / "data/local/tmp").mkdir(parents=True)
     (root / "data/local/tmp").chmod(0o771)
     kernel.mount("proc", root / "proc", "proc", "nosuid,nodev,noexec")
     for name, target in (("cpuinfo", "cpuinfo"), ("boot_id", "sys/kernel/random/boot_id")):
-        kernel.mount(str(root / "dev" / name), root / "proc" / target, options="bind")
+        kernel.mount(str(files / "dev" / name), root / "proc" / target, options="bind")
 
 
 def write(root: Path, name: str, text: str) -> None:
@@ -75,13 +96,6 @@ def _links(root: Path) -> None:
     for cluster in rootfs.CLUSTERS:
         for core in cluster.cores:
             (cpus / f"cpu{core}/cpufreq").symlink_to(f"../cpufreq/policy{cluster.cores[0]}")
-
-
-def _devices(root: Path) -> None:
-    for name in ("null", "zero", "full", "random", "urandom", "tty"):
-        (root / "dev" / name).touch()
-        kernel.mount(f"/dev/{name}", root / "dev" / name, options="bind")
-    kernel.mount("devpts", root / "dev/pts", "devpts", "", "newinstance,ptmxmode=0666")
     (root / "dev/ptmx").symlink_to("pts/ptmx")
     (root / "dev/fd").symlink_to("/proc/self/fd")
 

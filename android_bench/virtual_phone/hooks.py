@@ -102,7 +102,7 @@ def leave_free(phone: VirtualPhone, free_bytes: int) -> None:
 
 def make_room(phone: VirtualPhone) -> None:
     """Undo ``leave_free``."""
-    phone.request("remove", path="data/.ballast")
+    phone.request("make_room")
 
 
 def remount_data(phone: VirtualPhone, *, noexec: bool = False, read_only: bool = False) -> None:

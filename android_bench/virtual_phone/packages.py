@@ -24,8 +24,9 @@ from android_bench.errors import VirtualPhoneError
 
 __all__ = ["ADB", "EMULATOR", "USERLAND", "PackageSet", "cache_folder", "unpacked"]
 
-_SUITES = frozenset(
-    "bullseye bookworm trixie forky sid oldoldstable oldstable stable testing unstable".split()
+_SUITES = (
+    *("bullseye", "bookworm", "trixie", "forky", "sid"),
+    *("oldoldstable", "oldstable", "stable", "testing", "unstable"),
 )
 _FIELDS = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)|$(SIGNED_BY)"
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
