@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 
 from android_bench.device import DeviceProfile, Root
 from android_bench.device_text import printable
-from android_bench.errors import UnfitDeviceError
+from android_bench.errors import ConnectionLostError, UnfitDeviceError
 from android_bench.transports import CommandResult, Transport, detached
 from pfd_models.errors import DeviceError, InputError
 
@@ -81,12 +81,40 @@ def changed(
         for path, value in differing.items():
             _write(transport, profile, path, value)
         yield Changed(transport, helper.folder if helper else None, before)
-    finally:
-        if helper is not None:
-            for path, value in reversed(before.items()):
-                _write(transport, profile, path, value)
-            _as_root(transport, profile, f"touch {shlex.quote(helper.folder)}/done")
-            detached.remove(transport, helper)
+    except BaseException:
+        # What went wrong first is what the caller needs to know.
+        with contextlib.suppress(DeviceError):
+            _put_back(transport, profile, before, helper)
+        raise
+    _put_back(transport, profile, before, helper)
+
+
+def _put_back(
+    transport: Transport,
+    profile: DeviceProfile,
+    before: Mapping[str, str],
+    helper: detached.DetachedRun | None,
+) -> None:
+    """Restore every setting, also when one of them cannot be, and then stop the helper.
+
+    When the connection is gone, the helper goes on and restores them.
+
+    Raises:
+        DeviceError: The first that could not be restored.
+    """
+    failed: DeviceError | None = None
+    for path, value in reversed(list(before.items())):
+        try:
+            _write(transport, profile, path, value)
+        except ConnectionLostError:
+            raise
+        except DeviceError as error:
+            failed = failed or error
+    if helper is not None:
+        _as_root(transport, profile, f"touch {shlex.quote(helper.folder)}/done")
+        detached.remove(transport, helper)
+    if failed is not None:
+        raise failed
 
 
 def _as_root(transport: Transport, profile: DeviceProfile, command: str) -> CommandResult:

@@ -88,27 +88,22 @@ class AdbTransport:
             UnauthorizedError: It answers, and wants a tap on its screen.
             DeviceTimeoutError: It does not answer in time; the last reason is in the message.
         """
-        deadline = Deadline(timeout_s, f"waiting for {self.serial}")
-        last = "nothing was heard from it"
+        end = time.monotonic() + timeout_s
         with self._lock:
             while True:
                 try:
-                    left = deadline.left_s()
-                    self.run("true", timeout_s=min(left, 5.0))
+                    self.run("true", timeout_s=max(0.1, min(end - time.monotonic(), 5.0)))
                     return
                 except UnauthorizedError:
                     raise
                 except (ConnectionLostError, DeviceTimeoutError) as error:
-                    last = str(error)
-                    try:
-                        time.sleep(min(_RETRY_PAUSE_S, deadline.left_s()))
-                        self._link.recover(deadline)
-                    except DeviceTimeoutError:
+                    left = end - time.monotonic()
+                    if left <= _RETRY_PAUSE_S:
                         raise DeviceTimeoutError(
-                            f"{self.serial} did not come back within {timeout_s:g} s: {last}"
+                            f"{self.serial} did not come back within {timeout_s:g} s: {error}"
                         ) from error
-                    except ConnectionLostError as again:
-                        last = str(again)
+                time.sleep(_RETRY_PAUSE_S)
+                self._link.recover(Deadline(left, f"bringing {self.serial} back"))
 
     def close(self) -> None:
         """End the connection; calling again does nothing."""
@@ -122,9 +117,9 @@ def parse_properties(text: str) -> dict[str, str]:
     cannot tell the two apart. Such a value cannot be set without root.
     """
     starts = list(re.finditer(r"^\[([^\]\n]+)\]: \[", text, re.MULTILINE))
+    ends = [match.start() for match in starts[1:]] + [len(text)]
     properties = {}
-    for match, following in zip(starts, [*starts[1:], None], strict=True):
-        end = following.start() if following else len(text)
+    for match, end in zip(starts, ends, strict=False):
         properties[match[1]] = text[match.end() : end].rstrip("\r\n").removesuffix("]")
     return properties
 

@@ -126,10 +126,7 @@ def ask(address: str, request: str, *, timeout_s: float = _ASK_TIMEOUT_S) -> str
 def _connected(address: str, deadline: Deadline) -> socket.socket:
     try:
         if address.startswith("localfilesystem:"):
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            connection.settimeout(deadline.left_s())
-            connection.connect(address.removeprefix("localfilesystem:"))
-            return connection
+            return _connected_by_path(address.removeprefix("localfilesystem:"), deadline)
         host, _, port = address.removeprefix("tcp:").rpartition(":")
         return socket.create_connection((host.strip("[]"), int(port)), timeout=deadline.left_s())
     except OSError as error:
@@ -137,6 +134,17 @@ def _connected(address: str, deadline: Deadline) -> socket.socket:
             f"no adb server answers at {address} ({(error.strerror or str(error)).lower()}): "
             f"start it there with `adb start-server`"
         ) from error
+
+
+def _connected_by_path(path: str, deadline: Deadline) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(deadline.left_s())
+        connection.connect(path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _request(connection: socket.socket, request: str, deadline: Deadline) -> None:

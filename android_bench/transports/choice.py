@@ -6,6 +6,7 @@ one runs; what it does not own is reached directly.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import re
 import socket
@@ -118,7 +119,10 @@ def _virtual() -> Transport:
     """Return the virtual phone that is up, or start one that ends with this process."""
     from android_bench.virtual_phone import phone
 
-    running = phone.find("default") or phone.start()
+    running = phone.find(phone.DEFAULT_NAME)
+    if running is None:
+        running = phone.start()
+        atexit.register(running.stop)
 
     def dial(limit_s: float) -> socket.socket:
         try:

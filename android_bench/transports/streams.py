@@ -74,7 +74,7 @@ class Link(Protocol):
         """
 
     def recover(self, deadline: Deadline) -> None:
-        """Do what may bring a lost device back; called between attempts."""
+        """Do what may bring a lost device back; called between attempts, never raises."""
 
     def close(self) -> None:
         """End the connection."""

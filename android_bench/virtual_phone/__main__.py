@@ -8,10 +8,8 @@ import shutil
 import sys
 
 from android_bench.errors import VirtualPhoneError
-from android_bench.virtual_phone.phone import VirtualPhone, find, start
+from android_bench.virtual_phone.phone import DEFAULT_NAME, VirtualPhone, find, start
 from pfd_models.errors import InputError, PfdError
-
-_NAME = "default"
 
 
 def main(arguments: list[str]) -> int:
@@ -38,9 +36,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _up() -> int:
-    phone = find(_NAME)
+    phone = find(DEFAULT_NAME)
     if phone is None:
-        phone = start(_NAME, outlive=True)
+        phone = start(DEFAULT_NAME, outlive=True)
     sys.stdout.write(
         f"virtual phone {phone.serial} is up; use it with\n"
         f"  {os.path.basename(sys.executable)} -m android_bench.virtual_phone run -- adb shell\n"
@@ -49,7 +47,7 @@ def _up() -> int:
 
 
 def _down() -> int:
-    phone = find(_NAME)
+    phone = find(DEFAULT_NAME)
     if phone is None:
         sys.stdout.write("no virtual phone was up\n")
         return 0
@@ -61,7 +59,7 @@ def _down() -> int:
 def _run(command: list[str]) -> int:
     if not command:
         raise InputError("run needs a command after --, as `run -- adb shell getprop`")
-    phone = find(_NAME)
+    phone = find(DEFAULT_NAME)
     if phone is not None:
         return _run_beside(phone, command)
     with start() as own:

@@ -233,6 +233,7 @@ def main(arguments: list[str]) -> int:
         return _failed(f"this machine allows no {step} ({error.strerror})")
     child = os.fork()
     if child:
+        _let_go_of_output()
         _, status = os.waitpid(child, 0)
         return os.waitstatus_to_exitcode(status)
     kernel.die_with_parent()
@@ -258,9 +259,12 @@ def main(arguments: list[str]) -> int:
 def _ready() -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, 1)
-    os.dup2(nothing, 2)
+    _let_go_of_output()
+
+
+def _let_go_of_output() -> None:
+    """Close standard output: whoever reads it waits until the last holder has."""
+    os.dup2(os.open(os.devnull, os.O_RDWR), 1)
 
 
 def _failed(reason: str) -> int:

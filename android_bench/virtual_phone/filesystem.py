@@ -47,6 +47,9 @@ def build(files: Path, root: Path, *, adb: Path, userland: Path, emulator: Path)
     _links(files)
     for name in _DEVICES:
         (files / "dev" / name).touch()
+    for folder in (files / "sys").rglob("*"):
+        if folder.is_dir() and not folder.is_symlink():
+            folder.chmod(0o555)  # its one user owns everything, and may not add files there
     kernel.mount(str(files), root, options="bind")
     kernel.mount("none", root, options="remount,bind,ro,nosuid,nodev")
     _mounts(files, root, adb)

@@ -176,7 +176,7 @@ def _downloaded(wanted: PackageSet, work: Path) -> list[Path]:
         "APT::Architecture": wanted.architecture,
         "APT::Sandbox::User": "root",  # the cache is ours alone, and not readable by apt's user
         "Acquire::Languages": "none",
-        "Acquire::Retries": "3",
+        "Acquire::Retries": "2",
     }
     # A list replaces the machine's own only after it was cleared.
     settings = ["#clear APT::Architectures;", f'APT::Architectures {{ "{wanted.architecture}"; }};']

@@ -22,7 +22,10 @@ from android_bench.errors import VirtualPhoneError
 from android_bench.virtual_phone import kernel, packages
 from android_bench.virtual_phone.daemon import ADBD_PORT, adb_command
 
-__all__ = ["VirtualPhone", "find", "missing", "start"]
+__all__ = ["DEFAULT_NAME", "VirtualPhone", "find", "missing", "start"]
+
+# The phone that `up` starts and `run` uses.
+DEFAULT_NAME = "default"
 
 _START_TIMEOUT_S = 60.0
 
@@ -178,19 +181,23 @@ def start(name: str | None = None, *, outlive: bool = False) -> VirtualPhone:
     folder = _new_folder(name)
     with _removed_on_failure(folder):
         _write_adb_command(folder)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "android_bench.virtual_phone.daemon", str(folder)],
-            stdin=subprocess.DEVNULL if outlive else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-            start_new_session=True,
-        )
+        with (folder / "daemon.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "android_bench.virtual_phone.daemon", str(folder)],
+                stdin=subprocess.DEVNULL if outlive else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+                start_new_session=True,
+            )
         (folder / "pid").write_text(str(process.pid))
         assert process.stdout is not None
         line = process.stdout.readline().decode()
         if line != "ready\n":
             process.wait()
-            reason = json.loads(line)["failed"] if line.startswith("{") else "it ended at once"
+            words = (folder / "daemon.log").read_text(errors="replace").splitlines()
+            last = words[-1] if words else "it ended without a word"
+            reason = json.loads(line)["failed"] if line.startswith("{") else last
             raise VirtualPhoneError(f"cannot start the virtual phone: {reason}")
         phone = VirtualPhone(folder, None if outlive else process)
         if outlive:
@@ -229,6 +236,11 @@ def _parent_folder() -> Path:
 
 def _new_folder(name: str | None) -> Path:
     parent = _parent_folder()
+    for left in parent.glob("own-*"):
+        # A phone whose starter was killed has ended with it and left its folder.
+        with contextlib.suppress(OSError, ValueError):
+            if not Path(f"/proc/{int((left / 'pid').read_text())}").exists():
+                shutil.rmtree(left, ignore_errors=True)
     if name is None:
         return Path(tempfile.mkdtemp(prefix="own-", dir=parent))
     if find(name) is not None:

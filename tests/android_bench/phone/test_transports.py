@@ -28,6 +28,14 @@ def large(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def medium(tmp_path_factory):
+    """20 MB: enough to be interrupted."""
+    path = tmp_path_factory.mktemp("medium") / "medium.bin"
+    path.write_bytes(os.urandom(20 * MB))
+    return path
+
+
 @pytest.fixture
 def small(tmp_path):
     path = tmp_path / "small.bin"
@@ -171,45 +179,45 @@ def test_a_daemon_that_dies_during_a_command_is_noticed_at_once(transport, phone
 
 
 def test_a_push_cut_in_the_middle_leaves_the_old_file_and_can_be_repeated(
-    transport, phone, large, one_line
+    transport, phone, medium, one_line
 ):
-    transport.run(f"echo old > {TMP}/large.bin")
+    transport.run(f"echo old > {TMP}/medium.bin")
 
     def cut(sent, total):
-        if sent > 10 * MB:
+        if sent > 5 * MB:
             hooks.kill_daemon(phone)
 
     with pytest.raises(ConnectionLostError) as error:
-        transport.push(large, f"{TMP}/large.bin", progress=cut)
-    one_line(error, 3, "large.bin", "try again")
+        transport.push(medium, f"{TMP}/medium.bin", progress=cut)
+    one_line(error, 3, "medium.bin", "try again")
     hooks.start_daemon(phone)
     transport.wait(20)
-    assert transport.run(f"cat {TMP}/large.bin").stdout == "old\n"
-    assert not transport.push(large, f"{TMP}/large.bin").skipped
-    assert left_in(transport) == ["large.bin"]
+    assert transport.run(f"cat {TMP}/medium.bin").stdout == "old\n"
+    assert not transport.push(medium, f"{TMP}/medium.bin").skipped
+    assert left_in(transport) == ["medium.bin"]
 
 
-def test_a_full_device_is_known_before_anything_is_sent(transport, phone, large, one_line):
+def test_a_full_device_is_known_before_anything_is_sent(transport, phone, medium, one_line):
     hooks.leave_free(phone, 8 * MB)
     sent = []
     with pytest.raises(StorageError) as error:
-        transport.push(large, f"{TMP}/large.bin", progress=lambda *step: sent.append(step))
-    one_line(error, 3, "large.bin needs 50.0 MB", "8.0 MB free")
+        transport.push(medium, f"{TMP}/medium.bin", progress=lambda *step: sent.append(step))
+    one_line(error, 3, "medium.bin needs 20.0 MB", "8.0 MB free")
     assert sent == []
     assert left_in(transport) == []
 
 
-def test_a_device_that_fills_up_during_a_push_is_told_apart(transport, phone, large, one_line):
+def test_a_device_that_fills_up_during_a_push_is_told_apart(transport, phone, medium, one_line):
     def fill(sent, total):
         if sent < 5 * MB:
             hooks.leave_free(phone, 4 * MB)
 
     with pytest.raises(StorageError) as error:
-        transport.push(large, f"{TMP}/large.bin", progress=fill)
-    one_line(error, 3, "no room", "large.bin")
+        transport.push(medium, f"{TMP}/medium.bin", progress=fill)
+    one_line(error, 3, "no room", "medium.bin")
     assert left_in(transport) == []
     hooks.make_room(phone)
-    transport.push(large, f"{TMP}/large.bin")
+    transport.push(medium, f"{TMP}/medium.bin")
 
 
 def test_a_folder_that_takes_no_files_is_named(transport, phone, small, one_line):
