@@ -17,8 +17,7 @@ __all__ = ["keys_folder", "signers"]
 
 def keys_folder() -> Path:
     """Return the folder with ``adbkey``, as the platform adb finds it."""
-    named = os.environ.get("ANDROID_USER_HOME")
-    return Path(named) if named else Path.home() / ".android"
+    return Path.home() / ".android"
 
 
 def signers() -> list[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import errno
 import json
 import os
 import select
@@ -22,8 +23,6 @@ from android_bench.virtual_phone import kernel
 from android_bench.virtual_phone.daemon import Phone
 
 __all__ = ["serve"]
-
-_BLOCK = 1 << 20
 
 
 def write(phone: Phone, request: dict[str, Any]) -> None:
@@ -98,9 +97,8 @@ def fill(phone: Phone, request: dict[str, Any]) -> None:
     left = os.statvfs(place)
     size = left.f_bavail * left.f_frsize - request["free_bytes"]
     with (place / ".ballast").open("ab") as file:
-        while size > 0:
-            file.write(bytes(min(size, _BLOCK)))
-            size -= _BLOCK
+        if size > 0:
+            os.posix_fallocate(file.fileno(), file.tell(), size)
 
 
 def remount(phone: Phone, request: dict[str, Any]) -> None:
@@ -186,6 +184,8 @@ def _answer(phone: Phone, connection: socket.socket) -> bool:
             reply = _OPERATIONS[request["do"]](phone, request) or {}
     except OSError as error:
         reply = {"error": error.strerror or str(error), "errno": error.errno}
+    except Exception as error:  # the phone goes on, and the caller is told
+        reply = {"error": f"{type(error).__name__}: {error}", "errno": errno.EINVAL}
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, handles)] if handles else []
     connection.sendmsg([json.dumps(reply).encode() + b"\n"], rights)
     if adbd is not None:

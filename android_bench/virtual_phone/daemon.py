@@ -137,8 +137,9 @@ class Phone:
                 self._log_to("server.log")
                 command = adb_command(self.adb)
                 where = ["-L", f"localfilesystem:{self.folder}/adb.sock", "server", "nodaemon"]
-                home = {"HOME": str(self.folder), "ANDROID_USER_HOME": str(self.folder / "keys")}
-                os.execve(command[0], [*command, *where], {**os.environ, **home})
+                # Its keys are its own: the user's are for real phones.
+                environment = {**os.environ, "HOME": str(self.folder)}
+                os.execve(command[0], [*command, *where], environment)
         self.server = child
 
     def _log_to(self, name: str) -> None:

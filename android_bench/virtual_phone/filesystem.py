@@ -16,7 +16,7 @@ from android_bench.virtual_phone import kernel, rootfs, scripts
 __all__ = ["ADBD_FOLDER", "build", "register_emulator", "write"]
 
 ADBD_FOLDER = "apex/com.android.adbd"
-_DATA_BYTES = 2 << 30
+_DATA_BYTES = 512 << 20
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 # The head of an aarch64 ELF program: 64 bits, little endian, type 2 or 3, machine 0xb7.

@@ -96,8 +96,6 @@ class VirtualPhone:
             "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "ADB_SERVER_SOCKET": f"localfilesystem:{self.folder / 'adb.sock'}",
             "ANDROID_SERIAL": self.serial,
-            "ANDROID_USER_HOME": str(self.folder / "keys"),
-            "PFD_VIRTUAL_PHONE": str(self.folder),
         }
 
     def enter(self) -> None:
@@ -261,7 +259,6 @@ def _removed_on_failure(folder: Path) -> Iterator[None]:
 
 def _write_adb_command(folder: Path) -> None:
     """Put an ``adb`` into the phone's bin folder that starts the unpacked one."""
-    (folder / "keys").mkdir()
     (folder / "bin").mkdir()
     script = folder / "bin" / "adb"
     command = shlex.join(adb_command(packages.unpacked(packages.ADB)))

@@ -4,25 +4,22 @@ import os
 
 import pytest
 
+from android_bench.errors import VirtualPhoneError
 from android_bench.transports import adb_server, adb_shell
 from android_bench.virtual_phone import hooks
 from android_bench.virtual_phone import phone as virtual
 
 
-def require_virtual_phone():
-    """Skip where the machine cannot run one; in CI that is a failure, not a skip."""
-    lack = virtual.missing()
-    if lack is None:
-        return
-    if os.environ.get("CI"):
-        pytest.fail(lack)
-    pytest.skip(lack)
-
-
 @pytest.fixture(scope="session")
 def session_phone():
-    require_virtual_phone()
-    with virtual.start() as running:
+    """Skips where the machine cannot run one; in CI that is a failure, not a skip."""
+    try:
+        running = virtual.start()
+    except VirtualPhoneError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    with running:
         yield running
 
 

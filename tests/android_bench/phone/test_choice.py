@@ -1,6 +1,7 @@
 import contextlib
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -81,10 +82,13 @@ def test_a_phone_that_is_not_there_is_named_with_those_that_are(server, phone, o
 
 def test_an_offline_phone_says_how_to_bring_it_back(server, phone, one_line):
     hooks.kill_daemon(phone)
+    end = time.monotonic() + 10
+    while [one.state for one in list_devices()] == ["device"]:
+        assert time.monotonic() < end, "the server did not notice"
+        time.sleep(0.02)
     with pytest.raises(ConnectionLostError) as error:
-        for _ in range(200):  # the server notices within a moment
-            open_transport(phone.serial)
-    one_line(error, 3, phone.serial)
+        open_transport(phone.serial)
+    one_line(error, 3, phone.serial, "adb reconnect")
 
 
 @pytest.mark.parametrize(
@@ -184,9 +188,9 @@ finally:
 
 
 def test_real_tcp_and_a_server_at_an_address(session_phone, repository):
+    beside = ["-m", "android_bench.virtual_phone", "run", "--", sys.executable, "-c", _BESIDE]
     done = subprocess.run(
-        [sys.executable, "-m", "android_bench.virtual_phone", "run", "--"]
-        + [sys.executable, "-c", _BESIDE],
+        [sys.executable, *beside],
         cwd=repository,
         capture_output=True,
         text=True,

@@ -14,9 +14,7 @@ def follow(transport, run, *, timeout_s=30):
     """Poll until the run has ended and all its output is here."""
     stdout, stderr, end = b"", b"", time.monotonic() + timeout_s
     while time.monotonic() < end:
-        status = detached.poll(
-            transport, run, stdout_from=len(stdout), stderr_from=len(stderr)
-        )
+        status = detached.poll(transport, run, stdout_from=len(stdout), stderr_from=len(stderr))
         stdout, stderr = stdout + status.stdout, stderr + status.stderr
         if status.complete:
             return status, stdout, stderr

@@ -124,9 +124,7 @@ def elf(path, machine, bits=2):
     return path
 
 
-def test_a_program_for_another_processor_is_refused_before_it_is_pushed(
-    direct, tmp_path, one_line
-):
+def test_a_program_for_another_processor_is_refused_before_it_is_pushed(direct, tmp_path, one_line):
     profile = read_profile(direct)
     fitness.require_runs(profile, elf(tmp_path / "right", 0xB7))
     with pytest.raises(UnfitDeviceError) as error:

@@ -47,7 +47,8 @@ def test_up_run_down(command):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"), [(["run"], "run needs a command"), (["run", "--", "no-such"], "no-such")]
+    ("arguments", "words"),
+    [(["run"], "run needs a command"), (["run", "--", "no-such"], "no-such")],
 )
 def test_a_wrong_use_is_one_line_and_status_2(command, arguments, words):
     done = command(*arguments)
@@ -151,6 +152,10 @@ def test_an_operation_that_fails_says_why(phone, one_line):
     with pytest.raises(VirtualPhoneError) as error:
         phone.request("read", path="no/such/file")
     one_line(error, 3, "read", "No such file")
+    with pytest.raises(VirtualPhoneError) as error:
+        phone.request("no_such_operation")
+    one_line(error, 3, "no_such_operation", "KeyError")
+    assert phone.request("alive")["adbd"]
 
 
 def test_a_reboot_keeps_files_and_ends_processes(direct, phone):
