@@ -28,6 +28,7 @@ __all__ = ["DEFAULT_NAME", "VirtualPhone", "find", "missing", "start"]
 DEFAULT_NAME = "default"
 
 _START_TIMEOUT_S = 60.0
+_LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less the final zero
 
 
 class VirtualPhone:
@@ -239,6 +240,10 @@ def _new_folder(name: str | None) -> Path:
         with contextlib.suppress(OSError, ValueError):
             if not Path(f"/proc/{int((left / 'pid').read_text())}").exists():
                 shutil.rmtree(left, ignore_errors=True)
+    if len(os.fsencode(parent / (name or "own-12345678") / "control.sock")) > _LONGEST_SOCKET_PATH:
+        raise VirtualPhoneError(
+            f"the path {parent} is too long for a socket in it: set TMPDIR to a shorter one"
+        )
     if name is None:
         return Path(tempfile.mkdtemp(prefix="own-", dir=parent))
     if find(name) is not None:

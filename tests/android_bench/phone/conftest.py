@@ -1,6 +1,8 @@
 """One virtual phone a session, put right before each test, and both ways to reach it."""
 
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +64,13 @@ def direct(phone):
     opened.wait(30)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def short_folder():
+    """A folder whose path leaves room for a socket's name; pytest's own may not."""
+    with tempfile.TemporaryDirectory(prefix="pfd-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -163,16 +163,16 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def server(session_phone, home, tmp_path):
+def server(session_phone, home, short_folder):
     """The platform adb's server, outside of the virtual phone's network, with the user's keys."""
-    address = f"localfilesystem:{tmp_path}/s"
+    address = f"localfilesystem:{short_folder}/s"
     with subprocess.Popen(
         [session_phone.folder / "bin/adb", "-L", address, "server", "nodaemon"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:
         end = time.monotonic() + 20
-        while not os.path.exists(f"{tmp_path}/s") and time.monotonic() < end:
+        while not (short_folder / "s").exists() and time.monotonic() < end:
             time.sleep(0.05)
         yield address
         process.kill()

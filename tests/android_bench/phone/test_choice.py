@@ -1,4 +1,5 @@
 import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -27,10 +28,10 @@ def server(phone, monkeypatch):
 
 
 @pytest.fixture
-def nothing(tmp_path, monkeypatch):
+def nothing(short_folder, monkeypatch):
     """A computer without an adb program and without a server."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setenv("ADB_SERVER_SOCKET", f"localfilesystem:{tmp_path}/none.sock")
+    monkeypatch.setenv("PATH", str(short_folder))
+    monkeypatch.setenv("ADB_SERVER_SOCKET", f"localfilesystem:{short_folder}/none.sock")
 
 
 def test_the_only_phone_is_taken_when_none_is_named(server, phone):
@@ -187,11 +188,12 @@ finally:
 """
 
 
-def test_real_tcp_and_a_server_at_an_address(session_phone, repository):
+def test_real_tcp_and_a_server_at_an_address(session_phone, repository, short_folder):
     beside = ["-m", "android_bench.virtual_phone", "run", "--", sys.executable, "-c", _BESIDE]
     done = subprocess.run(
         [sys.executable, *beside],
         cwd=repository,
+        env={**os.environ, "TMPDIR": str(short_folder)},
         capture_output=True,
         text=True,
         timeout=120,

@@ -14,9 +14,9 @@ from android_bench.virtual_phone import phone as virtual
 
 
 @pytest.fixture
-def command(session_phone, repository, tmp_path, monkeypatch):
+def command(session_phone, repository, short_folder, monkeypatch):
     """Runs ``python -m android_bench.virtual_phone …`` with phones of its own."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(short_folder))
     monkeypatch.setenv("PYTHONPATH", str(repository))
 
     def run(*arguments, **options):
@@ -103,14 +103,14 @@ def test_its_user_changes_no_setting(direct):
     assert direct.run(f"cat {path}").stdout == "schedutil\n"
 
 
-def test_a_phone_ends_with_the_process_that_started_it(repository, tmp_path, session_phone):
+def test_a_phone_ends_with_the_process_that_started_it(repository, short_folder, session_phone):
     program = (
         "import sys, time\n"
         "from android_bench.virtual_phone import phone\n"
         "print((phone.start().folder / 'pid').read_text(), flush=True)\n"
         "time.sleep(60)\n"
     )
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(repository)}
+    environment = {**os.environ, "TMPDIR": str(short_folder), "PYTHONPATH": str(repository)}
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment
     ) as starter:
@@ -124,9 +124,8 @@ def test_a_phone_ends_with_the_process_that_started_it(repository, tmp_path, ses
             time.sleep(0.05)
 
 
-def test_a_name_is_taken_once_and_found_again(session_phone, tmp_path, monkeypatch, one_line):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+def test_a_name_is_taken_once_and_found_again(session_phone, short_folder, monkeypatch, one_line):
+    monkeypatch.setattr("tempfile.tempdir", str(short_folder))
     assert virtual.find("mine") is None
     with virtual.start("mine") as mine:
         assert virtual.find("mine").folder == mine.folder
@@ -146,6 +145,15 @@ def test_a_folder_that_others_may_enter_is_refused(tmp_path, monkeypatch, one_li
     with pytest.raises(VirtualPhoneError) as error:
         virtual.find("any")
     one_line(error, 3, "others", "TMPDIR")
+
+
+def test_a_path_too_long_for_a_socket_is_told(tmp_path, monkeypatch, one_line):
+    (tmp_path / ("long" * 30)).mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("long" * 30)))
+    monkeypatch.setattr(virtual.packages, "unpacked", lambda wanted: tmp_path)
+    with pytest.raises(VirtualPhoneError) as error:
+        virtual.start()
+    one_line(error, 3, "too long", "TMPDIR")
 
 
 def test_an_operation_that_fails_says_why(phone, one_line):
