@@ -12,6 +12,7 @@ Source: ``packages/modules/adb/SYNC.TXT`` in AOSP.
 from __future__ import annotations
 
 import contextlib
+import io
 import stat
 import struct
 from collections.abc import Callable, Iterator
@@ -58,22 +59,27 @@ def send(
 
 
 def _send_blocks(
-    stream: Stream, file: BinaryIO, progress: Callable[[int], None], deadline: Deadline
+    stream: Stream, file: io.BufferedReader, progress: Callable[[int], None], deadline: Deadline
 ) -> None:
     """Send until the file ends, or until the device says something: only a refusal comes now."""
+    # One buffer for all batches, and the file is read into it: copies cost as much as sending.
+    step = _REQUEST.size + _BLOCK
+    batch = memoryview(bytearray(_BATCH * step))
     sent = 0
     while not stream.pending():
-        batch = bytearray()
-        for _ in range(_BATCH):
-            block = file.read(_BLOCK)
-            if not block:
+        filled = 0
+        for start in range(0, len(batch), step):
+            size = file.readinto(batch[start + _REQUEST.size : start + step])
+            if not size:
                 break
-            batch += _REQUEST.pack(b"DATA", len(block))
-            batch += block
-            sent += len(block)
-        if not batch:
+            _REQUEST.pack_into(batch, start, b"DATA", size)
+            filled = start + _REQUEST.size + size
+            sent += size
+            if size < _BLOCK:
+                break
+        if not filled:
             return
-        stream.write(bytes(batch), deadline)
+        stream.write(batch[:filled], deadline)
         progress(sent)
 
 
