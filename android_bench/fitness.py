@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from android_bench.device import DeviceProfile
+from android_bench.device_profile import DeviceProfile
 from android_bench.errors import UnfitDeviceError
 from pfd_models.errors import InputError
 

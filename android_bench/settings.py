@@ -12,7 +12,7 @@ import contextlib
 import shlex
 from collections.abc import Iterator, Mapping
 
-from android_bench.device import DeviceProfile, Root
+from android_bench.device_profile import DeviceProfile, Root
 from android_bench.device_text import printable
 from android_bench.errors import ConnectionLostError, UnfitDeviceError
 from android_bench.transports import CommandResult, Transport, detached

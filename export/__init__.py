@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from export.manifest import Artifact, Manifest, load_manifest
     from export.pipeline import BuildResult, make_artifacts
-    from export.request import BuildRequest, ModuleSource, ZooSource
+    from export.request import BuildRequest
+    from export.source import ModuleSource, ZooSource
 
 __all__ = [
     "Artifact",
@@ -29,8 +30,8 @@ _HOMES = {
     "BuildRequest": "export.request",
     "BuildResult": "export.pipeline",
     "Manifest": "export.manifest",
-    "ModuleSource": "export.request",
-    "ZooSource": "export.request",
+    "ModuleSource": "export.source",
+    "ZooSource": "export.source",
     "load_manifest": "export.manifest",
     "make_artifacts": "export.pipeline",
 }

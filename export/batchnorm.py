@@ -26,9 +26,13 @@ def has_pristine_batchnorm(module: nn.Module) -> bool:
     import torch
 
     layers = [m for m in module.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
-    tracked = [m for m in layers if m.running_mean is not None and m.running_var is not None]
-    return bool(tracked) and all(
-        bool((m.running_mean == 0).all()) and bool((m.running_var == 1).all()) for m in tracked
+    statistics = [
+        (m.running_mean, m.running_var)
+        for m in layers
+        if m.running_mean is not None and m.running_var is not None
+    ]
+    return bool(statistics) and all(
+        not mean.any() and torch.equal(var, torch.ones_like(var)) for mean, var in statistics
     )
 
 

@@ -19,7 +19,8 @@ from export import publish
 from export.formats import get_format, list_formats
 from export.pipeline import BuildResult
 from export.progress import Display, print_results
-from export.request import BuildRequest, ModuleSource, ZooSource
+from export.request import BuildRequest
+from export.source import ModuleSource, ZooSource
 from export.user_module import parse_shape
 from export.workers import Outcome, Workers
 from pfd_models.errors import PfdError, SpecError

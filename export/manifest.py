@@ -137,7 +137,7 @@ class Artifact:
         delegates: How many delegate calls the runtime makes; None where the format has none.
         leftovers: Operators outside the delegate.
         parity: Its distance from the float64 run.
-        build_seconds: Wall seconds of each step that made it.
+        build_seconds: Wall seconds of each step that made this file alone.
     """
 
     file: str
@@ -175,6 +175,7 @@ class Manifest:
         git_revision: Of the exporter's source; empty outside a checkout.
         git_dirty: Whether that checkout had uncommitted changes.
         created: UTC time, ISO 8601.
+        build_seconds: Wall seconds of the steps that all files share.
         conversions: What a conversion of the user's module changed, a line a site.
     """
 
@@ -194,6 +195,7 @@ class Manifest:
     git_revision: str
     git_dirty: bool
     created: str
+    build_seconds: Mapping[str, float] = field(default_factory=dict)
     conversions: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
     folder: Path = field(default=Path(), compare=False, repr=False, metadata={"stored": False})
@@ -209,6 +211,11 @@ class Manifest:
                 return artifact
         have = ", ".join(a.format for a in self.artifacts)
         raise InputError(f"{self.stem} has no {format_name} file; it has {have}")
+
+    @property
+    def files(self) -> tuple[Artifact | ReferenceData, ...]:
+        """Return every file of the set besides the manifest."""
+        return (*self.artifacts, self.reference)
 
     def path(self, artifact: Artifact | ReferenceData) -> Path:
         """Return where an artifact or the reference data of this set lies."""
@@ -303,7 +310,7 @@ def load_manifest(path: str | Path, *, verify: bool = True) -> Manifest:
         )
     manifest = dataclasses.replace(from_plain(Manifest, plain), folder=path.parent)
     if verify:
-        for stored in (*manifest.artifacts, manifest.reference):
+        for stored in manifest.files:
             _verify_file(manifest.path(stored), stored.size_bytes, stored.sha256)
     return manifest
 

@@ -41,8 +41,8 @@ ABSOLUTE_LIMIT = 1e-4
 EAGER_MULTIPLE = 4.0
 """How many times eager float32's own distance a file may have: another order of summation."""
 
-EAGER_FLOOR = 5e-6
-"""Distances below this (about 40 units in the last place) are never held against a file."""
+EAGER_FLOOR = 2e-6
+"""Distances below this (about 16 units in the last place) are never held against a file."""
 
 LEAST_SQNR_DB = 60.0
 """A file must also be this close on average, so that one huge output hides no noise."""

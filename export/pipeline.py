@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import datetime
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export import publish
 from export.files import output_errors, sha256_file
-from export.manifest import Artifact, Manifest, ReferenceData, load_manifest, to_plain
+from export.manifest import Artifact, Manifest, ReferenceData, load_manifest
+from export.network import Network, count_macs, make_network
 from export.provenance import git_state, versions
-from export.request import BuildRequest, ModuleSource, ZooSource, content_key
+from export.request import BuildRequest, content_key
 from pfd_models.errors import DelegationError, ParityError
 
 if TYPE_CHECKING:
-    from torch import nn
 
     from export.formats import WriteOptions
     from export.parity import Arrays, Reference
     from export.program import Program
 
-__all__ = ["BuildResult", "Network", "make_artifacts"]
+__all__ = ["BuildResult", "make_artifacts"]
 
 Report = Callable[[str], None]
 """Called with the name of each step as it begins."""
@@ -51,38 +51,14 @@ class BuildResult:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
-    """A module ready to export, with what is known of it.
-
-    Attributes:
-        module: In evaluation mode on the CPU.
-        name: For the manifest: registered name or ``module:factory``.
-        variant: Empty for a user's module.
-        dataset: Empty for a user's module.
-        shapes: Of the inputs, batch first.
-        spec: As plain data.
-        stem: The file stem of the set.
-        conversions: What was changed in a user's module, a line a site.
-    """
-
-    module: nn.Module
-    name: str
-    variant: str
-    dataset: str
-    shapes: tuple[tuple[int, ...], ...]
-    spec: Mapping[str, Any]
-    stem: str
-    conversions: tuple[str, ...] = ()
-
-
 def make_artifacts(request: BuildRequest, report: Report = lambda step: None) -> BuildResult:
     """Make, check and publish one set of artifacts.
 
     1. If a set with the same content key lies in the output folder, verify it and stop.
     2. Make the module from the zoo or the user's factory; load or seed its weights.
-    3. Run it on seeded inputs in float64: the yardstick of every later comparison.
-    4. Capture its graph once and rewrite it; hold the rewritten graph against the original.
+    3. Capture its graph, once.
+    4. Run the module on seeded inputs in float64: the yardstick of every later comparison.
+       Rewrite the graph and hold the rewritten one against the original.
     5. Write each format and run the file on the same inputs.
     6. Publish files and manifest by rename; until then nothing appears in the output folder.
 
@@ -102,7 +78,7 @@ def make_artifacts(request: BuildRequest, report: Report = lambda step: None) ->
         return BuildResult(manifest=found, made=(), seconds=time.perf_counter() - begin)
 
     report("model")
-    network, weights = _make_network(request)
+    network, weights = make_network(request)
     build_id = content_key(
         {
             **request.decisive_options(),
@@ -142,25 +118,21 @@ def _build_into(
     from export.passes import run_passes
     from export.program import capture
 
-    report("reference")
+    seconds: dict[str, float] = {}
     inputs = parity.seeded_inputs(network.shapes, request.seed)
-    reference = parity.make_reference(network.module, inputs)
-    report("capture")
-    begin = time.perf_counter()
-    captured = capture(network.module, _tensors(inputs[0]))
-    seconds = {"capture": time.perf_counter() - begin}
-    report("rewrite")
-    begin = time.perf_counter()
-    program = run_passes(captured)
-    _check_rewrite(captured, program, inputs)
-    seconds["rewrite"] = time.perf_counter() - begin
+    with _timed("capture", seconds, report):  # first: it knows why a module does not trace
+        captured = capture(network.module, _tensors(inputs[0]))
+    with _timed("reference", seconds, report):
+        reference = parity.make_reference(network.module, inputs)
+    with _timed("rewrite", seconds, report):
+        program = run_passes(captured)
+        _check_rewrite(captured, program, inputs)
 
     base = _options(request, network, build_id)
     made: dict[str, Artifact] = {a.format: a for a in kept}
     for name in formats:
         report(name)
         made[name] = _make_file(folder, request.out, name, program, reference, base, network, made)
-    shared = {f: replace(a, build_seconds={**seconds, **a.build_seconds}) for f, a in made.items()}
     revision, dirty = git_state(Path(__file__).parent)
     return Manifest(
         stem=network.stem,
@@ -171,14 +143,15 @@ def _build_into(
         spec=network.spec,
         weights=weights,
         params=sum(p.numel() for p in network.module.parameters()),
-        macs=_count_macs(network),
+        macs=count_macs(network),
         passes=program.passes,
-        artifacts=tuple(shared[f] for f in sorted(shared)),
+        artifacts=tuple(made[f] for f in sorted(made)),
         reference=_save_reference(folder, network, reference),
         versions=versions(),
         git_revision=revision,
         git_dirty=dirty,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        build_seconds=seconds,
         conversions=network.conversions,
     )
 
@@ -228,79 +201,12 @@ def _make_file(
     )
 
 
-def _make_network(request: BuildRequest) -> tuple[Network, str]:
-    """Make the module, load or seed its weights, and say where they came from."""
-    import torch
-
-    torch.manual_seed(request.seed)
-    source = request.source
-    network = _zoo_network(source) if isinstance(source, ZooSource) else _user_network(source)
-    module = network.module.eval().cpu()
-    if request.weights is not None:
-        from pfd_models import load_weights
-
-        load_weights(module, request.weights)
-        return network, f"sha256:{sha256_file(request.weights)}"
-
-    from export.batchnorm import calibrate_batchnorm, has_pristine_batchnorm
-
-    origin = f"seed:{request.seed}"
-    if has_pristine_batchnorm(module):
-        calibrate_batchnorm(module, network.shapes, request.seed)
-        origin += ", untrained, batch-norm statistics of seeded noise"
-    return network, origin
-
-
-def _zoo_network(source: ZooSource) -> Network:
-    from pfd_models import DATASETS, create_model, get_spec
-
-    spec = get_spec(
-        source.model, source.variant, source.dataset, source.num_classes, source.resolution
-    )
-    module = create_model(
-        source.model, source.variant, source.dataset, source.num_classes, source.resolution
-    )
-    stem = f"{spec.model}_{spec.variant}_{spec.dataset}_{spec.resolution}"
-    if spec.num_classes != DATASETS[spec.dataset].num_classes:
-        stem += f"_c{spec.num_classes}"
-    if source.batch != 1:
-        stem += f"_b{source.batch}"
-    return Network(
-        module=module,
-        name=spec.model,
-        variant=spec.variant,
-        dataset=spec.dataset,
-        shapes=((source.batch, spec.input.channels, spec.input.height, spec.input.width),),
-        spec=to_plain(spec.to_dict()),
-        stem=f"{stem}_fp32",
-    )
-
-
-def _user_network(source: ModuleSource) -> Network:
-    import torch
-
-    from export.user_module import build_module
-
-    module = build_module(source).eval().cpu()
-    name = source.target.replace(":", ".").rpartition(".")[2]
-    conversions: tuple[str, ...] = ()
-    if source.padding_free:
-        from pfd_models import to_padding_free
-
-        converted = to_padding_free(module, torch.zeros(source.input_shapes[0]))
-        module, conversions = converted.model.eval(), tuple(str(s) for s in converted.sites)
-        name += "_pfd"
-    shape = "x".join(map(str, source.input_shapes[0]))
-    return Network(
-        module=module,
-        name=source.target,
-        variant="",
-        dataset="",
-        shapes=source.input_shapes,
-        spec={"module": source.target, "input_shapes": to_plain(source.input_shapes)},
-        stem=f"{name}_{shape}_fp32",
-        conversions=conversions,
-    )
+@contextlib.contextmanager
+def _timed(step: str, seconds: dict[str, float], report: Report) -> Iterator[None]:
+    report(step)
+    begin = time.perf_counter()
+    yield
+    seconds[step] = time.perf_counter() - begin
 
 
 def _check_rewrite(captured: Program, program: Program, inputs: list[Arrays]) -> None:
@@ -326,7 +232,7 @@ def _options(request: BuildRequest, network: Network, build_id: str) -> WriteOpt
         "build_id": build_id,
         "manifest": f"{network.stem}.json",
         "precision": "fp32",
-        "color_order": str(image.get("color_order", "")),
+        "colour_order": str(image.get("colour_order", "")),
         "mean": ",".join(map(repr, image.get("mean", ()))),
         "std": ",".join(map(repr, image.get("std", ()))),
         "value_range": ",".join(map(repr, image.get("value_range", ()))),
@@ -353,17 +259,6 @@ def _save_reference(folder: Path, network: Network, reference: Reference) -> Ref
     return ReferenceData(
         file=path.name, sha256=sha256_file(path), size_bytes=path.stat().st_size, samples=count
     )
-
-
-def _count_macs(network: Network) -> int:
-    """Count the multiply-accumulates of convolutions and matrix products for one image."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        copy.deepcopy(network.module)(*(torch.zeros(shape) for shape in network.shapes))
-    return int(counter.get_total_flops()) // 2 // network.shapes[0][0]
 
 
 def _gate_delegation(request: BuildRequest, artifacts: tuple[Artifact, ...]) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves
 
+from export.aliasing import memory_owners, mutates
 from export.manifest import PassRecord, TensorSpec
 from pfd_models.errors import ModuleError
 
@@ -77,13 +78,9 @@ def capture(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> Program:
     name = type(module).__name__
     with _eval_mode(_contiguous(module)) as still, torch.no_grad():
         try:
-            still(*example)
-        except Exception as error:
-            raise ModuleError(_explain(f"{name} does not run", error, example)) from error
-        try:
             exported = torch.export.export(still, example, strict=False)
         except Exception as error:
-            raise ModuleError(_explain(f"{name} does not trace", error, example)) from error
+            raise _refusal(name, still, example, error) from error
     _check_static(name, exported)
     outputs = _output_values(name, exported)
     return Program(
@@ -162,17 +159,20 @@ def _check_static(name: str, exported: ExportedProgram) -> None:
                 f"{name} {what}{where or f', in {node.target}'}; "
                 "make it independent of the input's values"
             )
-    signature = exported.graph_signature
-    if signature.buffers_to_mutate:
-        changed = next(iter(signature.buffers_to_mutate.values()))
+    owners, signature = memory_owners(exported.graph), exported.graph_signature
+    for node in exported.graph.nodes:
+        if not mutates(node) or owners[node.args[0]].op != "placeholder":
+            continue
+        written = owners[node.args[0]].name
+        where = _user_line(_frames_of_trace(node.meta.get("stack_trace") or ""))
+        if written in signature.user_inputs:
+            raise ModuleError(
+                f"{name} changes its input {written!r} in place{where}; let forward work on a copy"
+            )
+        state = {**signature.inputs_to_buffers, **signature.inputs_to_parameters}
         raise ModuleError(
-            f"{name} changes its buffer {changed!r} while it runs; "
+            f"{name} changes its buffer {state.get(written, written)!r} while it runs{where}; "
             "files hold networks without state, so make forward leave it alone"
-        )
-    if signature.user_inputs_to_mutate:
-        changed = next(iter(signature.user_inputs_to_mutate.values()))
-        raise ModuleError(
-            f"{name} changes its input {changed!r} in place; let forward work on a copy"
         )
 
 
@@ -188,6 +188,17 @@ def _output_values(name: str, exported: ExportedProgram) -> list[Tensor]:
                 "tensors; let forward return tensors only"
             )
     return values
+
+
+def _refusal(
+    name: str, module: nn.Module, example: tuple[Tensor, ...], error: Exception
+) -> ModuleError:
+    """Tell a module that does not run at all from one that runs and cannot be traced."""
+    try:
+        copy.deepcopy(module)(*(x.clone() for x in example))
+    except Exception as own:
+        return ModuleError(_explain(f"{name} does not run", own, example))
+    return ModuleError(_explain(f"{name} does not trace", error, example))
 
 
 def _explain(what: str, error: Exception, example: tuple[Tensor, ...]) -> str:

@@ -80,7 +80,7 @@ class Display:
         if outcome.error is not None:
             self._console.print(
                 f"error: {outcome.request.source.label}: {outcome.error}",
-                markup=False, highlight=False, soft_wrap=True,
+                markup=False, emoji=False, highlight=False, soft_wrap=True,
             )  # fmt: skip
 
 
@@ -107,8 +107,8 @@ def print_results(outcomes: Sequence[Outcome], undefined: Sequence[str], seconds
         assert outcome.result is not None
         _print_leftovers(console, outcome.result.manifest)
     for reason in undefined:
-        console.print(f"not defined: {reason}", markup=False, soft_wrap=True)
-    console.print(_closing(outcomes, seconds), markup=False, soft_wrap=True)
+        console.print(f"not defined: {reason}", markup=False, emoji=False, soft_wrap=True)
+    console.print(_closing(outcomes, seconds), markup=False, emoji=False, soft_wrap=True)
 
 
 def _row(artifact: Artifact, *, fresh: bool) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ def _print_leftovers(console: Console, manifest: Manifest) -> None:
                 f"{artifact.file}: {left.count} x {left.op} outside the delegate "
                 f"({left.mac_share:.1%} of the multiply-accumulates): {left.cause}. "
                 f"Fix: {left.fix}",
-                markup=False, soft_wrap=True,
+                markup=False, emoji=False, soft_wrap=True,
             )  # fmt: skip
 
 

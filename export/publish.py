@@ -78,7 +78,7 @@ def publish(folder: Path, out: Path, manifest: Manifest, key: str) -> Manifest:
         for file in folder.iterdir():
             _sync(file)
         final.unlink(missing_ok=True)  # from here to the last rename the set has no manifest
-        for stored in (*manifest.artifacts, manifest.reference):
+        for stored in manifest.files:
             if (folder / stored.file).exists():
                 os.replace(folder / stored.file, out / stored.file)
         os.replace(staged, final)

@@ -12,48 +12,11 @@ from typing import Any, Literal
 from export.files import sha256_file
 from export.manifest import to_plain
 from export.provenance import source_digest, versions
+from export.source import ModuleSource, ZooSource
+from export.user_module import distributions_of, sources_of
 from pfd_models.errors import SpecError, WeightsError
 
-__all__ = ["BuildRequest", "ModuleSource", "ZooSource", "content_key"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ZooSource:
-    """A model of the zoo, by the names a user types; None takes the data set's own value."""
-
-    model: str
-    variant: str = "ours"
-    dataset: str = "cifar100"
-    num_classes: int | None = None
-    resolution: int | None = None
-    batch: int = 1
-
-    @property
-    def label(self) -> str:
-        """Return how progress and tables call it."""
-        return f"{self.model}/{self.variant}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModuleSource:
-    """A user's own module.
-
-    Attributes:
-        target: ``package.module:factory``; the factory is called without arguments.
-        input_shapes: One shape per input, batch first, as ``(1, 3, 224, 224)``.
-        padding_free: Convert its stride-2 depthwise convolutions first.
-        search_path: Folder put first on the import path.
-    """
-
-    target: str
-    input_shapes: tuple[tuple[int, ...], ...]
-    padding_free: bool = False
-    search_path: str = ""
-
-    @property
-    def label(self) -> str:
-        """Return how progress and tables call it."""
-        return self.target + (" padding-free" if self.padding_free else "")
+__all__ = ["BuildRequest", "content_key"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +70,6 @@ class BuildRequest:
         roots = [Path(p) for package in (export, pfd_models) for p in package.__path__]
         extra: tuple[str, ...] = ()
         if isinstance(self.source, ModuleSource):
-            from export.user_module import distributions_of, sources_of
-
             roots += sources_of(self.source)
             extra = distributions_of(self.source)
         return {

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.request import ModuleSource
+from export.source import ModuleSource
 from pfd_models.errors import ModuleError, PfdError, SpecError, unknown
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import dataclasses
 import multiprocessing
 import os
 import queue
+import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -19,7 +20,8 @@ from typing import Any
 
 from export.pipeline import BuildResult, make_artifacts
 from export.quiet import quiet_logs
-from export.request import BuildRequest, ZooSource
+from export.request import BuildRequest
+from export.source import ZooSource
 from pfd_models.errors import ModuleError, PfdError, SpecError
 
 __all__ = ["Outcome", "Plan", "Workers", "plan"]
@@ -49,6 +51,12 @@ class Workers:
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
+        # A worker that is stopped in the middle leaves a lock of tqdm's to multiprocessing's
+        # tracker, which cleans it up and warns of it; nobody can act on that warning.
+        ignored = "ignore::UserWarning:multiprocessing.resource_tracker"
+        os.environ["PYTHONWARNINGS"] = ",".join(
+            filter(None, (os.environ.get("PYTHONWARNINGS"), ignored))
+        )
         self._context = multiprocessing.get_context("spawn")
         self._queue: Any = self._context.Queue()
         self._pool = self._start()
@@ -56,10 +64,13 @@ class Workers:
     def __enter__(self) -> Workers:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        for process in list((self._pool._processes or {}).values()):
-            process.terminate()
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        if kind is not None:  # interrupted: do not wait for a build that nobody wants any more
+            for process in list((self._pool._processes or {}).values()):
+                process.terminate()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._queue.close()
+        self._queue.join_thread()
 
     def _start(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
@@ -152,6 +163,7 @@ def plan(requests: tuple[BuildRequest, ...], skip_undefined: bool) -> Plan:
 def _initialise(steps: Any, jobs: int) -> None:
     global _steps
     _steps = steps
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["bench_rig"]  # tests/support
+
 REPOSITORY = Path(__file__).parent.parent
 
 

@@ -1,5 +1,6 @@
 """The README's lines are run as they stand there."""
 
+import os
 import re
 import subprocess
 import sys
@@ -16,14 +17,15 @@ def snippets(text, language):
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
-def test_every_python_snippet_runs_beside_the_artifacts(readme, built, tmp_path):
+def test_every_python_snippet_runs_beside_the_artifacts(readme, built, tmp_path, repository):
     (tmp_path / "artifacts").symlink_to(built.folder)
     codes = snippets(readme, "python")
     assert len(codes) == 5
     for code in codes:
         done = subprocess.run(
-            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(repository)},
+        )  # fmt: skip
         assert done.returncode == 0, f"{code}\n{done.stderr}"
 
 

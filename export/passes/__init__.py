@@ -19,18 +19,35 @@ from torch.utils._pytree import tree_leaves
 
 from export.manifest import PassRecord
 from export.passes import (
-    broadcast_parameters,
+    broadcast_expands,
+    concatenate_pads,
+    concatenate_repeats,
+    copy_repeated_inputs,
+    decompose_adaptive_pools,
     decompose_attention,
+    decompose_elu,
+    decompose_group_norm,
     decompose_hardsigmoid,
+    decompose_layer_norm,
+    decompose_log_softmax,
+    decompose_softplus,
     decompose_tanh_gelu,
+    decompose_variance,
+    expand_powers,
     flatten_matmuls,
     flatten_softmax,
     fold_constants,
     functionalize_mutations,
     keep_mean_dims,
+    multiply_alpha,
+    pad_average_pools,
+    pool_maxima,
+    reduce_by_product,
     remove_noops,
     reshape_squeezes,
     slice_chunks,
+    slice_rolls,
+    unstride_slices,
     use_float_scalars,
 )
 from export.program import Program
@@ -38,19 +55,38 @@ from export.program import Program
 __all__ = ["PASSES", "max_rewrite_error", "run_passes"]
 
 PASSES: tuple[ModuleType, ...] = (
-    functionalize_mutations,  # first: the others move values freely
-    fold_constants,           # before the rest spends rewrites on what is constant anyway
+    functionalize_mutations,   # first: the others move values freely
+    fold_constants,            # before the rest spends rewrites on what is constant anyway
     remove_noops,
+    # Moving values about.
+    slice_rolls,
     slice_chunks,
+    unstride_slices,
     reshape_squeezes,
-    keep_mean_dims,
+    concatenate_repeats,
+    concatenate_pads,
+    copy_repeated_inputs,      # after the passes that concatenate a tensor with itself
+    # Arithmetic.
+    decompose_adaptive_pools,
+    pad_average_pools,
     decompose_hardsigmoid,
     decompose_tanh_gelu,
-    decompose_attention,      # makes rank-three softmax and bmm, which the next two leave alone
+    decompose_elu,
+    decompose_softplus,
+    decompose_log_softmax,
+    expand_powers,
+    multiply_alpha,
+    decompose_layer_norm,
+    decompose_group_norm,
+    decompose_variance,
+    pool_maxima,
+    keep_mean_dims,            # before reduce_by_product: what it takes needs no product
+    reduce_by_product,
+    decompose_attention,       # makes softmax and bmm on rank three, which the next two leave alone
     flatten_matmuls,
     flatten_softmax,
-    broadcast_parameters,
-    use_float_scalars,        # last: it also serves what the others wrote
+    broadcast_expands,
+    use_float_scalars,         # last: constants of the module itself
 )  # fmt: skip
 
 
@@ -66,6 +102,7 @@ def run_passes(program: Program, passes: tuple[ModuleType, ...] = PASSES) -> Pro
     """
     start = time.perf_counter()
     module = program.module()
+    module.graph.eliminate_dead_code()
     records = [_run(p, module) for p in passes]
     if functionalize_mutations in passes and functionalize_mutations.has_mutations(module.graph):
         # A write into memory that another value shares: PyTorch's own functionalisation
@@ -124,6 +161,7 @@ def _relative_error(old: Tensor, new: Tensor) -> float:
 def _run(rewrite: ModuleType, module: fx.GraphModule) -> PassRecord:
     before = len(module.graph.nodes)
     rewrites = rewrite.rewrite(module.graph)
+    module.graph.eliminate_dead_code()
     return PassRecord(
         name=rewrite.__name__.rpartition(".")[2],
         rewrites=rewrites,

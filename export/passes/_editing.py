@@ -16,8 +16,10 @@ from torch import Tensor, fx
 __all__ = [
     "arguments",
     "aten",
+    "attribute",
     "calls",
     "constant",
+    "expanded",
     "insert",
     "is_call",
     "normal_dim",
@@ -47,11 +49,19 @@ def value(node: fx.Node) -> Tensor:
 
 
 def arguments(node: fx.Node) -> dict[str, Any]:
-    """Return a call's arguments by name, defaults filled in from the operator's schema."""
+    """Return a call's arguments by name, in the schema's order, defaults filled in."""
     schema = node.target._schema.arguments  # type: ignore[union-attr]  # an OpOverload
-    given = dict(zip((a.name for a in schema), node.args, strict=False))
-    defaults = {a.name: a.default_value for a in schema if a.has_default_value()}
-    return {**defaults, **given, **node.kwargs}
+    given = {**dict(zip((a.name for a in schema), node.args, strict=False)), **node.kwargs}
+    return {a.name: given.get(a.name, a.default_value) for a in schema}
+
+
+def attribute(node: fx.Node) -> Tensor:
+    """Return the parameter or buffer that a ``get_attr`` node reads."""
+    found: Any = node.graph.owning_module
+    for part in str(node.target).split("."):
+        found = getattr(found, part)
+    assert isinstance(found, Tensor)
+    return found.detach()
 
 
 def normal_dim(dim: int, rank: int) -> int:
@@ -77,6 +87,16 @@ def reshape(like: fx.Node, node: fx.Node, shape: Any) -> fx.Node:
     if list(value(node).shape) == sizes:
         return node
     return insert(like, aten.reshape.default, node, sizes)
+
+
+def expanded(like: fx.Node, node: fx.Node, shape: Any) -> fx.Node:
+    """Insert a product with ones that expands `node` to `shape`, which keeps every bit."""
+    sizes = [int(d) for d in shape]
+    own = [*[1] * (len(sizes) - value(node).dim()), *value(node).shape]
+    if own == sizes:
+        return reshape(like, node, sizes)
+    ones = torch.ones([1 if a == b else b for a, b in zip(own, sizes, strict=True)])
+    return insert(like, aten.mul.Tensor, node, constant(like, ones, "ones"))
 
 
 def constant(like: fx.Node, tensor: Tensor, name: str) -> fx.Node:

@@ -15,11 +15,12 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import fx
 
 from export.passes._editing import (
     arguments,
     aten,
+    attribute,
     calls,
     constant,
     insert,
@@ -74,7 +75,7 @@ def _mask(node: fx.Node, given: dict[str, Any], scores: torch.Size) -> fx.Node |
     if given["is_causal"]:
         keep = torch.ones(scores[-2:], dtype=torch.bool).tril()
     elif mask is not None and value(mask).dtype == torch.bool:
-        keep = _attribute(node, mask)
+        keep = attribute(mask)
     else:
         return mask  # type: ignore[no-any-return]  # a node or None
     return constant(node, torch.zeros(keep.shape).masked_fill(~keep, -math.inf), "attention_mask")
@@ -90,11 +91,3 @@ def _add_mask(node: fx.Node, given: dict[str, Any], scores: fx.Node, mask: fx.No
         return insert(node, aten.add.Tensor, scores, reshape(node, mask, value(scores).shape))
     wide = insert(node, aten.add.Tensor, reshape(node, scores, full), mask)
     return reshape(node, wide, value(scores).shape)
-
-
-def _attribute(node: fx.Node, read: fx.Node) -> Tensor:
-    found: Any = node.graph.owning_module
-    for part in str(read.target).split("."):
-        found = getattr(found, part)
-    assert isinstance(found, Tensor)
-    return found

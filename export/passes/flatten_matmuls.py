@@ -3,15 +3,27 @@
 Reason: ``matmul`` of two 4-D tensors is decomposed with an ``expand_copy`` of each operand,
 which expands nothing and which XNNPACK does not take: four breaks per attention.
 
-Algebra: with equal batch dimensions, ``matmul(a, b) = reshape(bmm(reshape(a), reshape(b)))``,
-bit-equal. Products that broadcast a batch dimension are left alone.
+Algebra: ``matmul(a, b) = reshape(bmm(reshape(a), reshape(b)))``, bit-equal. Where one operand
+has a batch dimension of one and the other has not, it is multiplied with ones first. A product
+with one constant matrix is ``linear(a, b^T)``, equal within 1e-6.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import fx
 
-from export.passes._editing import aten, calls, insert, replace, reshape, value
+from export.passes._editing import (
+    aten,
+    attribute,
+    calls,
+    constant,
+    expanded,
+    insert,
+    replace,
+    reshape,
+    value,
+)
 
 __all__ = ["rewrite"]
 
@@ -23,9 +35,18 @@ def rewrite(graph: fx.Graph) -> int:
         left, right = node.args
         assert isinstance(left, fx.Node)
         assert isinstance(right, fx.Node)
-        a, b = value(left).shape, value(right).shape
-        if len(a) < 3 or len(a) != len(b) or a[:-2] != b[:-2]:
+        if value(left).dim() < 3:
             continue
+        if value(right).dim() == 2:
+            replace(node, _by_matrix(node, left, right))
+            rewrites += 1
+            continue
+        if value(right).dim() < 3:
+            continue
+        batch = torch.broadcast_shapes(value(left).shape[:-2], value(right).shape[:-2])
+        left = expanded(node, left, [*batch, *value(left).shape[-2:]])
+        right = expanded(node, right, [*batch, *value(right).shape[-2:]])
+        a, b = value(left).shape, value(right).shape
         product = insert(
             node,
             aten.bmm.default,
@@ -35,3 +56,14 @@ def rewrite(graph: fx.Graph) -> int:
         replace(node, reshape(node, product, value(node).shape))
         rewrites += 1
     return rewrites
+
+
+def _by_matrix(node: fx.Node, left: fx.Node, right: fx.Node) -> fx.Node:
+    """A batch times one matrix: a fully connected layer if the matrix is a constant."""
+    if right.op == "get_attr":
+        weight = constant(node, attribute(right).t().contiguous(), "transposed")
+        return insert(node, aten.linear.default, left, weight)
+    shape = value(left).shape
+    flat = reshape(node, left, [1, shape[:-1].numel(), shape[-1]])
+    product = insert(node, aten.bmm.default, flat, reshape(node, right, [1, *value(right).shape]))
+    return reshape(node, product, value(node).shape)

@@ -49,7 +49,6 @@ def rewrite(graph: fx.Graph) -> int:
             continue  # a step on the way to a value that is folded, or dead
         replace(node, constant(node, known[node].contiguous(), "folded"))
         rewrites += 1
-    graph.eliminate_dead_code()
     return rewrites
 
 

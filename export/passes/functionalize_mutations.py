@@ -11,31 +11,27 @@ functionalisation.
 
 from __future__ import annotations
 
-import operator
-
 import torch
 from torch import fx
 
-from export.passes._editing import aten, insert, is_call
+from export.aliasing import memory_owners, mutates
+from export.passes._editing import insert
 
 __all__ = ["has_mutations", "rewrite"]
-
-# They may return their input itself although their schema does not say so.
-_MAY_ALIAS = (aten.dropout.default, aten.feature_dropout.default, aten.alpha_dropout.default)
 
 
 def has_mutations(graph: fx.Graph) -> bool:
     """Whether a call in the graph still writes into one of its arguments."""
-    return any(_mutates(node) for node in graph.nodes)
+    return any(mutates(node) for node in graph.nodes)
 
 
 def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many calls were changed."""
     order = {node: i for i, node in enumerate(graph.nodes)}
-    memory = _memory_owners(graph)
+    memory = memory_owners(graph)
     rewrites = 0
     for node in list(graph.nodes):
-        if not _mutates(node):
+        if not mutates(node):
             continue
         target = _functional_form(node)
         written = node.args[0]
@@ -58,14 +54,6 @@ def rewrite(graph: fx.Graph) -> int:
     return rewrites
 
 
-def _mutates(node: fx.Node) -> bool:
-    return (
-        node.op == "call_function"
-        and isinstance(node.target, torch._ops.OpOverload)
-        and node.target._schema.is_mutable
-    )
-
-
 def _functional_form(node: fx.Node) -> torch._ops.OpOverload | None:
     """Return ``aten.relu.default`` for a call of ``aten.relu_.default``."""
     assert isinstance(node.target, torch._ops.OpOverload)
@@ -75,18 +63,3 @@ def _functional_form(node: fx.Node) -> torch._ops.OpOverload | None:
     packet = getattr(torch.ops.aten, name.removesuffix("_"), None)
     form = getattr(packet, node.target._overloadname, None)
     return form if isinstance(form, torch._ops.OpOverload) else None
-
-
-def _memory_owners(graph: fx.Graph) -> dict[fx.Node, fx.Node]:
-    """Map each node to the node that made the memory its value lies in."""
-    owner: dict[fx.Node, fx.Node] = {}
-    for node in graph.nodes:
-        owner[node] = node
-        if node.op != "call_function" or not node.args or not isinstance(node.args[0], fx.Node):
-            continue
-        aliases = node.target is operator.getitem or is_call(node, *_MAY_ALIAS)
-        if isinstance(node.target, torch._ops.OpOverload):
-            aliases |= any(r.alias_info is not None for r in node.target._schema.returns)
-        if aliases:
-            owner[node] = owner[node.args[0]]
-    return owner

@@ -26,7 +26,7 @@ def rewrite(graph: fx.Graph) -> int:
     for node in list(graph.nodes):
         if node.op != "call_function" or node.target not in _IS_NOOP:
             continue
-        source = node.args[0]
+        source = node.args[1 if node.target is aten.copy.default else 0]
         if not isinstance(source, fx.Node) or not _IS_NOOP[node.target](node, arguments(node)):
             continue
         if source.op in ("placeholder", "get_attr") and any(u.op == "output" for u in node.users):
@@ -49,6 +49,12 @@ def _same_everything(node: fx.Node, given: dict[str, Any]) -> bool:
     return (before.dtype, before.shape, before.stride()) == (
         after.dtype, after.shape, after.stride(),
     ) and before.device == after.device  # fmt: skip
+
+
+def _is_whole_copy(node: fx.Node, given: dict[str, Any]) -> bool:
+    """``copy(old, new)`` is new, in old's shape and type."""
+    new = value(given["src"])
+    return new.shape == value(node).shape and new.dtype == value(node).dtype
 
 
 def _is_eval_dropout(_: fx.Node, given: dict[str, Any]) -> bool:
@@ -85,6 +91,7 @@ _IS_NOOP: dict[Any, Callable[[fx.Node, dict[str, Any]], bool]] = {
     aten.permute.default: _is_identity_permute,
     aten.pad.default: _is_zero_pad,
     aten.constant_pad_nd.default: _is_zero_pad,
+    aten.copy.default: _is_whole_copy,
     aten.clone.default: _same_everything,
     aten.contiguous.default: _same_everything,
     aten.to.dtype: _same_everything,

@@ -20,6 +20,7 @@ _TENSOR_FORM = {
     aten.sub.Tensor: aten.sub.Tensor,
     aten.mul.Tensor: aten.mul.Tensor,
     aten.div.Tensor: aten.div.Tensor,
+    aten.rsub.Scalar: aten.rsub.Scalar,
     aten.add.Scalar: aten.add.Tensor,
     aten.sub.Scalar: aten.sub.Tensor,
     aten.mul.Scalar: aten.mul.Tensor,

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from export.tflite.convert import Conversion, TensorInfo, convert
-    from export.tflite.inspect import Inspection, inspect
+    from export.tflite.conversion import Conversion, TensorInfo, convert
+    from export.tflite.inspection import Inspection, inspect
 
 __all__ = ["Conversion", "Inspection", "TensorInfo", "convert", "inspect"]
 
 _HOMES = {
-    "Conversion": "convert",
-    "Inspection": "inspect",
-    "TensorInfo": "convert",
-    "convert": "convert",
-    "inspect": "inspect",
+    "Conversion": "conversion",
+    "Inspection": "inspection",
+    "TensorInfo": "conversion",
+    "convert": "conversion",
+    "inspect": "inspection",
 }
 
 

@@ -43,6 +43,7 @@ class Builder:
         self.network = network
         self.ops: list[Op] = []
         self.wants_nhwc = wants_nhwc
+        self.node: Node | None = None  # the one being lowered
         self._values: dict[str, Value] = {}
         self._reordered: dict[tuple[str, Order], Tensor] = {}
         self._producers: dict[Tensor, Op] = {}
@@ -131,9 +132,12 @@ class Builder:
     ) -> Tensor:
         """Append an operator with one float32 result of the given physical shape."""
         first = next(t for t in inputs if t is not None)
+        shape = tuple(int(d) for d in shape)
+        if self.node is not None and len(shape) > MOST_AXES:
+            raise refuse(self.node, f"{len(shape)} axes, the kernels take at most {MOST_AXES}")
         out = Tensor(
             name=f"{first.name.split(';')[0]};{kind.lower()}",
-            shape=tuple(int(d) for d in shape),
+            shape=shape,
             dtype=np.dtype(np.float32),
         )
         op = Op(kind=kind, inputs=tuple(inputs), outputs=(out,), options=dict(options or {}))
@@ -182,10 +186,10 @@ class Builder:
         )
 
     def concat(self, tensors: Sequence[Tensor], axis: int) -> Tensor:
-        """CONCATENATION along a physical axis; more than five operands are nested.
+        """CONCATENATION along a physical axis; more than four operands are nested.
 
-        The XNNPACK delegate of LiteRT 2.3 takes two to five operands and leaves longer ones to
-        the built-in kernel, which would split the delegate.
+        The XNNPACK delegate of LiteRT 2.3 takes two to five operands, that of tflite-runtime 2.14
+        up to four; longer ones go to the built-in kernel, which would split the delegate.
         """
         tensors = list(tensors)
         while len(tensors) > MAX_CONCAT:
@@ -214,5 +218,7 @@ class Builder:
         return self.emit(kind, [tensor], tensor.shape, options)
 
 
-#: Most operands of one CONCATENATION inside the XNNPACK delegate of LiteRT 2.3.
-MAX_CONCAT = 5
+#: Most axes of a tensor inside the XNNPACK delegate, which fails on more instead of declining them.
+MOST_AXES = 6
+#: Most operands of one CONCATENATION that the XNNPACK delegates of 2.14 and 2.3 both take.
+MAX_CONCAT = 4

@@ -146,24 +146,6 @@ class Graph:
         counts.update(tensor for _, tensor in self.outputs)
         return counts
 
-    def rewire(self, renamed: Mapping[Tensor, Tensor]) -> None:
-        """Let every reader of a key read its value instead, following chains."""
-        if not renamed:
-            return
-
-        def final(tensor: Tensor) -> Tensor:
-            while tensor in renamed:
-                tensor = renamed[tensor]
-            return tensor
-
-        self.ops = [
-            op.but(inputs=tuple(None if t is None else final(t) for t in op.inputs))
-            if any(t in renamed for t in op.inputs if t is not None)
-            else op
-            for op in self.ops
-        ]
-        self.outputs = tuple((name, final(tensor)) for name, tensor in self.outputs)
-
     def prune(self) -> None:
         """Drop the operators whose results nobody reads."""
         needed = {tensor for _, tensor in self.outputs}

@@ -132,7 +132,7 @@ def _scaled_product(
         if have_x and np.isclose(number, factor, rtol=1e-5):
             if nodes.network.shapes[at] != nodes.network.shapes[x]:
                 return None
-            return replace(node, op_type=op_type, inputs=(x,), outputs=(at,), attrs=attrs, opset=20)
+            return replace(node, op_type=op_type, inputs=(x,), outputs=(at,), attrs=attrs)
 
 
 def _as_multiple(nodes: _Nodes, name: str, x: str) -> tuple[bool, float] | None:

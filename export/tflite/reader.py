@@ -21,6 +21,8 @@ __all__ = ["Network", "Node", "read", "refuse"]
 
 #: Domains whose operators carry ONNX's own meaning.
 ONNX_DOMAINS = ("", "ai.onnx")
+#: Before it Softmax joined axes, and several operators had attributes for what are inputs now.
+LEAST_OPSET = 13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,6 @@ class Node:
         inputs: Value names; an absent optional input is an empty string.
         outputs: Value names.
         attrs: Attribute values as Python objects: text decoded, tensors as arrays.
-        opset: Version of the ONNX operator set the node is written in.
     """
 
     name: str
@@ -41,7 +42,6 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attrs: Mapping[str, Any]
-    opset: int
 
     def input(self, index: int) -> str:
         """Name of an input, empty where it is absent."""
@@ -72,7 +72,9 @@ class Network:
 def refuse(node: Node, reason: str) -> UnsupportedOperatorError:
     """Build the one line that says which node cannot be lowered and why."""
     attrs = ", ".join(
-        f"{key}={value}" for key, value in node.attrs.items() if not isinstance(value, np.ndarray)
+        f"{key}={value}"
+        for key, value in node.attrs.items()
+        if isinstance(value, int | float | str | list) and "\n" not in str(value)
     )
     shown = f"{node.op_type}({attrs})" if attrs else node.op_type
     return UnsupportedOperatorError(f"{node.name}: {shown}: {reason}")
@@ -82,13 +84,18 @@ def read(model: onnx.ModelProto) -> Network:
     """Read a model whose shapes are static.
 
     Args:
-        model: Any opset that the installed onnx infers shapes for; 17 to 20 is what is tested.
+        model: Operator set 13 or newer; PyTorch's exporter writes 18 and newer.
 
     Raises:
-        UnsupportedOperatorError: A node of a foreign domain, a subgraph, or a shape that is not
-            static, with the node's name.
+        UnsupportedOperatorError: An old operator set; or a node of a foreign domain, a subgraph,
+            or a shape that is not static, with the node's name.
     """
     opset = next((o.version for o in model.opset_import if o.domain in ONNX_DOMAINS), 1)
+    if opset < LEAST_OPSET:
+        raise UnsupportedOperatorError(
+            f"the model has operator set {opset}, {LEAST_OPSET} or newer is needed; "
+            "convert it with onnx.version_converter"
+        )
     constants: dict[str, Array] = {
         init.name: numpy_helper.to_array(init) for init in model.graph.initializer
     }
@@ -96,7 +103,7 @@ def read(model: onnx.ModelProto) -> Network:
     shapes, dtypes = _static_types(inferred)
     remaining = []
     for proto in model.graph.node:
-        node = _read_node(proto, opset)
+        node = _read_node(proto)
         folded = _fold(proto, node, model, constants, shapes)
         if folded is None:
             remaining.append((proto, node))
@@ -121,7 +128,7 @@ def read(model: onnx.ModelProto) -> Network:
     return network
 
 
-def _read_node(proto: onnx.NodeProto, opset: int) -> Node:
+def _read_node(proto: onnx.NodeProto) -> Node:
     attrs = {}
     for attribute in proto.attribute:
         value = onnx.helper.get_attribute_value(attribute)
@@ -137,7 +144,6 @@ def _read_node(proto: onnx.NodeProto, opset: int) -> Node:
         inputs=tuple(proto.input),
         outputs=tuple(proto.output),
         attrs=attrs,
-        opset=opset,
     )
     if proto.domain not in ONNX_DOMAINS:
         raise refuse(node, f"operators of the domain {proto.domain!r} have no lowering")
@@ -162,7 +168,7 @@ def _infer(
     del copy.graph.value_info[:]
     copy.graph.node.extend(strip)
     for name, value in (constants or {}).items():
-        copy.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        copy.graph.initializer.append(numpy_helper.from_array(value, name))
     return onnx.shape_inference.infer_shapes(copy, data_prop=True)
 
 

@@ -37,15 +37,18 @@ def is_non_negative(build: Builder, tensor: Tensor) -> bool:
 
     NaN is neither, and stays NaN in a maximum with zero or without.
     """
-    if tensor.data is not None:
-        return bool(tensor.data.size and (tensor.data >= 0).all())
-    op = build.producer(tensor)
-    if op is None:
-        return False
-    if op.kind in ALWAYS:
-        return True
-    if op.kind not in PRESERVING:
-        return False
-    return all(
-        is_non_negative(build, t) for t in op.inputs if t is not None and t.dtype == tensor.dtype
-    )
+    waiting, seen = [tensor], {tensor}
+    while waiting:
+        current = waiting.pop()
+        if current.data is not None:
+            if not (current.data >= 0).all():
+                return False
+            continue
+        op = build.producer(current)
+        if op is None or op.kind not in ALWAYS | PRESERVING:
+            return False
+        if op.kind in PRESERVING:
+            values = {t for t in op.inputs if t is not None and t.dtype == tensor.dtype}
+            waiting.extend(values - seen)
+            seen |= values
+    return True

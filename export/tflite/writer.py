@@ -12,6 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from export.tflite.graph import Graph, Op, Tensor
 from export.tflite.versions import version
+from pfd_models.errors import UnsupportedOperatorError
 
 __all__ = ["ALIGNMENT", "write"]
 
@@ -19,6 +20,8 @@ __all__ = ["ALIGNMENT", "write"]
 ALIGNMENT = 16
 FILE_IDENTIFIER = b"TFL3"
 SCHEMA_VERSION = 3
+#: A flatbuffer's offsets are signed 32-bit numbers; a little is left for the tables.
+MOST_BYTES = 2**31 - 2**24
 
 #: Options table of each operator whose fields a lowering sets.
 OPTIONS = {
@@ -208,7 +211,17 @@ def write(graph: Graph, *, metadata: Mapping[str, str], description: str) -> byt
 
     Returns:
         The flatbuffer, identifier ``TFL3``, schema version 3, constants at multiples of 16 bytes.
+
+    Raises:
+        UnsupportedOperatorError: The constants are too large for a flatbuffer's 32-bit offsets.
     """
+    size = sum(
+        t.data.nbytes for op in graph.ops for t in op.inputs if t is not None and t.data is not None
+    )
+    if size > MOST_BYTES:
+        raise UnsupportedOperatorError(
+            f"the constants take {size / 2**30:.1f} GiB, a .tflite file holds less than 2 GiB"
+        )
     tables = _Tables()
     subgraph = schema.SubGraphT()
     subgraph.name = "main"

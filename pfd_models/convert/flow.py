@@ -237,7 +237,8 @@ def record_flow(
         where = flow._here() or type(model).__name__
         what = str(error).strip().splitlines()
         raise ConversionError(
-            f"{where} does not run on the example input: {type(error).__name__}: "
+            f"{where} does not run {'on the example input' if like is None else 'once rewritten'}: "
+            f"{type(error).__name__}: "
             f"{what[0] if what else 'no message'}"
         ) from error
     finally:

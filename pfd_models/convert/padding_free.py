@@ -59,10 +59,10 @@ def to_padding_free(
     """Return a copy of `model` whose stride-2 depthwise convolutions are padding-free.
 
     A site is an nn.Conv2d (or a subclass) with as many groups as input channels, stride 2 both
-    ways and a kernel larger than 1x1, that the model runs on the example input and that is not
-    yet inside a `PaddingFreeDownsample`. The copy keeps weights, devices, training modes and
-    in-place flags; only names change: the convolution ``a.b`` becomes ``a.b.body`` or, with the
-    normalisation and activation it takes along, ``a.b.body.0``.
+    ways and a kernel larger than 1x1, that the model runs on the example input and that is
+    neither inside a `PaddingFreeDownsample` nor already without outer padding. The copy keeps
+    weights, devices, training modes and in-place flags; only names change: the convolution
+    ``a.b`` becomes ``a.b.body`` or, with what it takes along, ``a.b.body.0``.
 
     Args:
         model: Any module that runs on the example input; not changed.
@@ -83,16 +83,19 @@ def to_padding_free(
     inputs = example_input if isinstance(example_input, tuple) else (example_input,)
     converted = copied(model)
     original = record_flow(converted, inputs)
-    candidates = _candidates(converted)
+    candidates, unpadded = _candidates(converted)
     found = [_describe(converted, name, original, add_after) for name in candidates]
     sites = sorted(
         (site for site in found if site.conv in original.calls),
         key=lambda site: list(original.calls).index(site.conv),
     )
-    left = tuple(
-        f"{site.name}: the example input does not reach it"
-        for site in found
-        if site.conv not in original.calls
+    left = (
+        *(f"{name}: it has no outer padding to lose" for name in unpadded),
+        *(
+            f"{site.name}: the example input does not reach it"
+            for site in found
+            if site.conv not in original.calls
+        ),
     )
     if not sites:
         raise ConversionError(_nothing_to_do(converted, left))
@@ -110,33 +113,51 @@ def to_padding_free(
     return Conversion(model=converted, sites=records, left=left)
 
 
-def _candidates(model: nn.Module) -> list[str]:
-    """Name the stride-2 depthwise convolutions that are not yet padding-free."""
+def _candidates(model: nn.Module) -> tuple[list[str], list[str]]:
+    """Name the stride-2 depthwise convolutions outside padding-free blocks: padded, and not."""
     done = {
         inner
         for block in model.modules()
         if isinstance(block, PaddingFreeDownsample)
         for inner in block.modules()
     }
-    return [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Conv2d)
-        and module not in done
-        and module.groups == module.in_channels > 1
-        and module.stride == (2, 2)
-        and max(module.kernel_size) > 1
-    ]
+    padded: list[str] = []
+    unpadded: list[str] = []
+    for name, module in model.named_modules():
+        if (
+            isinstance(module, nn.Conv2d)
+            and module not in done
+            and module.groups == module.in_channels > 1
+            and module.stride == (2, 2)
+            and max(module.kernel_size) > 1
+        ):
+            (unpadded if _is_unpadded(module) else padded).append(name)
+    return padded, unpadded
+
+
+def _is_unpadded(conv: nn.Conv2d) -> bool:
+    """Say whether a convolution has a padding-free one's padding, as GhostNet's shortcut there.
+
+    It is left without a pool: the paper adds none to that shortcut, and where a network pads
+    with a layer of its own before the convolution, the pool would see those zeros.
+    """
+    side = conv.kernel_size[0]
+    if _pads_at_run_time(conv) or conv.kernel_size != (side, side) or side % 2 == 0:
+        return False
+    padding = padding_free_padding(side)
+    return conv.padding in ((padding, padding), "valid" if padding == 0 else None)
+
+
+def _pads_at_run_time(conv: nn.Conv2d) -> bool:
+    """Say whether a subclass computes its padding from the map, as timm's Conv2dSame."""
+    return type(conv) is not nn.Conv2d and "same" in type(conv).__name__.lower()
 
 
 def _nothing_to_do(model: nn.Module, left: tuple[str, ...]) -> str:
-    if left:
-        return f"no site runs on the example input: {'; '.join(left)}"
     done = sum(isinstance(module, PaddingFreeDownsample) for module in model.modules())
     already = f" besides the {done} that are padding-free already" if done else ""
-    return (
-        f"{type(model).__name__} has no stride-2 depthwise convolution to rewrite{already}; "
-        "choose a network that downsamples with one"
+    return f"{type(model).__name__} has no stride-2 depthwise convolution to rewrite{already}" + (
+        f" ({'; '.join(left)})" if left else "; choose a network that downsamples with one"
     )
 
 
@@ -235,7 +256,7 @@ def _unpadded(conv: nn.Conv2d) -> nn.Conv2d:
     on them (parametrisations, hooks) stays.
     """
     padding = padding_free_padding(conv.kernel_size[0])
-    if type(conv) is not nn.Conv2d and "same" in type(conv).__name__.lower():
+    if _pads_at_run_time(conv):
         plain = nn.Conv2d(
             conv.in_channels,
             conv.out_channels,
@@ -255,7 +276,7 @@ def _unpadded(conv: nn.Conv2d) -> nn.Conv2d:
 
 
 def _conv_text(conv: nn.Conv2d) -> str:
-    same = type(conv) is not nn.Conv2d and "same" in type(conv).__name__.lower()
+    same = _pads_at_run_time(conv)
     padding = conv.padding if isinstance(conv.padding, str) else f"p{conv.padding[0]}"
     kernel = f"{conv.kernel_size[0]}x{conv.kernel_size[1]}"
     return f"depthwise {kernel} s2 {'same' if same else padding}"

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from pfd_models.errors import ConversionError
+from pfd_models.spec import ModelSpec
 
 __all__ = ["copied", "replace_everywhere"]
 
 
 def copied(model: nn.Module) -> nn.Module:
-    """Return a deep copy of a user's module.
+    """Return a deep copy of a user's module, without the specification of a zoo's network.
 
     Raises:
         ConversionError: It is a TorchScript module or holds something that cannot be copied.
@@ -24,11 +25,14 @@ def copied(model: nn.Module) -> nn.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a user's module warns of is not ours to say
-            return copy.deepcopy(model)
+            twin = copy.deepcopy(model)
     except Exception as error:  # what a user's module holds may refuse a copy in any way
         raise ConversionError(
             f"{type(model).__name__} cannot be copied ({error}); convert it before it is used"
         ) from error
+    if isinstance(getattr(twin, "spec", None), ModelSpec):
+        del twin.spec  # a rewritten network is no longer what the zoo's specification says
+    return twin
 
 
 def replace_everywhere(

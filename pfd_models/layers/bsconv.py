@@ -7,6 +7,7 @@ MobileNets - https://arxiv.org/abs/2003.13549.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
@@ -14,7 +15,13 @@ from torch import Tensor, nn
 
 from pfd_models.errors import SpecError
 
-__all__ = ["BSConvS", "BSConvU", "OrthonormalRows", "orthonormality_regulariser"]
+__all__ = [
+    "BSConvS",
+    "BSConvU",
+    "OrthonormalRows",
+    "orthonormality_regulariser",
+    "replace_dense_convolutions",
+]
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 
@@ -167,3 +174,29 @@ def orthonormality_regulariser(model: nn.Module) -> Tensor:
             distance = torch.linalg.matrix_norm(weight @ weight.T - identity)
             total = total.to(distance) + distance
     return total
+
+
+def replace_dense_convolutions(model: nn.Module, make: Callable[..., nn.Module]) -> None:
+    """Put a blueprint in the place of every dense 3x3 and 5x5 convolution of `model`.
+
+    1x1 and grouped convolutions stay. The new convolutions have fresh weights.
+
+    Args:
+        model: Changed in place; not itself a convolution.
+        make: `BSConvU`, or `BSConvS` with its own arguments bound.
+    """
+    for parent in list(model.modules()):
+        for name, conv in parent.named_children():
+            dense = isinstance(conv, nn.Conv2d) and conv.groups == 1
+            if dense and conv.kernel_size in ((3, 3), (5, 5)):
+                blueprint = make(
+                    conv.in_channels,
+                    conv.out_channels,
+                    conv.kernel_size,
+                    stride=conv.stride,
+                    padding=conv.padding,
+                    dilation=conv.dilation,
+                    bias=conv.bias is not None,
+                    padding_mode=conv.padding_mode,
+                )
+                setattr(parent, name, blueprint)

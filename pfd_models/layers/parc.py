@@ -11,6 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from pfd_models.errors import SpecError
+
 __all__ = ["ParCOperator"]
 
 
@@ -49,7 +51,16 @@ class ParCOperator(nn.Module):
         self.conv = nn.Conv2d(channels, channels, shape, groups=channels, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve circularly along the axis."""
+        """Convolve circularly along the axis.
+
+        Raises:
+            SpecError: The map has another length than the operator was built for.
+        """
+        if x.shape[self.dim] != self.length:
+            raise SpecError(
+                f"a circular convolution of length {self.length} got a map of {x.shape[2]}x"
+                f"{x.shape[3]}; build the model with the resolution of its images"
+            )
         if self.position is not None:
             x = x + self.position
         if self.length > 1:

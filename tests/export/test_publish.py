@@ -5,6 +5,7 @@ import sys
 import textwrap
 
 import pytest
+
 from export import publish
 from export.files import sha256_file
 from export.manifest import Artifact, Manifest, Parity, ReferenceData, load_manifest

@@ -1,8 +1,9 @@
 import pytest
-from export.request import ModuleSource
+from torch import nn
+
+from export.source import ModuleSource
 from export.user_module import build_module, distributions_of, parse_shape, sources_of
 from pfd_models.errors import ModuleError, SpecError
-from torch import nn
 
 
 @pytest.fixture

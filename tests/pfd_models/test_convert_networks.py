@@ -8,6 +8,7 @@ import torch
 import torchvision
 from torch import nn
 
+from pfd_models import create_model
 from pfd_models.convert import to_bsconv, to_padding_free
 from pfd_models.errors import ConversionError
 
@@ -171,3 +172,54 @@ def test_bsconv_keeps_the_original():
     weight = conv[0].weight.clone()
     to_bsconv(conv, "S")
     assert torch.equal(conv[0].weight, weight)
+
+
+# The zoo's own networks
+
+
+def twins(name, one, other):
+    """Two variants with the same weights: their state dicts agree but for names."""
+    first, second = (create_model(name, variant).eval() for variant in (one, other))
+    for module in first.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.normal_(module.running_mean, std=0.3)
+            nn.init.normal_(module.bias, std=0.3)
+    values = first.state_dict().values()
+    second.load_state_dict(dict(zip(second.state_dict(), values, strict=True)))
+    return first, second
+
+
+@pytest.mark.parametrize(
+    "name", ["mobilenetv3_large", "mobilenetv3_large_set2", "shufflenetv2", "shufflenetv2_x0_5"]
+)
+def test_converting_the_original_gives_the_zoo_s_padding_free_network(name):
+    torch.manual_seed(0)
+    original, padding_free = twins(name, "orig", "down")
+    x = torch.randn(2, 3, 32, 32)
+    converted = to_padding_free(original, x)
+    with torch.no_grad():
+        assert torch.equal(converted.model(x), padding_free(x))
+        assert not torch.equal(original(x), padding_free(x))
+    assert original.spec.variant == "orig"
+    assert not hasattr(converted.model, "spec"), "it is not the network that its spec describes"
+
+
+@pytest.mark.parametrize("name", ["mobilenetv3_large", "shufflenetv2", "ghostnet"])
+def test_the_zoo_s_padding_free_networks_have_nothing_left_to_rewrite(name):
+    with pytest.raises(ConversionError, match="padding-free already"):
+        to_padding_free(create_model(name, "ours").eval(), torch.zeros(1, 3, 32, 32))
+
+
+def test_circular_kernels_as_long_as_the_map_cannot_follow():
+    with pytest.raises(
+        ConversionError, match=r"columns does not run once rewritten: .*length 8 got a map of 7x7"
+    ):
+        to_padding_free(create_model("parc_mobilenetv2", "orig"), torch.zeros(1, 3, 32, 32))
+
+
+def test_blueprints_of_a_resnet_are_the_zoo_s():
+    plain, zoo = create_model("resnet20", "orig"), create_model("resnet20_bsconvu", "orig")
+    converted = to_bsconv(plain, "U").model
+    shapes = [{k: v.shape for k, v in m.state_dict().items()} for m in (converted, zoo)]
+    assert shapes[0] == shapes[1]

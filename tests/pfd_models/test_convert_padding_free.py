@@ -305,8 +305,9 @@ class Reflecting(nn.Conv2d):
         (nn.Sequential(nn.Conv2d(4, 4, (3, 5), 2, 1, groups=4)), 16, "0: a 3x5 kernel"),
         (nn.Sequential(depthwise(dilation=2)), 16, r"0: dilation \(2, 2\)"),
         (nn.Sequential(conv_bn_act(), conv_bn_act()), 4, r"1\.0: the map that reaches it, 1x4x1x1"),
-        (BorrowsWeight(), 16, "does not run on the example input: AttributeError"),
-        (nn.Sequential(Reflecting(4, 4, 3, 2, groups=4)), 16, "pads by itself"),
+        (BorrowsWeight(), 16, "does not run once rewritten: AttributeError"),
+        (nn.Sequential(nn.ZeroPad2d(1), depthwise(padding=0)), 16, "1: it has no outer padding"),
+        (nn.Sequential(Reflecting(4, 4, 3, 2, 1, groups=4)), 16, "pads by itself"),
         (nn.Sequential(nn.Conv2d(3, 8, 3), depthwise()), 16, "shapes cannot agree in 0: conv2d"),
         (
             nn.Sequential(depthwise(), nn.Flatten(), nn.Linear(4 * 8 * 8, 10)),

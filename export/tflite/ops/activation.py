@@ -38,15 +38,13 @@ def clamp(build: Builder, x: Tensor, low: float, high: float) -> Tensor:
 
 @lowers("Clip", layout="any")
 def clip(node: Node, build: Builder) -> None:
-    """Clip between constant limits, in attributes before opset 11."""
-    limits = []
-    for index, (attribute, missing) in enumerate((("min", -np.inf), ("max", np.inf)), start=1):
-        if node.input(index):
-            limits.append(float(build.need_const(node, index, attribute).reshape(())))
-        else:
-            limits.append(float(node.attrs.get(attribute, missing)))
+    """Clip between constant limits."""
+    low, high = -np.inf, np.inf
+    if node.input(1):
+        low = float(build.need_const(node, 1, "the lower limit").reshape(()))
+    if node.input(2):
+        high = float(build.need_const(node, 2, "the upper limit").reshape(()))
     value = build.value(node.inputs[0])
-    low, high = limits
     # ONNX: min greater than max makes every element max.
     low = min(low, high)
     build.bind(node.outputs[0], clamp(build, value.tensor, low, high), value.order)

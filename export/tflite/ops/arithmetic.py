@@ -98,8 +98,8 @@ def power(node: Node, build: Builder) -> None:
         order = choose_order(build, node.inputs, rank)
         for name in node.inputs:
             data = build.const(name)
-            if data is not None and data.dtype != np.float32:
-                raise refuse(node, f"{name!r} is {data.dtype}; base and exponent must be float32")
+            if data is not None and (data.astype(np.float32) != data).any():
+                raise refuse(node, f"{name!r} is {data.dtype} and does not fit float32")
         left, right = (operand(build, name, order) for name in node.inputs)
         build.bind(node.outputs[0], build.binary("POW", left, right), order)
         return

@@ -7,7 +7,7 @@ import numpy as np
 from export.tflite.builder import Builder
 from export.tflite.graph import Array, Tensor, constant
 from export.tflite.ops import lowers
-from export.tflite.reader import Node, refuse
+from export.tflite.reader import Node
 
 
 def fully_connected(
@@ -78,7 +78,12 @@ def matmul(node: Node, build: Builder) -> None:
     a, b = node.inputs
     shape_a, shape_b = build.shape(a), build.shape(b)
     if len(shape_a) == 1 or len(shape_b) == 1:
-        raise refuse(node, "vectors are not lowered; give them a second axis")
+        left, right = build.tensor(a), build.tensor(b)
+        left = left if len(shape_a) > 1 else build.reshape(left, (1, *shape_a))
+        right = right if len(shape_b) > 1 else build.reshape(right, (*shape_b, 1))
+        product = batch_matmul(build, left, right)
+        build.bind(node.outputs[0], build.reshape(product, build.shape(node.outputs[0])))
+        return
     weight = build.const(b)
     if weight is not None and weight.ndim == 2 and build.const(a) is None:
         y = fully_connected(build, build.tensor(a), weight.T, None, keep_dims=len(shape_a) > 2)

@@ -13,15 +13,18 @@ from export.tflite.ops import lowers
 from export.tflite.reader import Node, refuse
 
 
-def normalized(build: Builder, x: Tensor, places: Sequence[int], epsilon: float) -> Tensor:
-    """(x - mean) / sqrt(variance + epsilon) over physical axes."""
+def normalized(
+    build: Builder, x: Tensor, places: Sequence[int], epsilon: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(x - mean) / sqrt(variance + epsilon) over physical axes, the mean and the inverse root."""
     kept = [1 if i in places else d for i, d in enumerate(x.shape)]
     axes = build.const_tensor("axes", sorted(places), np.int32)
     mean = build.emit("MEAN", [x, axes], kept, {"keepDims": True})
     centred = build.binary("SUB", x, mean)
     variance = build.emit("MEAN", [build.unary("SQUARE", centred), axes], kept, {"keepDims": True})
     shifted = build.binary("ADD", variance, build.const_tensor("epsilon", epsilon))
-    return build.binary("MUL", centred, build.unary("RSQRT", shifted))
+    inverse = build.unary("RSQRT", shifted)
+    return build.binary("MUL", centred, inverse), mean, inverse
 
 
 def along(data: np.ndarray, rank: int, axis: int, order: Order) -> np.ndarray:
@@ -58,13 +61,15 @@ def batch_normalization(node: Node, build: Builder) -> None:
 @lowers("LayerNormalization", layout="any")
 def layer_normalization(node: Node, build: Builder) -> None:
     """Mean, variance, RSQRT, scale and shift, over the axes from ``axis`` on."""
-    if any(node.outputs[1:]):
-        raise refuse(node, "the mean and deviation outputs are not lowered")
     value = build.value(node.inputs[0])
     rank = len(value.order)
     axis = node.attrs.get("axis", -1) % rank
     places = [value.order.index(a) for a in range(axis, rank)]
-    x = normalized(build, value.tensor, places, node.attrs.get("epsilon", 1e-5))
+    epsilon = node.attrs.get("epsilon", 1e-5)
+    x, mean, inverse = normalized(build, value.tensor, places, epsilon)
+    for name, statistic in zip(node.outputs[1:], (mean, inverse), strict=False):
+        if name:
+            build.bind(name, statistic, value.order)
     for index, kind in ((1, "MUL"), (2, "ADD")):
         if node.input(index):
             number = build.need_const(node, index, "scale and shift")
@@ -81,7 +86,7 @@ def instance_normalization(node: Node, build: Builder) -> None:
     value = build.value(node.inputs[0])
     rank = len(value.order)
     places = [value.order.index(a) for a in range(2, rank)]
-    x = normalized(build, value.tensor, places, node.attrs.get("epsilon", 1e-5))
+    x, _, _ = normalized(build, value.tensor, places, node.attrs.get("epsilon", 1e-5))
     for index, kind in ((1, "MUL"), (2, "ADD")):
         number = build.need_const(node, index, "scale and shift")
         stored = along(number, rank, 1, value.order)

@@ -33,11 +33,9 @@ def pad(node: Node, build: Builder) -> None:
     for i, axis in enumerate(axes):
         pads[axis % rank] = (numbers[i], numbers[i + len(axes)])
     fill = 0.0
-    if mode == "constant":
-        fill = float(node.attrs.get("value", 0.0))
-        if node.input(2):
-            fill = float(build.need_const(node, 2, "the value").reshape(()))
-    elif mode not in REPEATING:
+    if mode == "constant" and node.input(2):
+        fill = float(build.need_const(node, 2, "the value").reshape(()))
+    elif mode != "constant" and mode not in REPEATING:
         raise refuse(node, f"mode {mode!r} is not lowered, only constant, edge, reflect, wrap")
     x = value.tensor
     for axis, (before, after) in enumerate(pads):
@@ -63,8 +61,6 @@ def constant_pad(build: Builder, x: Tensor, pads: list[tuple[int, int]], fill: f
     y = build.pad(x, pads)
     if fill == 0.0 or y is x:
         return y
-    if np.isnan(fill):
-        fill = np.nan
     padded = [(d, p) for d, p in zip(x.shape, pads, strict=True)]
     # Axes without pad have size one in the border and are broadcast.
     inner = np.zeros([d if any(p) else 1 for d, p in padded], np.float32)

@@ -35,6 +35,35 @@ def pool(
     return build.emit(kind, [x], shape, options)
 
 
+def coverage(axis: Axis, *, include_pad: bool) -> Array:
+    """Elements that each window of an axis divides its sum by, (out,).
+
+    With ``include_pad`` ONNX's own pads count and what a ceiling mode reads beyond them does not.
+    """
+    low = -axis.before if include_pad else 0
+    high = axis.size + axis.after if include_pad else axis.size
+    starts = np.arange(axis.out) * axis.stride - axis.before
+    taps = starts[:, None] + np.arange(axis.kernel) * axis.dilation
+    counts: Array = np.sum((taps >= low) & (taps < high), axis=1)
+    return counts
+
+
+def pooling_windows(node: Node, build: Builder) -> tuple[Axis, Axis]:
+    """Read the window of a pool.
+
+    Raises:
+        UnsupportedOperatorError: A dilation, or a window without any element: before opset 22 the
+            shapes of ceiling mode count windows that start behind the input.
+    """
+    shape, out = build.shape(node.inputs[0]), build.shape(node.outputs[0])
+    axes = windows(node, shape, out, node.attrs["kernel_shape"])
+    if any(axis.dilation != 1 and axis.kernel != 1 for axis in axes):
+        raise refuse(node, "TFLite's pool has no dilation")
+    if any((coverage(axis, include_pad=False) == 0).any() for axis in axes):
+        raise refuse(node, "a window lies wholly in the padding")
+    return axes
+
+
 def repeat_edges(build: Builder, x: Tensor, axis: int, before: int, after: int) -> Tensor:
     """Repeat the first and last element of an axis: a pad that no maximum can see.
 
@@ -54,10 +83,8 @@ def max_pool(node: Node, build: Builder) -> None:
     """
     if len(node.outputs) > 1 and node.outputs[1]:
         raise refuse(node, "the indices of the maxima are not lowered")
-    shape, out = build.shape(node.inputs[0]), build.shape(node.outputs[0])
-    axes = windows(node, shape, out, node.attrs["kernel_shape"])
-    if any(axis.dilation != 1 and axis.kernel != 1 for axis in axes):
-        raise refuse(node, "TFLite's pool has no dilation")
+    channels = build.shape(node.inputs[0])[1]
+    axes = pooling_windows(node, build)
     x = image(build, node.inputs[0])
     scheme = padding(axes)
     if scheme is None:
@@ -66,23 +93,8 @@ def max_pool(node: Node, build: Builder) -> None:
             x = build.pad(x, [(0, 0), axes[0].pads, axes[1].pads, (0, 0)])
         else:
             for index, axis in enumerate(axes):
-                if max(axis.pads) >= axis.kernel:
-                    raise refuse(node, "a window lies wholly in the padding")
                 x = repeat_edges(build, x, 1 + index, *axis.pads)
-    bind_image(build, node.outputs[0], pool(build, "MAX_POOL_2D", x, axes, scheme, shape[1]))
-
-
-def coverage(axis: Axis, *, include_pad: bool) -> Array:
-    """Elements that each window of an axis divides its sum by, (out,).
-
-    With ``include_pad`` ONNX's own pads count and what a ceiling mode reads beyond them does not.
-    """
-    low = -axis.before if include_pad else 0
-    high = axis.size + axis.after if include_pad else axis.size
-    starts = np.arange(axis.out) * axis.stride - axis.before
-    taps = starts[:, None] + np.arange(axis.kernel) * axis.dilation
-    counts: Array = np.sum((taps >= low) & (taps < high), axis=1)
-    return counts
+    bind_image(build, node.outputs[0], pool(build, "MAX_POOL_2D", x, axes, scheme, channels))
 
 
 @lowers("AveragePool", layout="nhwc")
@@ -91,23 +103,19 @@ def average_pool(node: Node, build: Builder) -> None:
 
     Where ONNX divides by something else, the result is scaled by a constant map.
     """
-    shape, out = build.shape(node.inputs[0]), build.shape(node.outputs[0])
-    axes = windows(node, shape, out, node.attrs["kernel_shape"])
-    if any(axis.dilation != 1 and axis.kernel != 1 for axis in axes):
-        raise refuse(node, "TFLite's pool has no dilation")
+    channels = build.shape(node.inputs[0])[1]
+    axes = pooling_windows(node, build)
     include_pad = bool(node.attrs.get("count_include_pad", 0))
     x = image(build, node.inputs[0])
     scheme = padding(axes)
     wanted = [coverage(axis, include_pad=include_pad) for axis in axes]
     inside = [coverage(axis, include_pad=False) for axis in axes]
-    if any((count == 0).any() for count in wanted):
-        raise refuse(node, "a window lies wholly in the padding")
     same_divisor = all((w == i).all() for w, i in zip(wanted, inside, strict=True))
     if scheme is not None and same_divisor:
-        y = pool(build, "AVERAGE_POOL_2D", x, axes, scheme, shape[1])
+        y = pool(build, "AVERAGE_POOL_2D", x, axes, scheme, channels)
     else:
         x = build.pad(x, [(0, 0), axes[0].pads, axes[1].pads, (0, 0)])
-        y = pool(build, "AVERAGE_POOL_2D", x, axes, "VALID", shape[1])
+        y = pool(build, "AVERAGE_POOL_2D", x, axes, "VALID", channels)
         taps = axes[0].kernel * axes[1].kernel
         scale = taps / np.multiply.outer(wanted[0], wanted[1]).astype(np.float64)
         if (scale != 1).any():

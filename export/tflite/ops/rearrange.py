@@ -29,10 +29,13 @@ def depth_to_space(node: Node, build: Builder) -> None:
 
 @lowers("SpaceToDepth", layout="nhwc")
 def space_to_depth(node: Node, build: Builder) -> None:
-    """SPACE_TO_DEPTH, which orders the channels as ONNX does."""
+    """SPACE_TO_DEPTH, whose channels are (block row, block column, depth) as in mode DCR."""
     block = node.attrs["blocksize"]
     x = build.nhwc(node.inputs[0])
     n, h, w, channels = x.shape
     shape = (n, h // block, w // block, channels * block**2)
     y = build.emit("SPACE_TO_DEPTH", [x], shape, {"blockSize": block})
+    if node.attrs.get("mode", "DCR") == "CRD" and channels > 1:
+        apart = build.reshape(y, (*shape[:3], block**2, channels))
+        y = build.reshape(build.transpose(apart, (0, 1, 2, 4, 3)), shape)
     build.bind(node.outputs[0], y, NHWC)

@@ -52,11 +52,9 @@ def softmax(node: Node, build: Builder) -> None:
     """SOFTMAX over the last axis in memory; another axis is brought there first."""
     name = node.inputs[0]
     shape = build.shape(name)
-    axis = node.attrs.get("axis", -1 if node.opset >= 13 else 1) % max(len(shape), 1)
     if not shape:
         raise refuse(node, "the input is a scalar")
-    if node.opset < 13 and axis != len(shape) - 1:
-        raise refuse(node, f"opset {node.opset} joins the axes from {axis} on; convert to 13")
+    axis = node.attrs.get("axis", -1) % len(shape)
     value = build.value(name)
     order = value.order
     if order[-1] != axis:

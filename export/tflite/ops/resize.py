@@ -56,6 +56,11 @@ def scales_of(
     return scales
 
 
+def is_ratio(scale: np.float32, size: int, out: int) -> bool:
+    """Whether a scale is the ratio of the sizes, to less than a thousandth of an element."""
+    return abs(float(scale) * size - out) < 1e-3
+
+
 def bilinear(
     node: Node,
     build: Builder,
@@ -73,7 +78,7 @@ def bilinear(
     for axis in (2, 3):
         if node.attrs.get("antialias", 0) and out[axis] < shape[axis]:
             raise refuse(node, "antialiasing is not lowered")
-        if not corners and abs(float(scales[axis]) * shape[axis] - out[axis]) > 1e-4:
+        if not is_ratio(scales[axis], shape[axis], out[axis]):
             raise refuse(
                 node,
                 f"scale {scales[axis]:g} of {shape[axis]} elements is not {out[axis]}, "
@@ -97,6 +102,8 @@ def nearest_indices(node: Node, size: int, out: int, scale: np.float32) -> list[
     elif coordinates == "asymmetric":
         source = at / scale
     elif coordinates == "align_corners":
+        if not is_ratio(scale, size, out):
+            raise refuse(node, f"align_corners with scale {scale:g} of {size} elements to {out}")
         source = at * np.float32(size - 1) / np.float32(max(out - 1, 1))
     else:
         raise refuse(node, f"coordinates {coordinates!r} are not lowered")

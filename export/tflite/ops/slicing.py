@@ -70,8 +70,6 @@ def gather(node: Node, build: Builder) -> None:
     value = build.value(node.inputs[0])
     shape = build.shape(node.inputs[0])
     axis = node.attrs.get("axis", 0) % len(shape)
-    if indices.ndim > 1:
-        raise refuse(node, f"indices have {indices.ndim} axes, only one and none are lowered")
     place = value.order.index(axis)
     wanted = [int(i) + shape[axis] if i < 0 else int(i) for i in indices.reshape(-1)]
     runs = consecutive_runs(wanted)
@@ -82,11 +80,13 @@ def gather(node: Node, build: Builder) -> None:
         taken = [len(wanted) if i == place else d for i, d in enumerate(value.tensor.shape)]
         operand = build.const_tensor("indices", wanted, np.int32)
         y = build.emit("GATHER", [value.tensor, operand], taken, {"axis": place, "batchDims": 0})
-    order = value.order
-    if indices.ndim == 0:
-        y = build.reshape(y, [d for i, d in enumerate(y.shape) if i != place])
-        order = tuple(a - (a > axis) for a in order if a != axis)
-    build.bind(node.outputs[0], y, order)
+    # The axis makes room for the axes of the indices: none, one or several.
+    y = build.reshape(y, (*y.shape[:place], *indices.shape, *y.shape[place + 1 :]))
+    grown = tuple(range(axis, axis + indices.ndim))
+    before, after = value.order[:place], value.order[place + 1 :]
+    shift = indices.ndim - 1
+    moved = [tuple(a + shift * (a > axis) for a in part) for part in (before, after)]
+    build.bind(node.outputs[0], y, (*moved[0], *grown, *moved[1]))
 
 
 #: Above this many SLICEs one GATHER is smaller, although it is not delegated.

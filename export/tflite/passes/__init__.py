@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from export.tflite.graph import Graph
+from export.tflite.passes.absorb_transpose import absorb_transpose
 from export.tflite.passes.fold_affine import fold_affine
 from export.tflite.passes.fuse_activations import fuse_activations
+from export.tflite.passes.join_affine_pairs import join_affine_pairs
 from export.tflite.passes.merge_moves import merge_moves
 from export.tflite.passes.order_channels import order_channels
+from export.tflite.passes.own_pads import own_pads
 
 __all__ = ["PASSES", "run_passes"]
 
@@ -16,7 +19,10 @@ __all__ = ["PASSES", "run_passes"]
 #: and channels are ordered last, when only the final operators still read them.
 PASSES: tuple[Callable[[Graph], None], ...] = (
     merge_moves,
+    absorb_transpose,
+    own_pads,
     fold_affine,
+    join_affine_pairs,
     fuse_activations,
     order_channels,
 )

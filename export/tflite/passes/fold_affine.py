@@ -7,11 +7,13 @@ products are formed in float64 and rounded once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from export.tflite.graph import Array, Graph, Op, Tensor, constant
+from export.tflite.push_through_concat import push_through_concat
 
 __all__ = ["fold_affine"]
 
@@ -31,27 +33,32 @@ class Affine:
 
 def fold_affine(graph: Graph) -> None:
     """Fold backwards into producers until nothing changes, then forwards into readers."""
-    while _fold_once(graph, _backwards):
+    while _fold_once(graph, _backwards) or push_through_concat(graph, _can_fold):
         graph.prune()
     while _fold_once(graph, _forwards):
         graph.prune()
 
 
-def _fold_once(graph: Graph, fold: object) -> bool:
+def _can_fold(producer: Op, op: Op) -> bool:
+    """Whether an operator, seen through a concatenation, folds into the maker of a part."""
+    return (
+        producer.activation == "NONE" and _weights(producer) is not None and affine(op) is not None
+    )
+
+
+def _fold_once(graph: Graph, fold: Callable[[Op, Op], Op | None]) -> bool:
     """Apply one kind of fold to the first operators that allow it."""
     uses, producers = graph.use_counts(), graph.producers()
     changed: dict[Op, Op] = {}
     dropped: set[Op] = set()
     for op in graph.ops:
-        producer = producers.get(op.data_input)
-        for source in op.inputs:
-            if source in producers:
-                producer = producers[source]
-        if producer is None or producer in changed or op in changed:
+        computed = [t for t in op.inputs if t is not None and t in producers]
+        if len(computed) != 1 or producers[computed[0]] in changed:
             continue
+        producer = producers[computed[0]]
         if uses[producer.outputs[0]] != 1 or producer.activation != "NONE":
             continue
-        pair = fold(producer, op)  # type: ignore[operator] # one of the two functions below
+        pair = fold(producer, op)
         if pair is None:
             continue
         changed[op] = pair

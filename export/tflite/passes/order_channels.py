@@ -14,18 +14,23 @@ makes the channels, by a short concatenation, or by executing the operators as t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-
-import numpy as np
 
 from export.tflite.builder import MAX_CONCAT
-from export.tflite.graph import Array, Graph, Op, Tensor, constant
+from export.tflite.channel_views import (
+    Shuffle,
+    View,
+    constant_of,
+    find_shuffles,
+    is_channel_concat,
+    is_channel_move,
+    is_channel_slice,
+    ordered_runs,
+    permuted,
+    sorted_runs,
+)
+from export.tflite.graph import Graph, Op, Tensor, constant
 
 __all__ = ["order_channels"]
-
-#: For each logical channel, the tensor that holds it and its place there.
-View = tuple[tuple[Tensor, int], ...]
 
 #: Operators of one operand that treat all channels alike.
 CHANNELWISE = frozenset(
@@ -63,72 +68,11 @@ WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 MOST_PIECES = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Shuffle:
-    """RESHAPE, TRANSPOSE of the two last axes, RESHAPE back.
-
-    Attributes:
-        source: What is shuffled.
-        ops: The three operators.
-        index: Source channel of each result channel.
-    """
-
-    source: Tensor
-    ops: tuple[Op, Op, Op]
-    index: tuple[int, ...]
-
-
 def order_channels(graph: Graph) -> None:
     """Rewrite a graph that has channel shuffles; leave any other as it is."""
     shuffles = find_shuffles(graph)
     if shuffles:
         _Orderer(graph, shuffles).run()
-
-
-def find_shuffles(graph: Graph) -> dict[Op, Shuffle]:
-    """Find channel shuffles whose inner tensors nobody else reads, by their last operator."""
-    producers, uses = graph.producers(), graph.use_counts()
-    found = {}
-    for last in graph.ops:
-        if last.kind != "RESHAPE":
-            continue
-        middle = producers.get(last.data_input)
-        if middle is None or middle.kind != "TRANSPOSE" or uses[middle.output] != 1:
-            continue
-        first = producers.get(middle.data_input)
-        if first is None or first.kind != "RESHAPE" or uses[first.output] != 1:
-            continue
-        source, apart = first.data_input, first.output.shape
-        perm = _value(middle.inputs[1]).tolist()
-        rank = len(apart)
-        swap = [*range(rank - 2), rank - 1, rank - 2]
-        if perm != swap or source.shape != last.output.shape or apart[:-2] != source.shape[:-1]:
-            continue
-        index = np.arange(source.shape[-1]).reshape(apart[-2:]).T.reshape(-1)
-        found[last] = Shuffle(
-            source=source, ops=(first, middle, last), index=tuple(int(i) for i in index)
-        )
-    return found
-
-
-def _value(tensor: Tensor | None) -> Array:
-    if tensor is None or tensor.data is None:
-        raise ValueError("the operand is not a constant")
-    return tensor.data
-
-
-def _is_channel_slice(op: Op) -> bool:
-    """Whether an operator slices channels and nothing else."""
-    return op.kind == "SLICE" and op.data_input.shape[:-1] == op.output.shape[:-1]
-
-
-def _is_channel_concat(op: Op) -> bool:
-    return op.kind == "CONCATENATION" and op.options["axis"] == len(op.output.shape) - 1
-
-
-def _is_channel_move(op: Op) -> bool:
-    """Whether an operator only moves channels, which a view expresses."""
-    return _is_channel_slice(op) or _is_channel_concat(op)
 
 
 class _Orderer:
@@ -139,7 +83,7 @@ class _Orderer:
         self.uses, self.consumers = graph.use_counts(), graph.consumers()
         self.outputs = {tensor for _, tensor in graph.outputs}
         inner = {op for shuffle in shuffles.values() for op in shuffle.ops}
-        self.moves = inner | {op for op in graph.ops if _is_channel_move(op)}
+        self.moves = inner | {op for op in graph.ops if is_channel_move(op)}
         self.any_order: dict[Tensor, bool] = {}
         self.ops: list[Op] = []
         self.views: dict[Tensor, View] = {}
@@ -158,10 +102,10 @@ class _Orderer:
                 shuffle = self.shuffles[op]
                 source = self.view(shuffle.source)
                 self.define(op.output, tuple(source[i] for i in shuffle.index), shuffle.ops)
-            elif _is_channel_slice(op):
-                start, size = int(_value(op.inputs[1])[-1]), op.output.shape[-1]
+            elif is_channel_slice(op):
+                start, size = int(constant_of(op.inputs[1])[-1]), op.output.shape[-1]
                 self.define(op.output, self.view(op.data_input)[start : start + size], (op,))
-            elif _is_channel_concat(op):
+            elif is_channel_concat(op):
                 parts = [self.view(t) for t in op.inputs if t is not None]
                 self.define(op.output, tuple(c for part in parts for c in part), (op,))
             else:
@@ -189,7 +133,7 @@ class _Orderer:
         source = next(t for t in op.inputs if t is not None and t in self.views)
         channels = source.shape[-1]
         if op.kind in WEIGHTED:
-            if _value(op.inputs[1]).shape[-1] != channels:
+            if constant_of(op.inputs[1]).shape[-1] != channels:
                 return False  # grouped, or several outputs per channel
         elif op.kind not in BINARY | CHANNELWISE or op.output.shape[-1] != channels:
             return False
@@ -202,9 +146,9 @@ class _Orderer:
             return False
         inputs = [tensor if t is source else t for t in op.inputs]
         if op.kind in WEIGHTED:
-            inputs[1] = _permuted(op.inputs[1], order)
+            inputs[1] = permuted(op.inputs[1], order)
             if op.kind == "DEPTHWISE_CONV_2D":
-                inputs[2] = _permuted(op.inputs[2], order)
+                inputs[2] = permuted(op.inputs[2], order)
         elif op.kind in BINARY:
             for i, other in enumerate(inputs):
                 if other is not tensor and other is not None:
@@ -233,13 +177,13 @@ class _Orderer:
     def in_same_order(self, tensor: Tensor, order: list[int]) -> Tensor | None:
         """The second operand with its channels in the order of the first, if that is cheap."""
         if tensor.data is not None:
-            return _permuted(tensor, order)
+            return permuted(tensor, order)
         if tensor.shape[-1] == 1:
             return self.exact(tensor)
         if tensor.shape[-1] != len(order):
             return None
         view = self.view(tensor)
-        runs = _runs_in_order(tuple(view[channel] for channel in order))
+        runs = ordered_runs(tuple(view[channel] for channel in order))
         return (
             self.joined([self.piece(*run) for run in runs])[0] if len(runs) <= MAX_CONCAT else None
         )
@@ -256,7 +200,7 @@ class _Orderer:
             wanted: dict[Tensor, list[int]] = {}
             for tensor, place in view:
                 wanted.setdefault(tensor, []).append(place)
-            pieces = [run for t, places in wanted.items() for run in _runs(t, sorted(places))]
+            pieces = [run for t, places in wanted.items() for run in sorted_runs(t, sorted(places))]
             if len(pieces) > MOST_PIECES:
                 return None
             self.gathered[key] = self.join([self.piece(*piece) for piece in pieces])
@@ -319,9 +263,9 @@ class _Orderer:
 
     def make_exact(self, tensor: Tensor) -> Tensor:
         view = self.views[tensor]
-        if self.permute_producer(view):
+        if self.permute_producer(tensor, view):
             view = self.views[tensor]
-        runs = _runs_in_order(view)
+        runs = ordered_runs(view)
         if tensor not in self.written or len(runs) <= MAX_CONCAT:
             pieces = [self.piece(*run) for run in runs]
             while len(pieces) > MAX_CONCAT:
@@ -333,23 +277,36 @@ class _Orderer:
         self.ops.extend([first, *ops[1:]])
         return tensor
 
-    def permute_producer(self, view: View) -> bool:
-        """Let the convolution before a shuffle write its channels in the order that is wanted."""
+    def permute_producer(self, tensor: Tensor, view: View) -> bool:
+        """Let the convolution before shuffles write its channels in the order that is wanted.
+
+        Only where nothing but these shuffles reads the convolution.
+        """
         root = view[0][0]
         places = [place for _, place in view]
+        if root in self.sliced or places == sorted(places):
+            return False
         if any(t is not root for t, _ in view) or sorted(places) != list(range(root.shape[-1])):
             return False
+        source = tensor
+        while source is not root:
+            ops = self.written.get(source, ())
+            if not ops or ops[-1] not in self.shuffles:
+                return False
+            source = ops[0].data_input
+            if self.uses[source] != 1:
+                return False
         at = next((i for i, op in enumerate(self.ops) if op.outputs == (root,)), None)
-        if at is None or self.uses[root] != 1 or root in self.sliced or places == sorted(places):
+        if at is None:
             return False
         producer = self.ops[at]
         grouped = producer.kind == "CONV_2D" and (
-            _value(producer.inputs[1]).shape[-1] != producer.data_input.shape[-1]
+            constant_of(producer.inputs[1]).shape[-1] != producer.data_input.shape[-1]
         )
         if producer.kind not in ("CONV_2D", "FULLY_CONNECTED") or grouped:
             return False
         kernel, bias = producer.inputs[1], producer.inputs[2]
-        inputs = (producer.inputs[0], _permuted(kernel, places, axis=0), _permuted(bias, places))
+        inputs = (producer.inputs[0], permuted(kernel, places, axis=0), permuted(bias, places))
         self.ops[at] = producer.but(inputs=inputs)
         moved = {place: i for i, place in enumerate(places)}
         self.views = {
@@ -357,28 +314,3 @@ class _Orderer:
             for key, other in self.views.items()
         }
         return True
-
-
-def _permuted(tensor: Tensor | None, order: list[int], axis: int = -1) -> Tensor:
-    """A constant with one axis in a new order; an axis of size one is broadcast and stays."""
-    data = _value(tensor)
-    if tensor is None or not data.ndim or data.shape[axis] == 1 or order == sorted(order):
-        return tensor  # type: ignore[return-value] # _value has refused None
-    return constant(tensor.name, np.ascontiguousarray(np.take(data, order, axis=axis)))
-
-
-def _runs(tensor: Tensor, places: Sequence[int]) -> list[tuple[Tensor, int, int]]:
-    """Split places in a tensor into (tensor, start, length) of neighbours."""
-    breaks = [i + 1 for i, (a, b) in enumerate(pairwise(places)) if b != a + 1]
-    return [(tensor, places[a], b - a) for a, b in pairwise([0, *breaks, len(places)])]
-
-
-def _runs_in_order(view: View) -> list[tuple[Tensor, int, int]]:
-    """Split a view into contiguous runs without changing its order."""
-    runs: list[tuple[Tensor, int, int]] = []
-    for tensor, place in view:
-        if runs and runs[-1][0] is tensor and runs[-1][1] + runs[-1][2] == place:
-            runs[-1] = (tensor, runs[-1][1], runs[-1][2] + 1)
-        else:
-            runs.append((tensor, place, 1))
-    return runs

@@ -5,7 +5,7 @@ import pytest
 
 from android_bench import cores, fitness
 from android_bench.cores import CpuCluster
-from android_bench.device import Root, read_profile
+from android_bench.device_profile import Root, read_profile
 from android_bench.device_text import printable
 from android_bench.errors import UnfitDeviceError
 from android_bench.transports.adb import parse_properties
@@ -62,7 +62,7 @@ def test_a_rooted_phone_is_known(direct, phone):
 
 
 def test_a_system_server_that_hangs_costs_time_but_not_the_profile(direct, phone, monkeypatch):
-    from android_bench import device
+    from android_bench import device_profile as device
 
     monkeypatch.setattr(device, "_READ", device._READ.replace("timeout 10", "timeout 1"))
     hooks.hang_dumpsys(phone, hanging=True)

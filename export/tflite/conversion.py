@@ -112,13 +112,18 @@ def lower(network: Network, io_layout: IoLayout) -> Graph:
         build.bind(name, tensor, border(name))
         inputs.append((name, tensor))
     for node in network.nodes:
+        build.node = node
         table[node.op_type].lower(node, build)
     outputs = tuple((name, _own(build, name, border(name))) for name in network.outputs)
     return Graph(inputs=tuple(inputs), outputs=outputs, ops=build.ops)
 
 
 def _own(build: Builder, name: str, order: Order) -> Tensor:
-    """An output as a tensor that an operator makes: inputs and constants are copied by RESHAPE."""
+    """An output as a tensor that an operator makes; an input that is an output is copied."""
+    if build.const(name) is not None:
+        raise UnsupportedOperatorError(
+            f"output {name!r} does not depend on any input; leave it out of the model"
+        )
     tensor = build.tensor(name, order)
     if build.producer(tensor) is None:
         return build.emit(
@@ -139,7 +144,12 @@ def _check(network: Network, table: Mapping[str, Lowering]) -> None:
         for name in (*computed, *(n for n in node.outputs if n)):
             dtype = network.dtypes.get(name)
             if dtype != np.float32:
-                raise refuse(node, f"{name!r} is {dtype}; only float32 is lowered")
+                raise refuse(node, f"{name!r} is computed as {dtype}, only float32 is lowered")
+    for name in network.inputs:
+        if network.dtypes[name] != np.float32:
+            raise UnsupportedOperatorError(
+                f"input {name!r} is {network.dtypes[name]}, only float32 is lowered"
+            )
 
 
 class _Wishes:

@@ -1,0 +1,236 @@
+"""What a campaign will run, in which order, and until when. Pure: no clock, no device.
+
+The unit of a campaign is the **round**: one block of every variant, close together in time,
+so that what the device does slowly (heat, a frequency step) falls on all of them alike.
+
+Order: the rows of a Williams design, each followed at once by its mirror image. For two
+variants that is A B B A, B A A B; for k it is a cycle of 2k rounds in which every variant
+stands in every position and follows every other one equally often, and a linear drift
+cancels in each pair of rounds. The row that starts a cycle, and which variant plays which
+letter, are drawn afresh from the seed for each cycle.
+
+The **A/A control** costs no device time: of the two baseline blocks in a round and its mirror
+image one carries a second, hidden label (`Campaign.control_label`). Comparisons use both;
+the control compares them with each other.
+
+A **disturbed** block (throttled, a core lost, a loaded host) is measured again at once, in its
+place. When `Campaign.max_attempts` did not help, the round is given up, stays on record, and
+its row is run again as a new round: balance is kept and nothing is dropped silently.
+
+Source: Williams, "Experimental designs balanced for the estimation of residual effects of
+treatments", Aust. J. Sci. Res. A 2 (1949), section 3.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from android_bench.records import Flag
+from pfd_models.errors import InputError
+
+__all__ = [
+    "DISTURBING",
+    "BlockPlan",
+    "Campaign",
+    "RanBlock",
+    "is_disturbed",
+    "next_block",
+    "round_order",
+    "williams_rows",
+]
+
+# A block that merely got warmer is a good block: drift falls on both sides of a pair.
+DISTURBING = frozenset(Flag) - {Flag.TEMPERATURE_ROSE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Campaign:
+    """What is compared, how finely, and for how long at most.
+
+    Attributes:
+        labels: The variants; the first is the baseline that the others are compared with.
+        precision: Half-width, as a fraction of the ratio, at which measuring stops.
+        budget_seconds: Device time at which measuring stops whatever has been reached.
+        confidence: Probability that all intervals of the campaign hold the truth together.
+        seed: Determines the order; recorded with the campaign.
+        min_rounds: Rounds before the first look; fewer than 12 do not keep the coverage.
+        max_attempts: Times a disturbed block is measured before its round is given up.
+    """
+
+    labels: tuple[str, ...]
+    precision: float = 0.01
+    budget_seconds: float = 300.0
+    confidence: float = 0.95
+    seed: int = 0
+    min_rounds: int = 12
+    max_attempts: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse what no campaign can be run with.
+
+        Raises:
+            InputError: naming the field, its value and what it may be.
+        """
+        if not self.labels:
+            raise InputError("a campaign without variants: name at least one")
+        twice = sorted({label for label in self.labels if self.labels.count(label) > 1})
+        if twice:
+            raise InputError(f"variant {twice[0]!r} is named twice: give each variant once")
+        if "" in self.labels:
+            raise InputError("a variant's label is empty: name it")
+        if self.control_label in self.labels:
+            raise InputError(f"label {self.control_label!r} is the control's: rename that variant")
+        _require("precision", self.precision, 0.0 < self.precision < 1.0, "between 0 and 1")
+        _require("confidence", self.confidence, 0.5 <= self.confidence < 1.0, "0.5 to below 1")
+        _require(
+            "budget_seconds",
+            self.budget_seconds,
+            0.0 < self.budget_seconds < float("inf"),
+            "more than 0 seconds",
+        )
+        _require("min_rounds", self.min_rounds, self.min_rounds >= 12, "at least 12")
+        _require("max_attempts", self.max_attempts, self.max_attempts >= 1, "at least 1")
+
+    @property
+    def baseline(self) -> str:
+        """The variant the others are compared with."""
+        return self.labels[0]
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """The variants that are compared with the baseline."""
+        return self.labels[1:]
+
+    @property
+    def control_label(self) -> str:
+        """The baseline's second label, under which half of its blocks run."""
+        return f"{self.labels[0]} (A/A)"
+
+    def variant_of(self, label: str) -> str:
+        """The variant that a block's label, perhaps the control's, stands for."""
+        return self.baseline if label == self.control_label else label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockPlan:
+    """One block to run: a fresh process measuring one variant.
+
+    Attributes:
+        index: Number of the place in the plan, from 0; a repeat keeps it.
+        round: Number of the round, from 0.
+        position: Place in the round, from 0.
+        attempt: 0, or how often this place has been disturbed already.
+        label: The variant, or the control's label.
+    """
+
+    index: int
+    round: int
+    position: int
+    attempt: int
+    label: str
+
+
+class RanBlock(Protocol):
+    """What the plan needs to know of a block that has run; `records.Block` is one."""
+
+    @property
+    def round(self) -> int:
+        """Number of its round."""
+
+    @property
+    def position(self) -> int:
+        """Place in the round."""
+
+    @property
+    def flags(self) -> frozenset[Flag]:
+        """What disturbed it."""
+
+
+def is_disturbed(block: RanBlock) -> bool:
+    """Say whether a flag forbids to use a block's times, so that it is measured again."""
+    return not block.flags.isdisjoint(DISTURBING)
+
+
+def next_block(campaign: Campaign, ran: Iterable[RanBlock]) -> BlockPlan:
+    """The block to run now, given everything that has run, in order.
+
+    A campaign is resumed by calling this with the blocks in the store.
+
+    Args:
+        campaign: What is measured.
+        ran: Every block so far, repeats included, in order of running.
+
+    Returns:
+        The disturbed block again, or the next one; there is always one.
+
+    Raises:
+        InputError: if the blocks are not those this campaign would have planned.
+    """
+    index = slot = round_number = position = attempt = 0
+    for block in ran:
+        if (block.round, block.position) != (round_number, position):
+            raise InputError(
+                f"block {index} ran as round {block.round}, position {block.position}, but this"
+                f" campaign plans round {round_number}, position {position}: the seed, the"
+                " variants or the order of the blocks differ; start a new campaign"
+            )
+        if is_disturbed(block) and attempt + 1 < campaign.max_attempts:
+            attempt += 1
+            continue
+        index, attempt = index + 1, 0
+        if is_disturbed(block):  # the round is given up; its row is run again as a new round
+            round_number, position = round_number + 1, 0
+        elif position + 1 < len(campaign.labels):
+            position += 1
+        else:
+            slot, round_number, position = slot + 1, round_number + 1, 0
+    label = round_order(campaign, slot)[position]
+    return BlockPlan(
+        index=index, round=round_number, position=position, attempt=attempt, label=label
+    )
+
+
+def round_order(campaign: Campaign, slot: int) -> tuple[str, ...]:
+    """The labels of one round, in order of running.
+
+    Args:
+        campaign: What is measured.
+        slot: Number of the row, which is the round's number less the rounds given up before.
+
+    Returns:
+        k labels: each variant once, the baseline under one of its two labels.
+    """
+    k = len(campaign.labels)
+    cycle, place = divmod(slot, 2 * k)
+    pair, is_mirror = divmod(place, 2)
+    draw = random.Random(f"{campaign.seed}/{cycle}")  # a string seeds the same on every platform
+    letters = draw.sample(campaign.labels, k)
+    row = williams_rows(k)[draw.sample(range(k), k)[pair]]
+    order = [letters[letter] for letter in (reversed(row) if is_mirror else row)]
+
+    # Which of the two baseline blocks is the control alternates from pair to pair.
+    start = random.Random(f"{campaign.seed}/control").randrange(2)
+    if (start + slot // 2 + is_mirror) % 2 == 0:
+        order[order.index(campaign.baseline)] = campaign.control_label
+    return tuple(order)
+
+
+def williams_rows(k: int) -> tuple[tuple[int, ...], ...]:
+    """The k rows of a cyclic Williams square; with their mirror images the design is balanced.
+
+    Args:
+        k: Number of treatments.
+
+    Returns:
+        (k, k) letters 0 to k-1; each letter once per row and once per column.
+    """
+    zigzag = [0] + [(i + 1) // 2 if i % 2 else k - i // 2 for i in range(1, k)]
+    return tuple(tuple((letter + shift) % k for letter in zigzag) for shift in range(k))
+
+
+def _require(field: str, value: float, is_right: bool, allowed: str) -> None:
+    if not is_right:
+        raise InputError(f"{field} is {value}: it must be {allowed}")

@@ -1,0 +1,118 @@
+"""What the command says at the end of its work, in lines and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.table import Table
+
+from android_bench.qualify import Marked, resolution
+from android_bench.report.hostile import visible
+from android_bench.report.tables import operator_table, summary_table, verdict_table
+from android_bench.report.wording import (
+    change,
+    control_sentence,
+    interval,
+    mebibytes,
+    sentence,
+)
+from android_bench.results import CampaignResult
+
+__all__ = [
+    "closing_lines",
+    "qualify_lines",
+    "qualify_table",
+    "shown_campaign",
+    "slower_lines",
+    "verdict_lines",
+]
+
+
+def verdict_lines(result: CampaignResult) -> list[str]:
+    """Return a campaign's verdicts as sentences, and what its control says of them."""
+    where = f"{result.campaign.name}:"
+    lines = [f"{where} {sentence(comparison)}" for comparison in result.comparisons]
+    if not result.comparisons and len(result.campaign.arms) > 2:
+        lines.append(f"{where} too few rounds for a verdict: give it a longer --budget")
+    lines.append(f"{where} {control_sentence(result.control)}")
+    raised = [event.message for event in result.events if event.kind == "limits_raised"]
+    return lines + [f"{where} {line}" for line in raised[-1:]]
+
+
+def closing_lines(results: Sequence[CampaignResult], store: str | None) -> list[str]:
+    """Return how to see more."""
+    if not results:
+        return []
+    ids = " ".join(result.campaign.campaign_id for result in results)
+    where = f" --store {store}" if store else ""
+    tool = "python tools/adb_bench.py"
+    return [
+        f"more: {tool} show {ids}{where}",
+        f"page: {tool} report {ids}{where} -o report.html",
+    ]
+
+
+def slower_lines(results: Sequence[CampaignResult], limit: float) -> list[str]:
+    """Return a line for each variant whose whole interval is slower than a limit.
+
+    Args:
+        results: Campaigns.
+        limit: Allowed slow-down as a share, 0.03 for 3 %.
+    """
+    return [
+        f"{visible(one.label)} is slower than {visible(one.baseline)} by more than {limit:.2%} in "
+        f"{visible(result.campaign.name)}: {change(one.ratio)}, interval {interval(one)}"
+        for result in results
+        for one in result.comparisons
+        if one.low > 1.0 + limit
+    ]
+
+
+def shown_campaign(result: CampaignResult) -> Iterator[str | Table]:
+    """Give everything about a campaign that fits a console, part by part."""
+    record = result.campaign
+    yield visible(f"{record.campaign_id}  {record.name}  {record.started_utc}")
+    yield summary_table(result)
+    yield verdict_table([result])
+    for line in verdict_lines(result):
+        yield visible(line, longest=2000)
+    for profile in result.profiles:
+        yield operator_table(profile)
+    for memory in result.memory:
+        stages = ", ".join(f"{stage} {mebibytes(kib)}" for stage, kib in memory.rss_kib.items())
+        yield visible(f"memory of {memory.label}: peak {mebibytes(memory.vm_hwm_kib)} ({stages})")
+    for arm_file in result.artifacts.values():
+        yield visible(f"{arm_file.file}  sha256 {arm_file.sha256}  build {arm_file.build_id[:12]}")
+    for event in result.events:
+        yield visible(f"{event.at_utc}  {event.kind}: {event.message}", longest=2000)
+
+
+def qualify_table(marks: Sequence[Marked]) -> Table:
+    """Return a row for each handicap: what was added, what was found."""
+    table = Table("handicap", "estimate", "interval", "covers", "verdict", "rounds", "seconds")
+    for mark in marks:
+        one = mark.comparison
+        found = ("too few rounds", "", "", "", "")
+        if one is not None:
+            covers = "yes" if mark.covered else "NO"
+            found = (
+                change(one.ratio),
+                interval(one),
+                covers,
+                one.verdict.value,
+                str(one.n_rounds),
+            )
+        table.add_row(change(1.0 + mark.handicap), *found, f"{mark.seconds:.0f}")
+    return table
+
+
+def qualify_lines(marks: Sequence[Marked]) -> list[str]:
+    """Return what the marks say of the device."""
+    judged = [mark for mark in marks if mark.covered is not None]
+    held = sum(bool(mark.covered) for mark in judged)
+    smallest = resolution(marks)
+    resolved = "no handicap" if smallest is None else f"{smallest:.2%} and more"
+    return [
+        f"{held} of {len(judged)} intervals hold the true ratio",
+        f"this device resolves {resolved} in the given time",
+    ]

@@ -1,0 +1,96 @@
+"""How the samples of each arm are distributed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from android_bench.plan import is_disturbed
+from android_bench.report.figure_style import colours, empty_figure, short
+from android_bench.report.hostile import plot_text
+from android_bench.results import CampaignResult
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+__all__ = ["samples_figure"]
+
+
+def samples_figure(result: CampaignResult) -> tuple[go.Figure, float]:
+    """Draw how the undisturbed samples of each arm are distributed, and its block medians.
+
+    Returns:
+        The figure, and the share of samples beyond its right edge (a long tail would press
+        everything else against the left edge).
+    """
+    import plotly.graph_objects as go
+
+    arms = {}
+    for label in colours(result):
+        good = [b for b in result.blocks if b.label == label and not is_disturbed(b)]
+        if good:
+            arms[label] = (
+                np.concatenate([b.samples_ns for b in good]) / 1e6,
+                [b.median_ns / 1e6 for b in good],
+            )
+    figure = empty_figure(90 + 105 * max(1, len(arms)))
+    if not arms:
+        return figure, 0.0
+    every = np.concatenate([samples for samples, _ in arms.values()])
+    left, right = float(every.min()), float(np.quantile(every, 0.99))
+    edges = np.linspace(left, right if right > left else left * 1.01, 81)
+    height = 1 / len(arms)
+    for number, (label, (samples, medians)) in enumerate(arms.items()):
+        counts, _ = np.histogram(samples, edges)
+        share = 100 * counts / len(samples)
+        axis = "y" if number == 0 else f"y{number + 1}"
+        name, colour = plot_text(short(label)), colours(result)[label]
+        figure.add_trace(
+            go.Scatter(
+                x=((edges[1:] + edges[:-1]) / 2).tolist(),
+                y=share.tolist(),
+                yaxis=axis,
+                mode="lines",
+                line={"color": colour, "shape": "hvh", "width": 1.5},
+                fill="tozeroy",
+                opacity=0.9,
+                name=name,
+                hovertemplate="%{x:.3f} ms: %{y:.2f} % of samples<extra></extra>",
+            )
+        )
+        figure.add_trace(
+            go.Scatter(
+                x=medians,
+                y=[-0.12 * float(share.max())] * len(medians),
+                yaxis=axis,
+                mode="markers",
+                marker={
+                    "symbol": "line-ns-open",
+                    "size": 9,
+                    "color": colour,
+                    "line": {"width": 1.4, "color": colour},
+                },
+                hovertemplate="block median %{x:.3f} ms<extra></extra>",
+                showlegend=False,
+                name=name,
+            )
+        )
+        top = 1 - number * height
+        layout = {
+            "domain": [max(0.0, top - 0.86 * height), top],
+            "showticklabels": False,
+            "showgrid": False,
+            "zeroline": False,
+        }
+        figure.update_layout({f"yaxis{number + 1 if number else ''}": layout})
+    last = "y" if len(arms) == 1 else f"y{len(arms)}"
+    figure.update_layout(
+        xaxis={
+            "title": {"text": "latency of one inference, ms", "font": {"size": 13}},
+            "anchor": last,
+            "range": [left - 0.02 * (edges[-1] - left), float(edges[-1])],
+            "zeroline": False,
+        }
+    )
+    return figure, float(np.mean(every > edges[-1]))

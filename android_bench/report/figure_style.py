@@ -1,0 +1,63 @@
+"""What all figures of the page share.
+
+Colours of text, axes and background are not set here: the page's style sheet gives them, for
+light and dark alike. Marks have mid-tones that are readable on both.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from android_bench.records import Role
+from android_bench.results import CampaignResult
+from android_bench.stats import Verdict
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+__all__ = [
+    "BASELINE_COLOUR",
+    "CONTROL_COLOUR",
+    "VERDICT_COLOURS",
+    "colours",
+    "empty_figure",
+    "short",
+]
+
+VERDICT_COLOURS = {
+    Verdict.FASTER: "#0d9488",
+    Verdict.SLOWER: "#e11d48",
+    Verdict.NOT_RESOLVED: "#64748b",
+}
+BASELINE_COLOUR, CONTROL_COLOUR = "#64748b", "#a855f7"
+CANDIDATE_COLOURS = ("#d97706", "#0d9488", "#3b82f6", "#e11d48", "#65a30d", "#c026d3")
+
+
+def empty_figure(height: int) -> go.Figure:
+    """Return a figure without data, as high as given, in pixels."""
+    import plotly.graph_objects as go  # a second to import
+
+    figure = go.Figure()
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 60, "r": 20, "t": 10, "b": 50},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, sans-serif", "size": 13},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        hoverlabel={"align": "left", "namelength": -1},
+    )
+    return figure
+
+
+def colours(result: CampaignResult) -> dict[str, str]:
+    """Return label to colour, in the order of the arms."""
+    fresh = iter(CANDIDATE_COLOURS * (1 + len(result.campaign.arms)))
+    fixed = {Role.BASELINE: BASELINE_COLOUR, Role.CONTROL: CONTROL_COLOUR}
+    return {a.label: fixed.get(a.role) or next(fresh) for a in result.campaign.arms}
+
+
+def short(name: str) -> str:
+    """Return a name that fits beside a figure."""
+    return name if len(name) <= 44 else name[:43] + "…"

@@ -1,0 +1,209 @@
+"""The report as one HTML page that needs nothing else: no network, no other file.
+
+Everything on it comes from the store. Names from outside are escaped by Jinja (autoescape) and
+`plot_text`; beyond that the page forbids itself every script but its own two, by their hashes,
+and every connection, through its content security policy.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from android_bench.plan import is_disturbed
+from android_bench.report import wording
+from android_bench.report.distribution import samples_figure
+from android_bench.report.figure_style import colours
+from android_bench.report.forest import forest_figure
+from android_bench.report.hostile import visible
+from android_bench.report.paper import (
+    PrintedLatency,
+    find_printed,
+    printed_latencies,
+)
+from android_bench.report.timeline import blocks_figure, has_clipped, track_names
+from android_bench.results import CampaignResult
+from android_bench.stats import Verdict
+from android_bench.summary import Summary
+from pfd_models.errors import InputError
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+__all__ = ["report_page"]
+
+_DRAW = """
+const config = {responsive: true, displaylogo: false};
+const figures = JSON.parse(document.getElementById("figures").textContent);
+for (const [id, figure] of Object.entries(figures)) {
+  Plotly.newPlot(id, figure.data, figure.layout, config);
+}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Section:
+    """One campaign as the template reads it."""
+
+    number: int
+    result: CampaignResult
+    colours: Mapping[str, str]
+    read: Sequence[str]
+    unread: Sequence[str]
+    beyond: float
+    clipped: bool
+
+    @property
+    def labels_of(self) -> Mapping[str, list[str]]:
+        """Return SHA-256 to the labels that ran the file."""
+        found: dict[str, list[str]] = {}
+        for arm in self.result.campaign.arms:
+            found.setdefault(arm.artifact_sha256, []).append(arm.label)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PaperRow:
+    """A printed latency beside ours."""
+
+    printed: PrintedLatency
+    summary: Summary
+    section: _Section
+    ratios: Mapping[str, float]
+    ratio: float | None
+
+
+def report_page(
+    results: Sequence[CampaignResult], printed: Sequence[PrintedLatency] | None = None
+) -> str:
+    """Return the page about some campaigns.
+
+    Args:
+        results: From `results.read_result`, in the order shown.
+        printed: The paper's latencies; the installed ones by default.
+
+    Raises:
+        InputError: No campaign is given.
+    """
+    if not results:
+        raise InputError("a report needs at least one campaign: name one, or 'last'")
+    figures: dict[str, go.Figure] = {}
+    if any(r.comparisons or r.control for r in results):
+        figures["forest"] = forest_figure(results)
+    sections = []
+    for number, result in enumerate(results, start=1):
+        read, unread = track_names(result)
+        samples, beyond = samples_figure(result)
+        if any(len(b.samples_ns) for b in result.blocks):
+            figures[f"blocks-{number}"] = blocks_figure(result)
+            figures[f"samples-{number}"] = samples
+        section = _Section(
+            number=number,
+            result=result,
+            colours=colours(result),
+            read=read,
+            unread=unread,
+            beyond=beyond,
+            clipped=has_clipped(result),
+        )
+        sections.append(section)
+    table = tuple(printed_latencies() if printed is None else printed)
+    scripts = (_without_end_tags(_plotly_source()), _DRAW)
+    page: str = _template().render(
+        sections=sections,
+        figures=set(figures),
+        figures_json=_figures_json(figures),
+        paper=_paper_rows(sections, table),
+        scripts=scripts,
+        script_hashes=[_csp_hash(script) for script in scripts],
+    )
+    return page.strip() + "\n"
+
+
+def _template() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("android_bench", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Plain text, which is all that comes from outside; markup has a class of its own.
+        finalize=lambda value: visible(value, longest=4000) if type(value) is str else value,
+    )
+    for name in wording.__all__:
+        environment.filters[name] = getattr(wording, name)
+    environment.tests["disturbed"] = is_disturbed
+    environment.globals["Verdict"] = Verdict
+    return environment.get_template("page.html.j2")
+
+
+def _plotly_source() -> str:
+    from plotly.offline import get_plotlyjs
+
+    # The browser reads every line end as \n before it takes the hash.
+    return str(get_plotlyjs()).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _without_end_tags(script: str) -> str:
+    return script.replace("</script", r"<\/script")
+
+
+def _csp_hash(script: str) -> str:
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _figures_json(figures: Mapping[str, go.Figure]) -> str:
+    """Return the figures as JSON that can stand inside a script element."""
+    plain = {name: json.loads(figure.to_json()) for name, figure in figures.items()}
+    text = json.dumps(plain, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _paper_rows(
+    sections: Sequence[_Section], printed: tuple[PrintedLatency, ...]
+) -> list[_PaperRow]:
+    rows = []
+    for section in sections:
+        for summary in section.result.summaries:
+            artifact = section.result.artifact(summary.label)
+            row = find_printed(printed, artifact.model, artifact.variant)
+            if row is None:
+                continue
+            rows.append(
+                _PaperRow(
+                    printed=row,
+                    summary=summary,
+                    section=section,
+                    ratios=_printed_ratios(printed, row, artifact.model),
+                    ratio=_own_ratio(section.result, summary.label),
+                )
+            )
+    return rows
+
+
+def _printed_ratios(
+    printed: tuple[PrintedLatency, ...], row: PrintedLatency, model: str
+) -> dict[str, float]:
+    original = find_printed(printed, model, "orig")
+    if original is None or original is row:
+        return {}
+    return {name: ms / original.latency_ms[name] for name, ms in row.latency_ms.items()}
+
+
+def _own_ratio(result: CampaignResult, label: str) -> float | None:
+    for comparison in result.comparisons:
+        if comparison.label == label:
+            against = result.artifact(comparison.baseline)
+            own = result.artifact(label)
+            if (against.model, against.variant) == (own.model, "orig"):
+                return comparison.ratio
+    return None

@@ -1,0 +1,91 @@
+"""Numbers and verdicts in words: the same in the console and on the page."""
+
+from __future__ import annotations
+
+from android_bench.records import Flag
+from android_bench.report.hostile import visible
+from android_bench.stats import Comparison, Verdict
+
+__all__ = [
+    "celsius",
+    "change",
+    "control_sentence",
+    "flag_words",
+    "gigahertz",
+    "interval",
+    "mebibytes",
+    "milliseconds",
+    "sentence",
+]
+
+UNKNOWN = "not readable"
+
+
+def milliseconds(ns: float | None) -> str:
+    """Return a duration in ms, or µs when short, with the digits that 0.1 % of it needs."""
+    if ns is None:
+        return UNKNOWN
+    if 0 < ns < 1e5:
+        return f"{ns / 1e3:.2f} µs"
+    return f"{ns / 1e6:.3f} ms" if ns < 1e8 else f"{ns / 1e6:.1f} ms"
+
+
+def celsius(mc: int | None) -> str:
+    """Return a temperature in degrees Celsius."""
+    return UNKNOWN if mc is None else f"{mc / 1000:.1f} °C"
+
+
+def gigahertz(khz: float | None) -> str:
+    """Return a frequency in GHz."""
+    return UNKNOWN if khz is None else f"{khz / 1e6:.2f} GHz"
+
+
+def mebibytes(kib: int | None) -> str:
+    """Return an amount of memory in MiB."""
+    return UNKNOWN if kib is None else f"{kib / 1024:.1f} MiB"
+
+
+def change(ratio: float) -> str:
+    """Return a latency ratio as a change, ``-2.6 %`` for 0.974, with a real minus sign."""
+    percent = (ratio - 1) * 100
+    digits = 1 if abs(percent) >= 9.95 else 2
+    return f"{percent:+.{digits}f} %".replace("-", "\N{MINUS SIGN}")
+
+
+def interval(comparison: Comparison) -> str:
+    """Return a ratio's interval as changes."""
+    return f"{change(comparison.low)} to {change(comparison.high)}"
+
+
+def sentence(comparison: Comparison) -> str:
+    """Return a verdict as one sentence."""
+    label, baseline = visible(comparison.label), visible(comparison.baseline)
+    if comparison.verdict is Verdict.NOT_RESOLVED:
+        return (
+            f"{label} against {baseline} is not resolved: latency "
+            f"{change(comparison.ratio)}, interval {interval(comparison)}"
+        )
+    return (
+        f"{label} is {comparison.verdict.value} than {baseline}: latency "
+        f"{change(comparison.ratio)}, interval {interval(comparison)}"
+    )
+
+
+def control_sentence(control: Comparison | None) -> str:
+    """Return what the A/A control says about the device."""
+    if control is None:
+        return "The A/A control has too few rounds to say anything about this device."
+    if control.verdict is Verdict.NOT_RESOLVED:
+        return (
+            f"The A/A control finds no difference between {visible(control.baseline)} and itself "
+            f"({interval(control)}), as it must."
+        )
+    return (
+        f"The A/A control finds {visible(control.baseline)} different from itself "
+        f"({interval(control)}): do not believe this campaign; measure again on a quieter device."
+    )
+
+
+def flag_words(flags: frozenset[Flag]) -> str:
+    """Return what disturbed a block, in words."""
+    return ", ".join(sorted(flag.value.replace("_", " ") for flag in flags))

@@ -1,0 +1,79 @@
+"""From any older store to the present schema: one function per version, in order.
+
+A function is frozen once released: it says what changed then, in plain SQL of both databases,
+and never refers to the present tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from sqlalchemy import Connection, inspect, text
+
+from android_bench.store.schema import SCHEMA_VERSION, metadata, schema_version
+from pfd_models.errors import InputError
+
+__all__ = ["MIGRATIONS", "bring_up_to_date", "stored_version"]
+
+# Any number that no other program locks: makes PostgreSQL run one migration at a time.
+_MIGRATION_LOCK = 7_364_001
+
+
+def _to_2(connection: Connection) -> None:
+    """Add what the delegation report and the model tables know about a file."""
+    connection.execute(text("ALTER TABLE artifacts ADD COLUMN leftovers INTEGER"))
+    connection.execute(text("ALTER TABLE artifacts ADD COLUMN params BIGINT"))
+    connection.execute(text("ALTER TABLE artifacts ADD COLUMN macs BIGINT"))
+
+
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _to_2}
+
+
+def stored_version(connection: Connection, name: str) -> int:
+    """Return the store's schema version, 0 when the database is empty.
+
+    Args:
+        connection: Of the store.
+        name: What to call the store in a message.
+
+    Raises:
+        InputError: The store was written by a newer version, or the database is another
+            program's.
+    """
+    tables = set(inspect(connection).get_table_names())
+    if "schema_version" not in tables:
+        if foreign := sorted(tables & set(metadata.tables)):
+            raise InputError(
+                f"{name} has a table {foreign[0]!r} that is not the bench's; "
+                "choose another database"
+            )
+        return 0
+    version = connection.execute(schema_version.select()).scalar_one_or_none()
+    if not isinstance(version, int):
+        raise InputError(f"{name} is no bench store: it has no schema version; choose another")
+    if version > SCHEMA_VERSION:
+        raise InputError(
+            f"{name} is store schema {version}, this version reads up to {SCHEMA_VERSION}; "
+            "update this program or choose another store"
+        )
+    return version
+
+
+def bring_up_to_date(connection: Connection, name: str) -> None:
+    """Create or upgrade the schema, inside the caller's write transaction.
+
+    Raises:
+        InputError: As `stored_version`.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+    version = stored_version(connection, name)
+    if version == SCHEMA_VERSION:
+        return
+    if version == 0:
+        metadata.create_all(connection)
+        connection.execute(schema_version.insert().values(version=SCHEMA_VERSION))
+        return
+    for target in range(version + 1, SCHEMA_VERSION + 1):
+        MIGRATIONS[target](connection)
+    connection.execute(schema_version.update().values(version=SCHEMA_VERSION))

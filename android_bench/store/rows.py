@@ -1,0 +1,152 @@
+"""Records to rows and back. A row is a record's stored form; arrays go to packed columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from android_bench.plain import from_plain, to_plain
+from android_bench.records import (
+    ArtifactRecord,
+    Block,
+    CampaignRecord,
+    DeviceRecord,
+    OperatorProfile,
+    OperatorTime,
+)
+from android_bench.store import packing
+
+__all__ = [
+    "arm_rows",
+    "artifact_row",
+    "block_from",
+    "block_row",
+    "campaign_from",
+    "campaign_row",
+    "device_row",
+    "operator_rows",
+    "profile_from",
+    "record_from",
+    "record_row",
+    "samples_row",
+]
+
+T = TypeVar("T")
+Row = Mapping[Any, Any]
+
+
+def record_row(record: object) -> dict[str, Any]:
+    """Return the row of a record whose fields are its columns."""
+    row: dict[str, Any] = to_plain(record)
+    return row
+
+
+def record_from(kind: type[T], row: Row, *, without: Sequence[str] = ()) -> T:
+    """Return the record of a row.
+
+    Args:
+        kind: The record's class.
+        row: Column to value.
+        without: Columns that are no fields, as the row's own number.
+    """
+    return from_plain(kind, {str(k): v for k, v in row.items() if k not in without})
+
+
+def device_row(record: DeviceRecord) -> dict[str, Any]:
+    """Return a device's row."""
+    return {"device_id": record.device_id, **record_row(record)}
+
+
+def artifact_row(record: ArtifactRecord) -> dict[str, Any]:
+    """Return a file's row."""
+    return record_row(record)
+
+
+def campaign_row(record: CampaignRecord) -> dict[str, Any]:
+    """Return a campaign's row, without its arms."""
+    row: dict[str, Any] = to_plain(record, without=("arms",))
+    return row
+
+
+def arm_rows(record: CampaignRecord) -> list[dict[str, Any]]:
+    """Return the rows of a campaign's arms, in the order shown."""
+    return [
+        {"campaign_id": record.campaign_id, "place": place, **record_row(arm)}
+        for place, arm in enumerate(record.arms)
+    ]
+
+
+def campaign_from(row: Row, arms: Sequence[Row]) -> CampaignRecord:
+    """Return a campaign from its row and the rows of its arms, in order."""
+    plain_arms = [
+        {str(k): v for k, v in arm.items() if k not in ("campaign_id", "place")} for arm in arms
+    ]
+    return from_plain(CampaignRecord, {**row, "arms": plain_arms})
+
+
+def block_row(block: Block) -> dict[str, Any]:
+    """Return a block's row, without its samples."""
+    row: dict[str, Any] = to_plain(block, without=("samples_ns", "cpus"))
+    return row
+
+
+def samples_row(block: Block, block_id: int) -> dict[str, Any]:
+    """Return the row of a block's samples."""
+    return {
+        "block_id": block_id,
+        "count": len(block.samples_ns),
+        "samples_ns": packing.pack_int64(block.samples_ns),
+        "cpus": packing.pack_int16(block.cpus),
+    }
+
+
+def block_from(row: Row) -> Block:
+    """Return a block from the joined row of `blocks` and `samples`.
+
+    Raises:
+        IntegrityError: The samples are damaged.
+    """
+    plain = {str(k): v for k, v in row.items() if k not in ("block_id", "count")}
+    plain["samples_ns"] = packing.unpack_int64(plain["samples_ns"], row["count"])
+    plain["cpus"] = packing.unpack_int16(plain["cpus"], row["count"])
+    return from_plain(Block, plain)
+
+
+def operator_rows(profile: OperatorProfile, profile_id: int) -> list[dict[str, Any]]:
+    """Return the rows of a profile's operators, in the order they run."""
+    return [
+        {
+            "profile_id": profile_id,
+            "place": place,
+            **to_plain(operator, without=("samples_ns",)),
+            "count": len(operator.samples_ns),
+            "samples_ns": packing.pack_int64(np.asarray(operator.samples_ns, np.int64)),
+        }
+        for place, operator in enumerate(profile.operators)
+    ]
+
+
+def profile_from(row: Row, operators: Sequence[Row]) -> OperatorProfile:
+    """Return a profile from its row and its operators' rows, in order.
+
+    Raises:
+        IntegrityError: The samples are damaged.
+    """
+    times = tuple(
+        OperatorTime(
+            name=o["name"],
+            kind=o["kind"],
+            delegate=o["delegate"],
+            samples_ns=tuple(packing.unpack_int64(o["samples_ns"], o["count"]).tolist()),
+        )
+        for o in operators
+    )
+    return OperatorProfile(
+        campaign_id=row["campaign_id"],
+        label=row["label"],
+        started_utc=row["started_utc"],
+        operators=times,
+        harness_version=row["harness_version"],
+    )

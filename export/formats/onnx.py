@@ -1,0 +1,194 @@
+"""``.onnx``: exported by PyTorch, simplified, checked, and free of the machine that made it.
+
+The identity lies in ``metadata_props``. Two builds give the same bytes: source paths, stack
+traces and other notes of the exporter are taken out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from export.formats import WriteOptions, Written
+from export.quiet import quiet_logs
+from pfd_models.errors import InputError, ModuleError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from onnx import ModelProto
+
+    from export.program import Program
+
+__all__ = ["NEEDS", "read_identity", "run", "write"]
+
+NEEDS: str | None = None
+
+
+def write(program: Program, path: Path, options: WriteOptions) -> Written:
+    """Export a program to ONNX and write it as one file.
+
+    Raises:
+        ModuleError: An operator has no ONNX form, or the result is no valid model.
+    """
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "torch.onnx"):
+        model = _export(program)
+    with _timed(seconds, "onnxsim"):
+        model = _simplify(model)
+    with _timed(seconds, "onnx.checker"):
+        _strip_notes(model)
+        _set_identity(model, options.identity)
+        _check(model, program)
+    with _timed(seconds, "write"):
+        path.write_bytes(model.SerializeToString(deterministic=True))
+    return Written(
+        inputs=program.inputs,
+        outputs=program.outputs,
+        delegates=None,
+        leftovers=(),
+        seconds=seconds,
+    )
+
+
+def run(path: Path, inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+    """Run a file with onnxruntime on one thread; arrays in PyTorch's layout.
+
+    Raises:
+        InputError: The file cannot be read as an ONNX model.
+    """
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors only
+    if not path.is_file():
+        raise InputError(f"{path} is missing; build the artifacts again")
+    try:
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own classes have no common root
+        raise InputError(f"{path} is no ONNX model onnxruntime can load: {_line(error)}") from error
+    names = [i.name for i in session.get_inputs()]
+    return list(session.run(None, dict(zip(names, inputs, strict=True))))
+
+
+def read_identity(path: Path) -> dict[str, str]:
+    """Return the key-value pairs that `write` put into a file.
+
+    Raises:
+        InputError: The file cannot be read as an ONNX model.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # no stubs
+
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except (OSError, DecodeError) as error:
+        raise InputError(f"{path} cannot be read as an ONNX model: {_line(error)}") from error
+    return {p.key: p.value for p in model.metadata_props}
+
+
+def _export(program: Program) -> ModelProto:
+    import torch
+
+    from export.tracing import fast_tracing
+
+    with fast_tracing(), quiet_logs():
+        try:
+            exported = torch.onnx.export(
+                program.exported,
+                program.example,
+                dynamo=True,
+                optimize=True,  # without it onnxsim cannot fold the batch norms
+                external_data=False,
+                verbose=False,
+                input_names=[spec.name for spec in program.inputs],
+                output_names=[spec.name for spec in program.outputs],
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise ModuleError(f"the network has no ONNX form: {_line(_root(error))}") from error
+    assert exported is not None  # it is None only when a file is written
+    return exported.model_proto
+
+
+def _simplify(model: ModelProto) -> ModelProto:
+    import onnxsim
+
+    simplified, valid = onnxsim.simplify(model)
+    return simplified if valid else model
+
+
+def _strip_notes(model: ModelProto) -> None:
+    """Drop what tells of the machine and the run: paths, traces, object numbers."""
+    graph = model.graph
+    model.doc_string = graph.doc_string = ""
+    del model.metadata_props[:]
+    del graph.metadata_props[:]
+    for collection in (graph.node, graph.input, graph.output, graph.initializer, graph.value_info):
+        for item in collection:
+            item.doc_string = ""
+            del item.metadata_props[:]
+
+
+def _set_identity(model: ModelProto, identity: Mapping[str, str]) -> None:
+    for key, text in sorted(identity.items()):
+        model.metadata_props.add(key=key, value=text)
+
+
+def _check(model: ModelProto, program: Program) -> None:
+    import onnx
+
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ModuleError(f"the ONNX form of the network is invalid: {_line(error)}") from error
+    found = [[v.name for v in values] for values in (model.graph.input, model.graph.output)]
+    wanted = [[spec.name for spec in specs] for specs in (program.inputs, program.outputs)]
+    if found != wanted:
+        raise ModuleError(
+            f"the ONNX form has inputs and outputs {found}, expected {wanted}; an input that is "
+            "never used, or an output that is an input, must be left out of the module"
+        )
+    if unfolded := _unfolded_norms(model):
+        raise ModuleError(
+            f"BatchNormalization {unfolded[0]!r} stands behind a convolution and was not folded; "
+            "call eval() on the module and report it if that does not help"
+        )
+
+
+def _unfolded_norms(model: ModelProto) -> list[str]:
+    """Name the batch norms that a convolution of their own precedes.
+
+    Others stay: those of ShuffleNetV2's padding-free units follow convolution, pool and add.
+    """
+    uses = Counter(name for node in model.graph.node for name in node.input)
+    maker = {name: node for node in model.graph.node for name in node.output}
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "BatchNormalization"
+        and (before := maker.get(node.input[0])) is not None
+        and before.op_type == "Conv"
+        and uses[node.input[0]] == 1
+    ]
+
+
+def _root(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:200] if lines else type(error).__name__
+
+
+@contextlib.contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    begin = time.perf_counter()
+    yield
+    seconds[step] = time.perf_counter() - begin

@@ -1,0 +1,158 @@
+"""``.tflite``: converted from the simplified ONNX file by this project's own converter.
+
+Images are channels last unless asked otherwise. The identity lies in the file's metadata table,
+with ``io_layout`` added, so that `run` knows how to feed a file it has not seen made.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from export.formats import WriteOptions, Written
+from export.manifest import Leftover, TensorSpec
+from export.quiet import quiet_logs
+from pfd_models.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from export.program import Program
+    from export.tflite import Inspection, TensorInfo
+
+__all__ = ["NEEDS", "read_identity", "run", "write"]
+
+NEEDS: str | None = "onnx"
+
+_MULTIPLYING = (
+    "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV",
+)  # fmt: skip
+
+
+def write(program: Program, path: Path, options: WriteOptions) -> Written:
+    """Convert the ONNX file at ``options.made_from`` and write the result.
+
+    Raises:
+        InputError: There is no such file.
+        UnsupportedOperatorError: An operator has no TFLite form; the line names it.
+    """
+    import onnx
+
+    from export.tflite import convert, inspect
+
+    if options.made_from is None:
+        raise InputError("a .tflite file is made from an .onnx file; give made_from")
+    seconds: dict[str, float] = {}
+    begin = time.perf_counter()
+    conversion = convert(
+        onnx.load(str(options.made_from)),
+        io_layout=options.tflite_io,
+        metadata={**options.identity, "io_layout": options.tflite_io},
+        description=options.identity.get("name", ""),
+    )
+    seconds["convert"] = time.perf_counter() - begin
+    begin = time.perf_counter()
+    path.write_bytes(conversion.data)
+    seconds["write"] = time.perf_counter() - begin
+    inspection = None
+    if options.delegation:
+        begin = time.perf_counter()
+        inspection = inspect(conversion.data)
+        seconds["inspect"] = time.perf_counter() - begin
+    return Written(
+        inputs=_specs(conversion.inputs),
+        outputs=_specs(conversion.outputs),
+        delegates=None if inspection is None else inspection.delegates,
+        leftovers=() if inspection is None else _leftovers(inspection),
+        seconds=seconds,
+        backend="",
+    )
+
+
+def run(path: Path, inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+    """Run a file with LiteRT on one thread; arrays in PyTorch's layout, whatever the file's.
+
+    Raises:
+        InputError: The file cannot be read as a TFLite model.
+    """
+    import numpy as np
+
+    channels_last = read_identity(path).get("io_layout", "nhwc") == "nhwc"
+    with quiet_logs():
+        interpreter = _interpreter(path)
+        for detail, array in zip(interpreter.get_input_details(), inputs, strict=True):
+            turned = channels_last and array.ndim == 4
+            fed = array.transpose(0, 2, 3, 1) if turned else array
+            interpreter.set_tensor(detail["index"], np.ascontiguousarray(fed))
+        interpreter.invoke()
+        outputs = [
+            interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()
+        ]
+    return [
+        np.ascontiguousarray(out.transpose(0, 3, 1, 2)) if channels_last and out.ndim == 4 else out
+        for out in outputs
+    ]
+
+
+def read_identity(path: Path) -> dict[str, str]:
+    """Return the key-value pairs that `write` put into a file.
+
+    Raises:
+        InputError: The file cannot be read as a TFLite model.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {(error.strerror or '').lower()}") from error
+    if content[4:8] != b"TFL3":
+        raise InputError(f"{path} is no TFLite model: it lacks the mark TFL3; build it again")
+    model = schema.Model.GetRootAs(content, 0)
+    identity = {}
+    for i in range(model.MetadataLength()):
+        entry = model.Metadata(i)
+        text = model.Buffers(entry.Buffer()).DataAsNumpy()
+        identity[entry.Name().decode()] = text.tobytes().decode() if len(text) else ""
+    return identity
+
+
+def _interpreter(path: Path) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        interpreter = Interpreter(model_path=str(path), num_threads=1)
+        interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        line = str(error).strip().splitlines()[0][:200]
+        raise InputError(f"{path} is no TFLite model LiteRT can load: {line}") from error
+    return interpreter
+
+
+def _specs(infos: Sequence[TensorInfo]) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(
+            name=info.name,
+            shape=info.shape,
+            dtype=info.dtype,
+            layout=info.layout.upper() or ("NC" if len(info.shape) == 2 else ""),
+        )
+        for info in infos
+    )
+
+
+def _leftovers(inspection: Inspection) -> tuple[Leftover, ...]:
+    total = sum(inspection.ops.get(kind, 0) for kind in _MULTIPLYING) or 1
+    return tuple(
+        Leftover(
+            op=kind,
+            count=count,
+            cause="LiteRT's XNNPACK delegate does not take it",
+            # The interpreter does not tell operators of one kind apart, so this is by number.
+            mac_share=count / total if kind in _MULTIPLYING else 0.0,
+            fix="use an operator the delegate has",
+        )
+        for kind, count in inspection.leftovers.items()
+    )

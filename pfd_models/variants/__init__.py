@@ -1,0 +1,170 @@
+"""What a variant is: a stem and a way to halve feature maps, handed to every family.
+
+A family asks its variant for both and does not know which it got. Each file of this folder
+defines ``VARIANT``, or ``VARIANTS`` where several share their parts; it is discovered by being
+here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import nn
+
+from pfd_models.errors import SpecError
+from pfd_models.layers.conv import Activation, Norm
+from pfd_models.spec import ModelSpec
+
+__all__ = ["Downsampling", "FeatureMapError", "StemMaker", "Variant", "discover"]
+
+
+class FeatureMapError(SpecError):
+    """The feature map got smaller than a kernel that must fit into it.
+
+    Attributes:
+        stage: Where, as the family calls it.
+        side: Of the map there.
+        least: The side it needs.
+    """
+
+    def __init__(self, stage: str, side: int, least: int) -> None:
+        super().__init__(f"{stage} gets a {side}x{side} map and needs at least {least}x{least}")
+        self.stage = stage
+        self.side = side
+        self.least = least
+
+
+class StemMaker(Protocol):
+    """Makes the first layers of a network."""
+
+    def __call__(
+        self,
+        *,
+        plain: Callable[[], nn.Module],
+        channels: int,
+        act: Activation,
+        stride: int,
+        branch_stride: int = 1,
+        residual: bool = False,
+        preactivation: bool = False,
+    ) -> nn.Module:
+        """Return a stem, images (N, 3, H, W) -> (N, channels, H', W').
+
+        Args:
+            plain: Makes the stem of the original network.
+            channels: Of its output.
+            act: The activation the network uses there.
+            stride: Of its first convolution.
+            branch_stride: Of what follows the first convolution.
+            residual: Whether the network adds what it branches from.
+            preactivation: Whether the network normalises before it convolves.
+        """
+        ...
+
+
+class Downsampling(Protocol):
+    """Halves feature maps: one object for all stride-2 steps of a network."""
+
+    def side(self, side: int, *, stage: str) -> int:
+        """Return the side of the map after one step.
+
+        Raises:
+            FeatureMapError: The map is too small for the step.
+        """
+        ...
+
+    def conv(
+        self,
+        body: Callable[[int], nn.Module],
+        *,
+        kernel: int,
+        pool: int | None,
+        project: Callable[[], nn.Module] | None = None,
+    ) -> nn.Module:
+        """Return the stride-2 convolution of a block.
+
+        Args:
+            body: Makes the convolution with all that belongs to it, from its padding.
+            kernel: Side of the convolution's kernel.
+            pool: Side of the window of a max pool that may run beside it; None: never.
+            project: Makes what maps the pooled channels to the body's where they differ.
+        """
+        ...
+
+    def shortcut(
+        self, *, padded: Callable[[], nn.Module], unpadded: Callable[[], nn.Module]
+    ) -> nn.Module:
+        """Return what runs beside a block's stride-2 convolution and must end on its size.
+
+        Args:
+            padded: Makes the form that gives ceil(side / 2).
+            unpadded: Makes the form that gives (side - 3) // 2 + 1.
+        """
+        ...
+
+    def block(
+        self,
+        default: Callable[[], nn.Module],
+        *,
+        in_channels: int,
+        out_channels: int,
+        side: int,
+        attention: bool,
+        norm: Norm = nn.BatchNorm2d,
+    ) -> nn.Module:
+        """Return a whole stride-2 block, the family's or one that takes its place.
+
+        Args:
+            default: Makes the family's own block.
+            in_channels: Of the map before it.
+            out_channels: Of the map after it.
+            side: Of the map before it.
+            attention: Whether a replacement that can attend does it here.
+            norm: The network's normalisation.
+        """
+        ...
+
+
+def _supports_everything(spec: ModelSpec) -> str | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One way to build every network.
+
+    Attributes:
+        name: As the user types it.
+        stem: Makes the first layers.
+        downsample: Halves the feature maps.
+        supports: Says why a specification cannot have this variant; None where it can.
+    """
+
+    name: str
+    stem: StemMaker
+    downsample: Downsampling
+    supports: Callable[[ModelSpec], str | None] = _supports_everything
+
+
+def discover() -> Mapping[str, Variant]:
+    """Import every file of this folder and return its variants by name.
+
+    The paper's own come first, then the others by file name.
+
+    Raises:
+        ValueError: Two files define a variant of the same name.
+    """
+    found: dict[str, Variant] = {}
+    names = [info.name for info in pkgutil.iter_modules(__path__)]
+    for name in sorted(names, key=lambda n: (n != "paper", n)):
+        module = importlib.import_module(f"{__name__}.{name}")
+        variants = module.VARIANTS if hasattr(module, "VARIANTS") else (module.VARIANT,)
+        for variant in variants:
+            if variant.name in found:
+                raise ValueError(f"{module.__name__}: variant {variant.name!r} is already defined")
+            found[variant.name] = variant
+    return found

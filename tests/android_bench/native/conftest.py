@@ -1,0 +1,287 @@
+"""The harness built, one network in both formats, an engine that misbehaves, and an emulator."""
+
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from android_bench.build import SOURCES, build_harness
+from android_bench.harness import EngineInfo, Harness, Job, Schedule, describe
+from android_bench.launch import run_here
+from pfd_models.errors import DeviceError
+
+QUICK = Schedule(iterations=8, warmup_iterations=2, warmup_seconds=0.0, timeout_seconds=60.0)
+
+
+def needs(reason):
+    """Skip a test whose surroundings are missing; in CI they must not be."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def quick():
+    return QUICK
+
+
+@pytest.fixture(scope="session")
+def built():
+    return build_harness()
+
+
+@pytest.fixture(scope="session")
+def harness(built):
+    return describe([str(built.program)])
+
+
+# -- a network ---------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """Two convolutions, a mean and a matrix product: 3 x 32 x 32 pixels to 10 scores."""
+
+    folder: Path
+    samples: int
+
+    def job(self, engine, **changes):
+        suffix, layout = {"executorch": ("pte", "nchw"), "litert": ("tflite", "nhwc")}[engine]
+        fields = {
+            "model": str(self.folder / f"net.{suffix}"),
+            "engine": engine,
+            "inputs": (str(self.folder / f"{layout}.bin"),),
+            "expected": (str(self.folder / "scores.bin"),),
+        }
+        return Job(**(fields | changes))
+
+
+def _weights():
+    rng = np.random.default_rng(5)
+
+    def draw(*shape):
+        fan_in = int(np.prod(shape[1:]))
+        return (rng.standard_normal(shape) * np.sqrt(2 / fan_in)).astype(np.float32)
+
+    return {
+        "conv1": (draw(8, 3, 3, 3), draw(8, 1)[:, 0]),
+        "conv2": (draw(16, 8, 1, 1), draw(16, 1)[:, 0]),
+        "linear": (draw(10, 16), draw(10, 1)[:, 0]),
+    }
+
+
+def _torch_network(weights):
+    import torch
+
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, stride=2),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(8, 16, 1),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(16, 10),
+    ).eval()
+    with torch.no_grad():
+        for place, name in ((0, "conv1"), (2, "conv2"), (6, "linear")):
+            weight, bias = weights[name]
+            net[place].weight.copy_(torch.from_numpy(weight))
+            net[place].bias.copy_(torch.from_numpy(bias))
+    return net
+
+
+def _pte(net):
+    import torch
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    captured = torch.export.export(net, (torch.randn(1, 3, 32, 32),))
+    lowered = to_edge_transform_and_lower(captured, partitioner=[XnnpackPartitioner()])
+    return lowered.to_executorch().buffer
+
+
+def _tflite(weights):
+    """Write the network by hand with the schema's object interface."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT(version=3, buffers=[schema.BufferT()], operatorCodes=[])
+    graph = schema.SubGraphT(tensors=[], operators=[])
+
+    def tensor(name, shape, data=None, kind=schema.TensorType.FLOAT32):
+        buffer = 0
+        if data is not None:
+            raw = np.frombuffer(np.ascontiguousarray(data).tobytes(), np.uint8)
+            model.buffers.append(schema.BufferT(data=raw))
+            buffer = len(model.buffers) - 1
+        graph.tensors.append(
+            schema.TensorT(name=name, shape=np.array(shape, np.int32), type=kind, buffer=buffer)
+        )
+        return len(graph.tensors) - 1
+
+    def operator(code, options, inputs, output):
+        kinds = [c.builtinCode for c in model.operatorCodes]
+        if code not in kinds:
+            model.operatorCodes.append(
+                schema.OperatorCodeT(builtinCode=code, deprecatedBuiltinCode=code, version=1)
+            )
+            kinds.append(code)
+        kind = type(options).__name__.removesuffix("T")
+        graph.operators.append(
+            schema.OperatorT(
+                opcodeIndex=kinds.index(code),
+                inputs=np.array(inputs, np.int32),
+                outputs=np.array([output], np.int32),
+                builtinOptionsType=getattr(schema.BuiltinOptions, kind),
+                builtinOptions=options,
+            )
+        )
+        return output
+
+    def conv(name, source, shape, stride):
+        weight, bias = weights[name]
+        w = tensor(f"{name}/w", weight.transpose(0, 2, 3, 1).shape, weight.transpose(0, 2, 3, 1))
+        b = tensor(f"{name}/b", bias.shape, bias)
+        options = schema.Conv2DOptionsT(
+            padding=schema.Padding.VALID,
+            strideW=stride,
+            strideH=stride,
+            dilationWFactor=1,
+            dilationHFactor=1,
+            fusedActivationFunction=schema.ActivationFunctionType.RELU,
+        )
+        out = tensor(name, shape)
+        return operator(schema.BuiltinOperator.CONV_2D, options, [source, w, b], out)
+
+    image = tensor("image", (1, 32, 32, 3))
+    hidden = conv("conv2", conv("conv1", image, (1, 15, 15, 8), 2), (1, 15, 15, 16), 1)
+    axes = tensor("axes", (2,), np.array([1, 2], np.int32), schema.TensorType.INT32)
+    options = schema.ReducerOptionsT(keepDims=False)
+    mean = operator(schema.BuiltinOperator.MEAN, options, [hidden, axes], tensor("mean", (1, 16)))
+    weight, bias = weights["linear"]
+    parts = [tensor("linear/w", weight.shape, weight), tensor("linear/b", bias.shape, bias)]
+    scores = operator(
+        schema.BuiltinOperator.FULLY_CONNECTED,
+        schema.FullyConnectedOptionsT(),
+        [mean, *parts],
+        tensor("scores", (1, 10)),
+    )
+    graph.inputs, graph.outputs = np.array([image], np.int32), np.array([scores], np.int32)
+    model.subgraphs = [graph]
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory):
+    import torch
+
+    folder, samples = tmp_path_factory.mktemp("network"), 4
+    weights = _weights()
+    net = _torch_network(weights)
+    images = np.random.default_rng(6).standard_normal((samples, 1, 3, 32, 32)).astype("<f4")
+    # Brighter from sample to sample, so that a wrong one is far away.
+    images += np.arange(samples, dtype="<f4").reshape(-1, 1, 1, 1, 1)
+    with torch.no_grad():
+        wide = net.double()(torch.from_numpy(images[:, 0]).double()).numpy()
+    (folder / "nchw.bin").write_bytes(images.tobytes())
+    (folder / "nhwc.bin").write_bytes(images.transpose(0, 1, 3, 4, 2).tobytes())
+    (folder / "scores.bin").write_bytes(wide.astype("<f4").tobytes())
+    (folder / "net.pte").write_bytes(_pte(net.float()))
+    (folder / "net.tflite").write_bytes(_tflite(weights))
+    return Network(folder=folder, samples=samples)
+
+
+# -- an engine that misbehaves -----------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Awkward:
+    """The harness with one engine more, and jobs for it."""
+
+    harness: Harness
+    folder: Path
+
+    def job(self, behaviour, **changes):
+        model = self.folder / f"{behaviour.replace(' ', '_')}.awk"
+        model.write_text(behaviour)
+        return Job(**({"model": str(model), "engine": "awkward"} | changes))
+
+    def expecting(self, behaviour, values=(1.0, 2.0), twice=(2.0, 4.0), **changes):
+        given, expected = self.folder / "given.bin", self.folder / "expected.bin"
+        np.array(values, "<f4").tofile(given)
+        np.array(twice, "<f4").tofile(expected)
+        files = {"inputs": (str(given),), "expected": (str(expected),)}
+        return self.job(behaviour, **(files | changes))
+
+
+@pytest.fixture(scope="session")
+def awkward_built(tmp_path_factory):
+    sources = tmp_path_factory.mktemp("sources") / "native"
+    shutil.copytree(SOURCES, sources)
+    shutil.copy(Path(__file__).parent / "awkward.cpp", sources / "engines")
+    return build_harness(sources=sources)
+
+
+@pytest.fixture
+def awkward(awkward_built, tmp_path):
+    engine = EngineInfo(
+        name="awkward", version="1.0", suffixes=(".awk",), libraries=(), unavailable=""
+    )
+    harness = Harness(
+        command=(str(awkward_built.program),),
+        launch=run_here,
+        version=awkward_built.version,
+        target="host",
+        machine="",
+        engines=(engine,),
+    )
+    return Awkward(harness=harness, folder=tmp_path)
+
+
+# -- arm64 under an emulator -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def arm64_built():
+    try:
+        return build_harness("linux-arm64")
+    except DeviceError as error:
+        return needs(str(error))
+
+
+@pytest.fixture(scope="session")
+def phone_root(tmp_path_factory):
+    """Files that both engines read about the machine: those of four A55 and four A77."""
+    root = tmp_path_factory.mktemp("phone")
+    cpus = root / "sys/devices/system/cpu"
+    cpus.mkdir(parents=True)
+    for name in ("possible", "present", "online"):
+        (cpus / name).write_text("0-7\n")
+    features = (
+        "fp asimd aes pmull sha1 sha2 crc32 atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp"
+    )
+    cores = [
+        f"processor\t: {i}\nFeatures\t: {features}\nCPU implementer\t: 0x41\n"
+        f"CPU architecture: 8\nCPU variant\t: 0x1\nCPU part\t: {'0xd05' if i < 4 else '0xd0d'}\n"
+        "CPU revision\t: 0\n"
+        for i in range(8)
+    ]
+    (root / "proc").mkdir()
+    (root / "proc/cpuinfo").write_text("\n".join(cores))
+    return root
+
+
+@pytest.fixture(scope="session")
+def arm64_harness(arm64_built, phone_root):
+    emulator = shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static")
+    if emulator is None:
+        needs("qemu-aarch64 is not installed (Debian: apt-get install qemu-user)")
+    folder = arm64_built.folder
+    loader = [str(folder / "ld-linux-aarch64.so.1"), "--library-path", str(folder)]
+    command = [emulator, "-cpu", "cortex-a76", "-L", str(phone_root), *loader]
+    return describe([*command, str(arm64_built.program)])

@@ -1,0 +1,98 @@
+"""The bundle for phones, under an emulator: complete, and computing what this computer computes."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from android_bench.build import SOURCES
+from android_bench.harness import Schedule, measure_memory, profile_operators, run_block, verify
+from android_bench.harness_result import Status
+from android_bench.runtimes import cache_folder
+from export.files import sha256_file
+from pfd_models.errors import InputError, ParityError
+
+ENGINES = ("executorch", "litert")
+each_engine = pytest.mark.parametrize("engine", ENGINES)
+SLOW = Schedule(iterations=3, warmup_iterations=1, warmup_seconds=0.0, timeout_seconds=120.0)
+
+
+def test_the_bundle_lists_every_file_as_it_is(arm64_built):
+    bundle = json.loads((arm64_built.folder / "build.json").read_text())["bundle"]
+    listed = {f["file"]: f for f in bundle["files"]}
+    there = {p.name for p in arm64_built.folder.iterdir() if p.is_file()} - {"build.json"}
+    assert set(listed) == there
+    for name, file in listed.items():
+        path = arm64_built.folder / name
+        assert file["size_bytes"] == path.stat().st_size
+        assert file["sha256"] == sha256_file(path)
+        assert file["licence"]
+        assert file["executable"] == bool(path.stat().st_mode & 0o100)
+    assert bundle["size_bytes"] == sum(f["size_bytes"] for f in listed.values())
+    origins = {f["origin"] for f in listed.values()}
+    assert origins == {"pfd-mobile", "executorch", "ai-edge-litert", "glibc", "gcc"}
+    for text in bundle["licence_texts"].values():
+        assert (arm64_built.folder / text).stat().st_size > 500
+
+
+def test_no_path_of_this_computer_is_in_the_bundle(arm64_built):
+    readelf = subprocess.run(
+        ["readelf", "-d", *map(str, sorted(arm64_built.folder.glob("pfd_*")))],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    ours = sorted(arm64_built.folder.glob("pfd_*"))
+    here = [str(SOURCES.parent), str(cache_folder()), str(Path.home()) + "/"]
+    inside = [(p.name, h) for p in ours for h in here if h.encode() in p.read_bytes()]
+    assert not inside
+    paths = re.findall(r"R(?:UN)?PATH\).*\[(.*)\]", readelf)
+    assert paths
+    assert all(part.startswith("$ORIGIN") for path in paths for part in path.split(":"))
+
+
+def test_the_bundle_needs_nothing_but_itself(arm64_harness):
+    assert arm64_harness.machine == "aarch64"
+    assert [(e.name, e.unavailable) for e in arm64_harness.engines] == [(e, "") for e in ENGINES]
+
+
+@each_engine
+def test_emulated_outputs_equal_pytorchs(arm64_harness, network, engine):
+    found = verify(arm64_harness, network.job(engine, limit=2e-6))
+    assert found.passed
+    assert found.samples == network.samples
+
+
+@each_engine
+def test_a_wrong_input_is_seen_there_too(arm64_harness, network, engine):
+    other = {"executorch": "nhwc.bin", "litert": "nchw.bin"}[engine]
+    job = network.job(engine, inputs=(str(network.folder / other),))
+    with pytest.raises(ParityError):
+        verify(arm64_harness, job)
+
+
+@each_engine
+def test_an_emulated_block_is_whole(arm64_harness, network, engine):
+    result = run_block(arm64_harness, network.job(engine, threads=2), SLOW)
+    assert result.status is Status.DONE
+    assert len(result.samples_ns) == 3
+    assert len(result.tasks) == 2
+    assert result.before.online_cpus == tuple(range(8))
+
+
+@each_engine
+def test_the_other_passes_work_there_too(arm64_harness, network, engine):
+    profile = profile_operators(arm64_harness, network.job(engine), SLOW, iterations=2)
+    assert any("Convolution" in o.name for o in profile.operators)
+    memory = measure_memory(arm64_harness, network.job(engine), SLOW)
+    assert memory.vm_rss_kib["loaded"] > 0
+
+
+@each_engine
+def test_a_truncated_file_is_refused_there_too(arm64_harness, network, engine, tmp_path):
+    whole = Path(network.job(engine).model).read_bytes()
+    (tmp_path / "half").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="refuses the file"):
+        run_block(arm64_harness, network.job(engine, model=str(tmp_path / "half")), SLOW)

@@ -1,0 +1,139 @@
+"""What holds for every format, taken from the folder: a new file is tested by being there."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from export.formats import WriteOptions, get_format, list_formats
+from pfd_models.errors import InputError, SpecError
+
+IDENTITY = {"name": "smallnet", "note": "größer als 0", "empty": ""}
+
+
+@pytest.fixture(scope="module", params=list_formats())
+def made(request, program, tmp_path_factory):
+    """A file of each format: its module, its path and what write said of it."""
+    folder = tmp_path_factory.mktemp("formats")
+    written = write(request.param, program, folder, IDENTITY)
+    return get_format(request.param), folder / f"net.{request.param}", written
+
+
+def write(name, program, folder, identity):
+    module = get_format(name)
+    options = WriteOptions(identity=identity)
+    if module.NEEDS:
+        source = folder / f"net.{module.NEEDS}"
+        get_format(module.NEEDS).write(program, source, options)
+        options = WriteOptions(identity=identity, made_from=source)
+    return module.write(program, folder / f"net.{name}", options)
+
+
+def test_it_computes_what_pytorch_computes(made, net):
+    module, path, _ = made
+    for seed in range(3):
+        x = torch.randn(1, 3, 33, 33, generator=torch.Generator().manual_seed(seed))
+        (found,) = module.run(path, [x.numpy()])
+        with torch.no_grad():
+            expected = net(x).numpy()
+        assert found.shape == expected.shape
+        assert found.dtype == np.float32
+        assert abs(found - expected).max() <= 1e-5 * abs(expected).max()
+
+
+def test_one_delegate_and_nothing_left(made):
+    _, _, written = made
+    assert written.delegates in (1, None)
+    assert written.leftovers == ()
+
+
+def test_inputs_and_outputs_are_named(made):
+    _, _, written = made
+    assert [s.name for s in (*written.inputs, *written.outputs)] == ["image", "scores"]
+    assert written.inputs[0].layout in ("NCHW", "NHWC")
+    assert sorted(written.inputs[0].shape) == [1, 3, 33, 33]
+    assert (written.outputs[0].shape, written.outputs[0].layout) == ((1, 10), "NC")
+
+
+def test_each_step_is_timed(made):
+    _, _, written = made
+    assert written.seconds
+    assert all(s >= 0 for s in written.seconds.values())
+
+
+def test_it_says_what_it_is(made):
+    module, path, _ = made
+    assert module.read_identity(path).items() >= IDENTITY.items()
+
+
+def test_nothing_of_this_machine_is_inside(made):
+    _, path, _ = made
+    content = path.read_bytes()
+    for trace in (
+        sys.prefix,
+        str(Path(torch.__file__).parent),
+        str(Path(__file__).parent),
+        'File "',
+    ):
+        assert trace.encode() not in content
+
+
+def test_a_broken_file_is_one_line(made, tmp_path):
+    module, path, _ = made
+    broken = tmp_path / f"broken{path.suffix}"
+    broken.write_bytes(b"\0" * 200)
+    for call in (lambda: module.run(broken, []), lambda: module.read_identity(broken)):
+        with pytest.raises(InputError, match="broken") as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_one_line(made, tmp_path):
+    module, path, _ = made
+    for call in (module.read_identity, lambda p: module.run(p, [])):
+        with pytest.raises(InputError, match="absent"):
+            call(tmp_path / f"absent{path.suffix}")
+
+
+def test_two_processes_write_the_same_bytes(tmp_path):
+    """The graph is captured anew in each, with another hash seed, so no order may depend on it."""
+    script = (
+        "import sys, torch\n"
+        "from pathlib import Path\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from conftest import SmallNet\n"
+        "from test_every_format import write\n"
+        "from export.formats import list_formats\n"
+        "from export.passes import run_passes\n"
+        "from export.program import capture\n"
+        "torch.manual_seed(0)\n"
+        "program = run_passes(capture(SmallNet(), (torch.randn(1, 3, 33, 33),)))\n"
+        "for name in list_formats():\n"
+        "    write(name, program, Path(sys.argv[2]), {'b': '1', 'a': '2'})\n"
+    )
+    digests = []
+    for seed in ("1", "2"):
+        folder = tmp_path / seed
+        folder.mkdir()
+        result = subprocess.run(
+            [sys.executable, "-c", script, str(Path(__file__).parent), str(folder)],
+            capture_output=True, text=True, check=False,
+            env={"PYTHONHASHSEED": seed, "PATH": "", "PYTHONPATH": str(Path.cwd()), "HOME": "/"},
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr[-2000:]
+        digests.append(
+            {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
+        )
+    assert len(digests[0]) == len(list_formats())
+    assert digests[0] == digests[1]
+
+
+def test_an_unknown_format_names_the_nearest():
+    with pytest.raises(SpecError, match="did you mean 'onnx'"):
+        get_format("onx")

@@ -1,0 +1,334 @@
+"""`python tools/adb_bench.py`: is one variant faster than another, by how much, how sure?
+
+Examples:
+    python tools/adb_bench.py --model shufflenetv2 --variant orig,ours
+    python tools/adb_bench.py run --artifacts 'artifacts/shufflenetv2_*.pte' --threads 1,2
+    python tools/adb_bench.py list
+    python tools/adb_bench.py report last -o report.html
+    python tools/adb_bench.py qualify --model shufflenetv2
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+
+from android_bench.artifacts import BenchFile, Contest, contests_of, files_of, find_files
+from android_bench.batch import last_unfinished, run_batch
+from android_bench.campaign import Bench, resume_campaign
+from android_bench.command_line import STORE, parse
+from android_bench.device import choose_cpus, open_device
+from android_bench.export_samples import export_samples
+from android_bench.passes import add_memory_pass, add_profile_pass
+from android_bench.progress import Display
+from android_bench.qualify import qualify
+from android_bench.report.console import (
+    closing_lines,
+    qualify_lines,
+    qualify_table,
+    shown_campaign,
+    slower_lines,
+    verdict_lines,
+)
+from android_bench.report.hostile import visible
+from android_bench.report.page import report_page
+from android_bench.report.tables import campaign_table, summary_table, verdict_table
+from android_bench.result_json import result_json
+from android_bench.results import CampaignResult, read_result
+from android_bench.rules import Rules
+from android_bench.store import device_lock, open_store
+from export import BuildRequest, ZooSource
+from export.files import atomic_write
+from pfd_models.errors import GateError, PfdError, SpecError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, do what its verb says and return the exit status."""
+    lines = {name: verb.__doc__ or "" for name, verb in VERBS.items()}
+    options = parse(sys.argv[1:] if arguments is None else arguments, lines)
+    try:
+        return int(VERBS[options.verb](options))
+    except PfdError as error:
+        sys.stderr.write(f"error: {visible(str(error), longest=2000)}\n")
+        return error.exit_status
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: every block so far is kept, --resume goes on\n")
+        return 130
+
+
+# -- verbs that measure ------------------------------------------------------------------------
+
+
+def run(options: argparse.Namespace) -> int:
+    """Build what is missing, verify, measure, and print the verdicts."""
+    _require_one_choice(options, may_be_none=options.resume is not None)
+    with _bench(options) as (bench, display):
+        results, errors = _measure(options, bench, display)
+    _print_results(results)
+    _write_json(options, results)
+    for line in closing_lines(results, store=None if options.store == STORE else options.store):
+        _say(line)
+    status = max((error.exit_status for error in errors), default=0)
+    return status or _gate(options, results)
+
+
+def _measure(
+    options: argparse.Namespace, bench: Bench, display: Display
+) -> tuple[list[CampaignResult], list[PfdError]]:
+    if options.resume is not None and not (options.model or options.artifacts):
+        if options.resume:
+            return [resume_campaign(bench, options.resume)], []
+        return [last_unfinished(bench)], []
+    files = _files(options, bench, display)
+    contests = contests_of(files, bench.device.harness.engines, options.runtime)
+    todo = [
+        (contest, _rules(options, bench, threads))
+        for threads in options.threads
+        for contest in contests
+    ]
+    most = sum(rules.budget_seconds for _, rules in todo)
+    display.say(f"{len(todo)} comparison{'s' * (len(todo) > 1)}, at most {_time(most)}")
+    results, errors = [], []
+    for outcome in run_batch(bench, todo, resume=options.resume is not None):
+        if outcome.error is not None:
+            display.failed(f"{outcome.contest.name}: {outcome.error}")
+            errors.append(outcome.error)
+            continue
+        assert outcome.result is not None
+        for line in verdict_lines(outcome.result) if len(todo) > 1 else ():
+            display.say(line)
+        results.append(_with_passes(options, bench, outcome.contest, outcome.rules, outcome.result))
+    return results, errors
+
+
+def _with_passes(
+    options: argparse.Namespace,
+    bench: Bench,
+    contest: Contest,
+    rules: Rules,
+    result: CampaignResult,
+) -> CampaignResult:
+    """Run the passes that were asked for and are not on record."""
+    if options.profile and not result.profiles:
+        add_profile_pass(bench, contest, rules, result.campaign)
+    if options.memory and not result.memory:
+        add_memory_pass(bench, contest, rules, result.campaign)
+    return read_result(bench.store, result.campaign.campaign_id)
+
+
+def qualify_verb(options: argparse.Namespace) -> int:
+    """Say what this device can resolve, with one file against itself slowed."""
+    _require_one_choice(options)
+    with _bench(options) as (bench, display):
+        files = _files(options, bench, display)
+        contests = contests_of(files, bench.device.harness.engines, options.runtime)
+        contest, rules = contests[0], _rules(options, bench, options.threads[0])
+        _, file = contest.entries[-1]
+        most = len(options.handicaps) * rules.budget_seconds
+        display.say(f"{len(options.handicaps)} handicaps, at most {_time(most)}")
+        marks = list(qualify(bench, file, contest.engine, rules, options.handicaps))
+    console = _console()
+    console.print(qualify_table(marks))
+    for line in qualify_lines(marks):
+        _say(line)
+    _write_json(options, [mark.result for mark in marks])
+    return 0
+
+
+@contextmanager
+def _bench(options: argparse.Namespace) -> Iterator[tuple[Bench, Display]]:
+    """Open the store, the device and its lock, and close them in order."""
+    with open_store(options.store) as store, Display() as display:
+        display.step("asking the harness on the device, building it where it is missing")
+        device = open_device(options.device)
+        try:
+            with device_lock(store, device.record.serial) as lock:
+                yield Bench(device=device, store=store, lock=lock, watch=display), display
+        finally:
+            device.close()
+
+
+def _rules(options: argparse.Namespace, bench: Bench, threads: int) -> Rules:
+    return Rules(
+        threads=threads,
+        cpu_mask=choose_cpus(bench.device, threads, options.cores),
+        precision=options.precision,
+        budget_seconds=options.budget,
+        seed=options.seed if options.seed is not None else int.from_bytes(os.urandom(4)),
+    )
+
+
+# -- what to measure ---------------------------------------------------------------------------
+
+
+def _files(options: argparse.Namespace, bench: Bench, display: Display) -> tuple[BenchFile, ...]:
+    """Return the files to measure, built where they are missing."""
+    if options.artifacts:
+        return find_files(options.artifacts)
+    return _built(options, bench, display)
+
+
+def _require_one_choice(options: argparse.Namespace, *, may_be_none: bool = False) -> None:
+    """Refuse a call that does not say what to measure, before anything is built or locked."""
+    chosen = bool(options.model) + bool(options.artifacts)
+    if chosen == 2 or (chosen == 0 and not may_be_none):
+        raise SpecError("say what to measure: --model NAME, or --artifacts 'artifacts/NAME_*.pte'")
+    if may_be_none and options.resume and chosen:
+        raise SpecError(
+            f"--resume {options.resume} names a campaign: leave out --model and --artifacts, or "
+            "give --resume alone to go on with all of the last call"
+        )
+
+
+def _built(options: argparse.Namespace, bench: Bench, display: Display) -> tuple[BenchFile, ...]:
+    """Build the sets that are missing, in processes of their own, so that none loads torch here."""
+    from export import publish
+
+    requests = [
+        BuildRequest(
+            source=ZooSource(
+                model=model,
+                variant=variant,
+                dataset=options.dataset,
+                resolution=options.resolution,
+            ),
+            weights=options.weights,
+            out=options.out,
+            verbose=options.verbose,
+        )
+        for model in options.model
+        for variant in options.variant
+    ]
+    found = [publish.find(r.out, r.request_key(), r.formats) for r in requests]
+    manifests = [manifest for manifest in found if manifest is not None]
+    if len(manifests) < len(requests):
+        from export.workers import Workers
+
+        def step(label: str, what: str) -> None:
+            display.step(f"building {label}: {what}")
+
+        with Workers(1) as workers:
+            display.step("loading the model zoo")
+            plan = workers.plan(requests, skip_undefined="all" in options.model)
+            for reason in plan.undefined:
+                display.say(f"not defined: {reason}")
+            made = {}
+            for outcome in workers.build_all(plan.requests, step):
+                bench.lock.renew()
+                if outcome.error is not None:
+                    raise outcome.error
+                assert outcome.result is not None
+                made[outcome.request.source] = outcome.result.manifest
+        manifests = [made[request.source] for request in plan.requests]
+    return tuple(file for manifest in manifests for file in files_of(manifest))
+
+
+# -- verbs on the store ------------------------------------------------------------------------
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Print the verdicts of stored campaigns, each by itself."""
+    results = _read(options)
+    _print_results(results)
+    _write_json(options, results)
+    return _gate(options, results)
+
+
+def list_verb(options: argparse.Namespace) -> int:
+    """List the campaigns of a store."""
+    with open_store(options.store, create=False) as store:
+        _console().print(campaign_table(store.overview()))
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print everything about stored campaigns that fits a console."""
+    results = _read(options)
+    console = _console()
+    for result in results:
+        for part in shown_campaign(result):
+            console.print(part, markup=False, emoji=False, soft_wrap=isinstance(part, str))
+    _write_json(options, results)
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write stored campaigns as one HTML page."""
+    atomic_write(options.output, report_page(_read(options)))
+    _say(f"{options.output}")
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write the raw samples of stored campaigns."""
+    with open_store(options.store, create=False) as store:
+        rows = export_samples(store, options.campaigns, options.output)
+    _say(f"{options.output}: {rows} samples")
+    return 0
+
+
+def _read(options: argparse.Namespace) -> list[CampaignResult]:
+    with open_store(options.store, create=False) as store:
+        return [read_result(store, name) for name in options.campaigns]
+
+
+# -- printing ----------------------------------------------------------------------------------
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=160)
+
+
+def _say(text: str) -> None:
+    _console().print(visible(text, longest=2000), markup=False, emoji=False, soft_wrap=True)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+
+
+def _print_results(results: Sequence[CampaignResult]) -> None:
+    console = _console()
+    for result in results:
+        console.print(summary_table(result))
+    if results:
+        console.print(verdict_table(results))
+    for result in results:
+        for line in verdict_lines(result):
+            _say(line)
+
+
+def _write_json(options: argparse.Namespace, results: Sequence[CampaignResult]) -> None:
+    if options.json is not None:
+        atomic_write(options.json, result_json(results))
+
+
+def _gate(options: argparse.Namespace, results: Sequence[CampaignResult]) -> int:
+    """Return 1 where an interval says that a variant is slower by more than is allowed."""
+    if options.fail_if_slower is None:
+        return 0
+    lines = slower_lines(results, options.fail_if_slower)
+    for line in lines:
+        sys.stderr.write(f"error: {line}\n")
+    return GateError.exit_status if lines else 0
+
+
+VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": run,
+    "compare": compare,
+    "list": list_verb,
+    "show": show,
+    "report": report,
+    "export": export,
+    "qualify": qualify_verb,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

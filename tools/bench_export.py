@@ -1,0 +1,194 @@
+"""How long a build takes, step by step, beside the stock chain.
+
+Ours: capture, passes, ``.pte``, ``.onnx``, ``.tflite``. Stock: ``torch.onnx.export`` and onnxsim,
+``torch.export`` and ExecuTorch's own lowering, and litert-torch where it is installed (the extra
+``peers``). Both start from the same module in fresh processes, which take turns in the order
+ours, stock, stock, ours, so that a slow minute of the machine hits both; medians are compared.
+
+    python tools/bench_export.py --model shufflenetv2,ghostnet --variant ours --rounds 4
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+CHAINS = ("ours", "stock")
+Seconds = dict[str, dict[str, float]]
+"""Wall and CPU seconds of each step."""
+
+
+@contextlib.contextmanager
+def timed(seconds: Seconds, step: str) -> Iterator[None]:
+    """Note the wall and CPU seconds of what runs inside."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield
+    seconds[step] = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+
+
+def make_module(model: str, variant: str, dataset: str) -> tuple[Any, Any]:
+    """Return the module to export and an input for it, weights from a fixed seed."""
+    import torch
+
+    from pfd_models import create_model, get_spec
+
+    torch.manual_seed(0)
+    spec = get_spec(model, variant, dataset)
+    shape = (1, spec.input.channels, spec.input.height, spec.input.width)
+    return create_model(model, variant, dataset).eval(), torch.randn(shape)
+
+
+def run_ours(module: Any, x: Any, folder: Path) -> Seconds:
+    """Build the three files with this project's chain."""
+    seconds: Seconds = {}
+    with timed(seconds, "import"):
+        from export.formats import WriteOptions, get_format
+        from export.passes import run_passes
+        from export.program import capture
+    with timed(seconds, "capture"):
+        program = capture(module, (x,))
+    with timed(seconds, "passes"):
+        program = run_passes(program)
+    for name in ("pte", "onnx"):
+        with timed(seconds, name):
+            get_format(name).write(program, folder / f"net.{name}", WriteOptions())
+    with timed(seconds, "tflite"):
+        options = WriteOptions(made_from=folder / "net.onnx")
+        get_format("tflite").write(program, folder / "net.tflite", options)
+    return seconds
+
+
+def run_stock(module: Any, x: Any, folder: Path) -> Seconds:
+    """Build the same files with each project's own tool, as its documentation says."""
+    import torch
+
+    seconds: Seconds = {}
+    with timed(seconds, "import"):
+        import onnx
+        import onnxsim
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+        from executorch.exir import to_edge_transform_and_lower
+    with timed(seconds, "capture"):
+        exported = torch.export.export(module, (x,))
+    with timed(seconds, "pte"):
+        edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
+        with (folder / "net.pte").open("wb") as file:
+            edge.to_executorch().write_to_file(file)
+    with timed(seconds, "onnx"):
+        program = torch.onnx.export(module, (x,), dynamo=True, verbose=False)
+        simplified, _ = onnxsim.simplify(program.model_proto)
+        onnx.save(simplified, folder / "net.onnx")
+    if importlib.util.find_spec("litert_torch") is not None:
+        with timed(seconds, "tflite"):
+            import litert_torch
+
+            litert_torch.convert(module, (x,)).export(str(folder / "net.tflite"))
+    return seconds
+
+
+RUNNERS: dict[str, Callable[[Any, Any, Path], Seconds]] = {"ours": run_ours, "stock": run_stock}
+
+
+def run_here(chain: str, model: str, variant: str, dataset: str) -> None:
+    """Run one chain in this process and print its seconds as the last line."""
+    import torch
+
+    torch.set_num_threads(1)
+    module, x = make_module(model, variant, dataset)
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = RUNNERS[chain](module, x, Path(folder))
+    print("\n" + json.dumps(seconds))
+
+
+def run_apart(chain: str, model: str, variant: str, dataset: str) -> Seconds:
+    """Run one chain in a fresh process."""
+    command = [sys.executable, __file__, "--here", chain]
+    command += ["--model", model, "--variant", variant, "--dataset", dataset]
+    root = str(Path(__file__).parent.parent)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if result.returncode:
+        sys.exit(f"the {chain} chain failed on {model}/{variant}:\n{result.stderr[-2000:]}")
+    seconds: Seconds = json.loads(result.stdout.strip().splitlines()[-1])
+    return seconds
+
+
+def compare(model: str, variant: str, dataset: str, rounds: int) -> dict[str, Any]:
+    """Run both chains in turns and return medians per step and the ratios of their sums."""
+    runs: dict[str, list[Seconds]] = {chain: [] for chain in CHAINS}
+    for number in range(rounds):
+        for chain in CHAINS if number % 2 == 0 else reversed(CHAINS):
+            runs[chain].append(run_apart(chain, model, variant, dataset))
+    common = [step for step in runs["ours"][0] if step in runs["stock"][0]]
+
+    def median(chain: str, steps: list[str], clock: str) -> float:
+        return statistics.median(sum(run[s][clock] for s in steps) for run in runs[chain])
+
+    return {
+        "model": model,
+        "variant": variant,
+        "dataset": dataset,
+        "rounds": rounds,
+        "median_wall_s": {
+            chain: {step: median(chain, [step], "wall") for step in runs[chain][0]}
+            for chain in CHAINS
+        },
+        "compared_steps": common,
+        "ratio_wall": median("ours", common, "wall") / median("stock", common, "wall"),
+        "ratio_cpu": median("ours", common, "cpu") / median("stock", common, "cpu"),
+        "runs": runs,
+    }
+
+
+def print_table(result: dict[str, Any]) -> None:
+    """Print one network's steps, ours beside stock."""
+    ours, stock = (result["median_wall_s"][chain] for chain in CHAINS)
+    print(f"\n{result['model']} / {result['variant']} / {result['dataset']}")
+    print(f"  {'step':10s} {'ours s':>8s} {'stock s':>8s}")
+    for step in ours:
+        beside = f"{stock[step]:8.2f}" if step in stock else f"{'-':>8s}"
+        print(f"  {step:10s} {ours[step]:8.2f} {beside}")
+    note = "" if "tflite" in result["compared_steps"] else " (.tflite aside: no litert-torch here)"
+    print(
+        f"  ours / stock: {result['ratio_wall']:.2f} wall, {result['ratio_cpu']:.2f} CPU, "
+        f"median of {result['rounds']} fresh processes each{note}"
+    )
+
+
+def main() -> None:
+    """Parse, measure, print; ``--json`` keeps every raw figure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--model", default="shufflenetv2", help="comma list of zoo models")
+    parser.add_argument("--variant", default="ours", help="comma list of variants")
+    parser.add_argument("--dataset", default="vegfru292", help="data-set shape")
+    parser.add_argument("--rounds", type=int, default=4, help="fresh processes of each chain")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--here", choices=CHAINS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error(f"--rounds is {options.rounds}; give at least 1")
+    if options.here:
+        run_here(options.here, options.model, options.variant, options.dataset)
+        return
+    results = []
+    for model in options.model.split(","):
+        for variant in options.variant.split(","):
+            results.append(compare(model, variant, options.dataset, options.rounds))
+            print_table(results[-1])
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
