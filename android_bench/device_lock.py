@@ -40,7 +40,7 @@ class Lock:
         """
         script = f"""
             [ "$(cat {_FOLDER}/token 2>/dev/null)" = {self.token} ] || exit 12
-            cut -d. -f1 /proc/uptime > {_FOLDER}/renewed
+            cut -d. -f1 /proc/uptime > {_FOLDER}/renewed; cat {_BOOT} > {_FOLDER}/boot
         """
         if self._transport.run(script).exit_code == 12:
             raise DeviceError(

@@ -41,6 +41,7 @@ grep -sH '' {CPU_FOLDER}/online {CPU_FOLDER}/cpufreq/policy*/related_cpus \
  {CPU_FOLDER}/cpufreq/policy*/scaling_cur_freq {CPU_FOLDER}/cpufreq/policy*/scaling_max_freq \
  /sys/class/thermal/thermal_zone*/type /sys/class/thermal/thermal_zone*/temp \
  /proc/uptime /proc/loadavg /proc/sys/kernel/random/boot_id
+grep -sH '^cpu ' /proc/stat
 echo '{MARK} clock'; date +%s
 echo '{MARK} thermalservice'
 command -v dumpsys > /dev/null && timeout {_THERMAL_TIMEOUT_S} dumpsys thermalservice
@@ -62,6 +63,7 @@ class PhoneState:
         temp_mc: Thermal zone to thousandths of a degree Celsius.
         thermal_status: 0 (none) to 6 (shutdown).
         load_1min: The kernel's load average.
+        cpu_ticks: user, nice, system, idle, iowait, irq, softirq, steal of all cores since boot.
     """
 
     boot_id: str
@@ -73,6 +75,7 @@ class PhoneState:
     temp_mc: Mapping[str, int]
     thermal_status: int | None
     load_1min: float | None
+    cpu_ticks: tuple[int, ...] = ()
 
     @property
     def hottest_mc(self) -> int | None:
@@ -107,11 +110,17 @@ def snapshot(transport: Transport) -> PhoneState:
         temp_mc=_temperatures(content),
         thermal_status=thermal_status(parts.get("thermalservice", "")),
         load_1min=load,
+        cpu_ticks=_ticks(content.get("/proc/stat", "")),
     )
 
 
 def _number(text: str) -> float | None:
     return float(text) if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text) else None
+
+
+def _ticks(line: str) -> tuple[int, ...]:
+    fields = line.split()[1:9]
+    return tuple(map(int, fields)) if all(field.isdecimal() for field in fields) else ()
 
 
 def _by_cpu(content: Mapping[str, str], name: str) -> dict[int, int]:
