@@ -55,7 +55,7 @@ def rehash(entry, path):
 
 
 def test_both_engines_run_one_network_and_find_no_difference_to_itself(network, adb_bench):
-    assert adb_bench("--artifacts", "artifacts/*.pte", "artifacts/*.tflite", "--budget", "6s") == 0
+    assert adb_bench("--artifacts", "artifacts/*.pte", "artifacts/*.tflite", "--budget", "4s") == 0
     with open_store("bench.sqlite") as store:
         ids = [c.campaign_id for c in store.campaigns()]
         engines = [c.arms[0].engine for c in store.campaigns()]
@@ -131,7 +131,7 @@ def test_a_harness_killed_from_outside_is_run_again(network, adb_bench):
 
     killer = threading.Thread(target=kill_one)
     killer.start()
-    status = adb_bench("--artifacts", "artifacts/*.tflite", "--budget", "6s")
+    status = adb_bench("--artifacts", "artifacts/*.tflite", "--budget", "4s")
     killer.join()
     assert status == 0
     assert len(victims) == 1
@@ -143,7 +143,7 @@ def test_a_harness_killed_from_outside_is_run_again(network, adb_bench):
 
 
 def test_a_host_killed_in_the_middle_goes_on_at_the_next_block(network, adb_bench, tmp_path):
-    command = [sys.executable, str(TOOL), "--artifacts", "artifacts/*.tflite", "--budget", "12s"]
+    command = [sys.executable, str(TOOL), "--artifacts", "artifacts/*.tflite", "--budget", "9s"]
     environment = {**os.environ, "PYTHONPATH": str(TOOL.parents[1])}
     process = subprocess.Popen(
         [*command, "--precision", "0.001%"],
