@@ -109,7 +109,7 @@ def push_bundle(
         )
     keep = posixpath.basename(bundle.folder)
     transport.run(
-        f"cd {ROOT}/harness && for old in *; do [ \"$old\" = {keep} ] || rm -rf \"$old\"; done"
+        f'cd {ROOT}/harness && for old in *; do [ "$old" = {keep} ] || rm -rf "$old"; done'
     )
     return missing
 

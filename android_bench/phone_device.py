@@ -188,21 +188,21 @@ class PhoneDevice:
             self._transport, lambda: place_file(self._transport, path), self.reconnect_s
         )
 
+    def give_up_lock(self) -> None:
+        """Let another bench use it."""
+        self._opened.close()
+
     def close(self) -> None:
         """Give up the lock and the connection; the cache stays."""
-        self._opened.close()
+        self.give_up_lock()
         self._transport.close()
 
     def _run(self, command: str) -> str:
-        result = patiently(
-            self._transport, lambda: self._transport.run(command), self.reconnect_s
-        )
+        result = patiently(self._transport, lambda: self._transport.run(command), self.reconnect_s)
         return result.stdout
 
     def _snapshot(self) -> PhoneState:
-        return patiently(
-            self._transport, lambda: snapshot(self._transport), self.reconnect_s
-        )
+        return patiently(self._transport, lambda: snapshot(self._transport), self.reconnect_s)
 
     def _reading(self, state: PhoneState) -> Reading:
         before, self._state = self._state, state

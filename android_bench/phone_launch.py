@@ -101,9 +101,7 @@ class PhoneLauncher:
 
         return self._patiently(start)
 
-    def _follow(
-        self, run: DetachedRun, timeout_s: float, on_line: Callable[[str], None]
-    ) -> Exit:
+    def _follow(self, run: DetachedRun, timeout_s: float, on_line: Callable[[str], None]) -> Exit:
         """Ask for new lines until the run has ended; outages do not count as its time."""
         deadline = time.monotonic() + timeout_s
         out_bytes, err_bytes, pending, stderr = 0, 0, b"", b""
