@@ -241,7 +241,10 @@ def _networks(visit: _Visit) -> str:
     """Networks."""
     device, parts = visit.device, []
     assert device is not None
+    known = {suffix for engine in device.harness.engines for suffix in engine.suffixes}
     for file in visit.files():
+        if file.path.suffix not in known:
+            continue  # a set has files for other runtimes too
         engine = device.harness.engine_for(file.artifact.file)
         with tempfile.TemporaryDirectory(prefix="pfd-doctor-") as folder:
             inputs, expected = write_references(file, Path(folder), "reference")

@@ -11,6 +11,7 @@ import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from android_bench.errors import ConnectionLostError, DeviceTimeoutError
@@ -108,8 +109,10 @@ class PhoneLauncher:
         pause_s = _FIRST_PAUSE_S
         while True:
             asked = time.monotonic()
-            offsets = {"stdout_from": out_bytes, "stderr_from": err_bytes}
-            status = self._patiently(lambda o=offsets: detached.poll(self.transport, run, **o))
+            look = partial(
+                detached.poll, self.transport, run, stdout_from=out_bytes, stderr_from=err_bytes
+            )
+            status = self._patiently(look)
             deadline += max(0.0, time.monotonic() - asked - _LONGEST_PAUSE_S)
             out_bytes += len(status.stdout)
             err_bytes += len(status.stderr)

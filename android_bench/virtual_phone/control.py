@@ -82,13 +82,13 @@ def reboot(phone: Phone, request: dict[str, Any]) -> None:
 
 
 def restore(phone: Phone, request: dict[str, Any]) -> None:
-    """End what runs inside and put all files back as they were at the start, data removed."""
+    """End what runs inside and put files back as they were; data are removed, one folder kept."""
     for process in phone.residents():
         if process != phone.adbd:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
     phone.as_root = False
-    phone.restore()
+    phone.restore(request.get("keep", ""))
 
 
 def fill(phone: Phone, request: dict[str, Any]) -> None:

@@ -59,12 +59,14 @@ class Phone:
         emulator = self.emulator / "usr/bin/qemu-aarch64-static"
         build(self.files, self.root, adb=self.adb, userland=self.userland, emulator=emulator)
 
-    def restore(self) -> None:
-        """Put the files that hooks change back, and empty the data partition."""
+    def restore(self, keep: str = "") -> None:
+        """Put the files that hooks change back, and empty the data partition but for one folder."""
         known = rootfs.files()
         for name, text in known.items():
             self.write(name, text)
         for place in (self.root / "data/local/tmp").iterdir():
+            if place.name == keep:
+                continue
             if place.is_dir():
                 shutil.rmtree(place)
             else:
