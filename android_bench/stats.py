@@ -18,7 +18,7 @@ import numpy.typing as npt
 from android_bench.intervals import MIN_ROUNDS
 from android_bench.plan import Campaign, is_disturbed
 from android_bench.records import Block
-from android_bench.stopping_rules import OURS, Rule, simultaneous
+from android_bench.stopping_rules import ANYTIME, OURS, Rule, simultaneous
 from pfd_models.errors import InputError, unknown
 
 __all__ = [
@@ -182,13 +182,16 @@ def compare(
             (Bonferroni): at most 5 of 100 campaigns contain a wrong claim, however many variants.
         rounds: Complete rounds, in order.
         rule: What makes the interval: `OURS` where the campaign's own rule or its budget ended
-            it, `ANYTIME` where somebody stopped it by hand and may have looked.
+            it, `ANYTIME` where somebody stopped it by hand and may have looked. Fewer rounds than
+            `Campaign.min_rounds` get `ANYTIME`'s too: it alone holds at every length.
 
     Returns:
         One comparison per variant after the first; none while there are fewer than four rounds.
     """
     if len(rounds) < MIN_ROUNDS:
         return ()
+    if len(rounds) < campaign.min_rounds:  # ended before the rule may look: it makes no claim yet
+        rule = ANYTIME
     each = simultaneous(campaign.confidence, len(campaign.candidates))
     floor = _noise_floor(campaign, rounds, rule)
     return tuple(

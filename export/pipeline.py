@@ -19,7 +19,6 @@ from export.request import BuildRequest, content_key
 from pfd_models.errors import DelegationError, ParityError
 
 if TYPE_CHECKING:
-
     from export.formats import WriteOptions
     from export.parity import Arrays, Reference
     from export.program import Program

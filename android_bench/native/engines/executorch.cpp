@@ -66,8 +66,10 @@ std::string explain(const std::string& what, et::Error error) {
 // A missing operator or backend is the machine's fault, a missing constant the file's; the
 // runtime says NotFound for both of the latter.
 [[noreturn]] void fail(const std::string& what, et::Error error) {
-  const bool lacks_backend =
-      error == et::Error::NotFound && last_errors().find("is not available") != std::string::npos;
+  const std::string said = last_errors();
+  const bool lacks_backend = error == et::Error::NotFound &&
+                             (said.find("is not available") != std::string::npos ||
+                              said.find("is not registered") != std::string::npos);
   const bool environment = lacks_backend || error == et::Error::OperatorMissing ||
                            error == et::Error::MemoryAllocationFailed;
   throw pfd::EngineError(explain(what, error), !environment);
