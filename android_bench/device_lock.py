@@ -56,7 +56,7 @@ def locked(transport: Transport, *, stale_s: int = _STALE_S) -> Iterator[Lock]:
         DeviceError: Another bench holds it; says which.
     """
     token = secrets.token_hex(8)
-    owner = shlex.quote(f"{printable(socket.gethostname())}, process {os.getpid()}")
+    owner = shlex.quote(f"{_here()}, process {os.getpid()}")
     script = f"""
         mkdir -p {os.path.dirname(_FOLDER)} || exit 11
         now=$(cut -d. -f1 /proc/uptime)
@@ -70,6 +70,9 @@ def locked(transport: Transport, *, stale_s: int = _STALE_S) -> Iterator[Lock]:
         echo {owner} > {_FOLDER}/owner; echo {token} > {_FOLDER}/token
     """
     result = transport.run(script)
+    if result.exit_code == 12 and _is_dead(result.stdout):
+        transport.run(f"rm -rf {_FOLDER}")
+        result = transport.run(script)
     if result.exit_code == 12:
         raise DeviceError(
             f"another bench is using {transport.serial} ({printable(result.stdout)}): wait until "
@@ -86,3 +89,21 @@ def locked(transport: Transport, *, stale_s: int = _STALE_S) -> Iterator[Lock]:
         # Only what is still ours; when the cable is gone, the lock grows stale by itself.
         with contextlib.suppress(DeviceError):
             transport.run(f'[ "$(cat {_FOLDER}/token 2>/dev/null)" = {token} ] && rm -rf {_FOLDER}')
+
+
+def _here() -> str:
+    return printable(socket.gethostname())
+
+
+def _is_dead(owner: str) -> bool:
+    """Say whether a lock's owner was a process of this computer that is gone."""
+    host, _, process = owner.strip().rpartition(", process ")
+    if host != _here() or not process.isdecimal():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False

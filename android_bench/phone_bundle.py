@@ -12,10 +12,12 @@ import posixpath
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from android_bench.build import Built
 from android_bench.bundle import BundleFile
+from android_bench.phone_launch import patiently
 from android_bench.transports import Transport
 from export.files import sha256_file
 from pfd_models.errors import DeviceError
@@ -79,7 +81,7 @@ def load_bundle(built: Built) -> Bundle:
 
 
 def push_bundle(
-    transport: Transport, bundle: Bundle, say: Callable[[str], None]
+    transport: Transport, bundle: Bundle, say: Callable[[str], None], reconnect_s: float
 ) -> Sequence[BundleFile]:
     """Bring the bundle to the phone and remove those of other versions; the lock is held.
 
@@ -87,6 +89,7 @@ def push_bundle(
         transport: To the phone.
         bundle: What to bring.
         say: Hears what takes a moment.
+        reconnect_s: How long the phone may be gone meanwhile.
 
     Returns:
         The files that had to be sent.
@@ -102,11 +105,13 @@ def push_bundle(
             f"sending {file.file} ({file.size_bytes / 1e6:.1f} MB, {file.licence}), "
             f"{number} of {len(missing)}, {total / 1e6:.1f} MB in all"
         )
-        transport.push(
+        push = partial(
+            transport.push,
             bundle.local / file.file,
             f"{bundle.folder}/{file.file}",
             executable=file.executable,
         )
+        patiently(transport, push, reconnect_s)
     keep = posixpath.basename(bundle.folder)
     transport.run(
         f'cd {ROOT}/harness && for old in *; do [ "$old" = {keep} ] || rm -rf "$old"; done'

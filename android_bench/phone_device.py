@@ -93,7 +93,7 @@ def phone_device(
         delivery.require_runnable(transport.run, ROOT)
         bundle = load_bundle(build_harness(target))
         require_runs(profile, bundle.local / "pfd_bench")
-        push_bundle(transport, bundle, say)
+        push_bundle(transport, bundle, say, reconnect_s)
         launch = PhoneLauncher(transport=transport, reconnect_s=reconnect_s)
         harness = describe(bundle.command, launch=launch)
         device = PhoneDevice(transport, profile, harness, bundle, lock, opened.pop_all())

@@ -2,8 +2,8 @@ import time
 
 import pytest
 
-from android_bench.device_profile import read_profile
 from android_bench.device_lock import locked
+from android_bench.device_profile import read_profile
 from android_bench.errors import UnfitDeviceError
 from android_bench.settings import changed
 from android_bench.transports import detached
