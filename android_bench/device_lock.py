@@ -65,7 +65,7 @@ def locked(transport: Transport, *, stale_s: int = _STALE_S) -> Iterator[Lock]:
             if [ "$(cat {_FOLDER}/boot 2>/dev/null)" != "$(cat {_BOOT})" ] ||
                [ $((now - ${{renewed:-0}})) -gt {stale_s} ]; then rm -rf {_FOLDER}; fi
         fi
-        mkdir {_FOLDER} 2>/dev/null || {{ cat {_FOLDER}/owner; exit 12; }}
+        mkdir {_FOLDER} || {{ [ -d {_FOLDER} ] || exit 11; cat {_FOLDER}/owner; exit 12; }}
         cat {_BOOT} > {_FOLDER}/boot; echo $now > {_FOLDER}/renewed
         echo {owner} > {_FOLDER}/owner; echo {token} > {_FOLDER}/token
     """

@@ -20,7 +20,7 @@ from android_bench.bundle import BundleFile
 from android_bench.phone_launch import patiently
 from android_bench.transports import Transport
 from export.files import sha256_file
-from pfd_models.errors import DeviceError
+from pfd_models.errors import DeviceError, InputError
 
 __all__ = ["ROOT", "Bundle", "load_bundle", "place_file", "push_bundle"]
 
@@ -136,5 +136,9 @@ def place_file(transport: Transport, path: Path) -> str:
         InputError: It cannot be read.
         DeviceError: The phone has no room for it, or the connection was lost.
     """
-    name = f"{sha256_file(path)[:16]}-{path.name}"
+    try:
+        name = f"{sha256_file(path)[:16]}-{path.name}"
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"cannot read {path}: {reason}; name a file that is there") from error
     return transport.push(path, f"{ROOT}/files/{name}").remote

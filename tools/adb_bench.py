@@ -18,7 +18,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
 from rich.console import Console
 
@@ -75,8 +74,7 @@ def run(options: argparse.Namespace) -> int:
     """Build what is missing, verify, measure, and print the verdicts."""
     _require_one_choice(options, may_be_none=options.resume is not None)
     with _benches(options) as (benches, display, errors):
-        lanes = [_Lane(options=options, bench=bench, display=lane) for bench, lane in benches]
-        results = _measure_all(lanes, display, errors)
+        results = _measure_all(options, benches, display, errors)
     _print_results(results)
     _write_json(options, results)
     for line in closing_lines(results, store=None if options.store == STORE else options.store):
@@ -85,40 +83,33 @@ def run(options: argparse.Namespace) -> int:
     return status or _gate(options, results)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Lane:
-    """One device of a call, and where its progress is shown."""
-
-    options: argparse.Namespace
-    bench: Bench
-    display: Display
-
-
 def _measure_all(
-    lanes: Sequence[_Lane], display: Display, errors: list[PfdError]
+    options: argparse.Namespace,
+    lanes: Sequence[tuple[Bench, Display]],
+    display: Display,
+    errors: list[PfdError],
 ) -> list[CampaignResult]:
     """Measure on every device at once, each in a lane of its own; one that fails ends alone."""
     files: tuple[BenchFile, ...] = ()
-    for lane in lanes[:1]:
-        if lane.options.resume is None or lane.options.model or lane.options.artifacts:
-            files = _files(lane.options, lane.bench, lane.display)
+    if lanes and (options.resume is None or options.model or options.artifacts):
+        files = _files(options, *lanes[0])
     if len(lanes) == 1 and not errors:
-        results, found = _measure(lanes[0], files)
+        results, found = _measure(options, *lanes[0], files)
         errors += found
         return results
     results = []
     with ThreadPoolExecutor(max(1, len(lanes))) as pool:
-        futures = [pool.submit(_measure, lane, files) for lane in lanes]
+        futures = [pool.submit(_measure, options, bench, lane, files) for bench, lane in lanes]
         try:
             wait(futures)
         except KeyboardInterrupt:
             display.stop()
             raise
-        for lane, future in zip(lanes, futures, strict=True):
+        for (_, lane), future in zip(lanes, futures, strict=True):
             try:
                 done, found = future.result()
             except PfdError as error:
-                lane.display.failed(str(error))
+                lane.failed(str(error))
                 errors.append(error)
             else:
                 results += done
@@ -127,9 +118,8 @@ def _measure_all(
 
 
 def _measure(
-    lane: _Lane, files: tuple[BenchFile, ...]
+    options: argparse.Namespace, bench: Bench, display: Display, files: tuple[BenchFile, ...]
 ) -> tuple[list[CampaignResult], list[PfdError]]:
-    options, bench, display = lane.options, lane.bench, lane.display
     if options.resume is not None and not (options.model or options.artifacts):
         if options.resume:
             return [resume_campaign(bench, options.resume)], []

@@ -117,7 +117,7 @@ def make():
 BUSY = Limits(other_busy=1.0, steal=1.0)
 QUICK = Schedule(iterations=3, warmup_iterations=1, warmup_seconds=0.0, timeout_seconds=60.0)
 # Long enough for something to happen in the middle.
-LASTING = dataclasses.replace(QUICK, iterations=8, gap_seconds=0.4, flush_seconds=0.1)
+LASTING = dataclasses.replace(QUICK, iterations=6, gap_seconds=0.4, flush_seconds=0.1)
 
 
 @pytest.fixture(scope="session")

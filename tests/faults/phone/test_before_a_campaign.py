@@ -1,4 +1,4 @@
-"""A phone that cannot be measured on: one line, the right status, nothing sent, nothing recorded."""
+"""A phone that cannot be measured on: one line, the right status, nothing recorded."""
 
 import pytest
 from bench_rig import stored
