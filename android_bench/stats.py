@@ -8,6 +8,7 @@ everything here is computed from them when asked for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -186,18 +187,22 @@ def compare(
             `Campaign.min_rounds` get `ANYTIME`'s too: it alone holds at every length.
 
     Returns:
-        One comparison per variant after the first; none while there are fewer than four rounds.
+        One comparison per variant after the first; none while there are too few rounds for
+        bounded intervals.
     """
     if len(rounds) < MIN_ROUNDS:
         return ()
-    if len(rounds) < campaign.min_rounds:  # ended before the rule may look: it makes no claim yet
+    if (
+        len(rounds) < campaign.min_rounds
+    ):  # the campaign's rule makes no claim before its first look
         rule = ANYTIME
     each = simultaneous(campaign.confidence, len(campaign.candidates))
     floor = _noise_floor(campaign, rounds, rule)
-    return tuple(
+    made = tuple(
         _comparison(campaign, label, log_ratios(campaign, rounds, label), each, rule, floor)
         for label in campaign.candidates
     )
+    return made if all(one.high < math.inf for one in made) else ()
 
 
 def compare_control(
@@ -206,13 +211,14 @@ def compare_control(
     """Compare the baseline with itself; an interval that leaves out 1 says: do not believe this.
 
     Returns:
-        The comparison, or None while there are fewer than four pairs.
+        The comparison, or None while there are too few pairs for a bounded interval.
     """
     series = control_log_ratios(campaign, rounds)
     if len(series) < MIN_ROUNDS:
         return None
     label = campaign.control_label
-    return _comparison(campaign, label, series, campaign.confidence, rule, None)
+    control = _comparison(campaign, label, series, campaign.confidence, rule, None)
+    return control if control.high < math.inf else None
 
 
 def _noise_floor(campaign: Campaign, rounds: Sequence[Round], rule: Rule) -> float | None:
@@ -222,7 +228,8 @@ def _noise_floor(campaign: Campaign, rounds: Sequence[Round], rule: Rule) -> flo
         return None
     each = simultaneous(campaign.confidence, len(campaign.candidates))
     _, half_width = rule.interval(series[None, :], each)
-    return float(np.expm1(half_width[0] * np.sqrt(len(series) / len(rounds))))
+    floor = float(np.expm1(half_width[0] * np.sqrt(len(series) / len(rounds))))
+    return floor if floor < math.inf else None
 
 
 def _comparison(

@@ -10,8 +10,10 @@ import contextlib
 import copy
 import linecache
 import re
+import sysconfig
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +31,7 @@ __all__ = ["Program", "capture"]
 
 _LIBRARY = re.compile(r"[\\/](torch|torch_xla|functorch)[\\/]|^<|[\\/]importlib[\\/]")
 _THIS_FILE = Path(__file__).resolve()
+_STDLIB = Path(sysconfig.get_path("stdlib"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +81,10 @@ def capture(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> Program:
     name = type(module).__name__
     with _eval_mode(_contiguous(module)) as still, torch.no_grad():
         try:
-            exported = torch.export.export(still, example, strict=False)
+            with warnings.catch_warnings():
+                # As of a module that caches a tensor in itself; the graph is checked below.
+                warnings.simplefilter("ignore")
+                exported = torch.export.export(still, example, strict=False)
         except Exception as error:
             raise _refusal(name, still, example, error) from error
     _check_static(name, exported)
@@ -231,10 +237,14 @@ def _user_line(frames: list[tuple[str, int]]) -> str:
     """Return ``, at file:line, 'source'`` for the innermost frame of the user's own code."""
     for filename, line in reversed(frames):
         path = Path(filename)
-        if _LIBRARY.search(filename) or path.resolve() == _THIS_FILE:
+        if _LIBRARY.search(filename) or path.resolve() == _THIS_FILE or _is_pythons_own(path):
             continue
         with contextlib.suppress(ValueError):
             path = path.relative_to(Path.cwd())
         source = linecache.getline(filename, line).strip()
         return f", at {path}:{line}" + (f", {source[:80]!r}" if source else "")
     return ""
+
+
+def _is_pythons_own(path: Path) -> bool:
+    return path.is_relative_to(_STDLIB) and "site-packages" not in path.parts

@@ -9,11 +9,14 @@ The tree; a caller catches a branch and never parses text::
     |  |- ConversionError            a module that a conversion cannot rewrite
     |  |- ModuleError                a user's module that does not import, trace or export
     |  |- UnsupportedOperatorError   an operator that a file format has no lowering for
+    |  |- DataError                  a data set that is absent, damaged or not what it should be
+    |  |- RunError                   a training run that cannot begin or go on as asked
     |  `- OutputError                a folder or disk that cannot take the result
     |- GateError                 1   the work was done and a gate said no
     |  |- ParityError                a file does not compute what PyTorch computes
     |  |- DelegationError            operators stayed outside the delegate and that was forbidden
-    |  `- IntegrityError             a stored file is not the one its manifest describes
+    |  |- IntegrityError             a stored file is not the one its manifest describes
+    |  `- DivergenceError            training left the finite numbers
     `- DeviceError               3   the device or environment: worth retrying
 
 A message has three parts: what was wrong, which value, what to do. This module imports
@@ -28,8 +31,10 @@ from typing import ClassVar
 
 __all__ = [
     "ConversionError",
+    "DataError",
     "DelegationError",
     "DeviceError",
+    "DivergenceError",
     "GateError",
     "InputError",
     "IntegrityError",
@@ -37,6 +42,7 @@ __all__ = [
     "OutputError",
     "ParityError",
     "PfdError",
+    "RunError",
     "SpecError",
     "UnsupportedOperatorError",
     "WeightsError",
@@ -45,9 +51,15 @@ __all__ = [
 
 
 class PfdError(Exception):
-    """Root of every error this project raises on purpose."""
+    """Root of every error this project raises on purpose.
+
+    Attributes:
+        exit_status: Of a command that ends with it.
+        is_told: Whether another process, which has the same error, reports it.
+    """
 
     exit_status: ClassVar[int] = 2
+    is_told: bool = False
 
 
 class InputError(PfdError):
@@ -74,6 +86,14 @@ class UnsupportedOperatorError(InputError):
     """An operator, or a use of it, that a file format has no lowering for."""
 
 
+class DataError(InputError):
+    """A data set that is absent, damaged or not what it should be."""
+
+
+class RunError(InputError):
+    """A training run that cannot begin, or go on, as asked."""
+
+
 class OutputError(InputError):
     """A folder that cannot be written or a disk that is full."""
 
@@ -94,6 +114,10 @@ class DelegationError(GateError):
 
 class IntegrityError(GateError):
     """A stored file is not the one its manifest describes."""
+
+
+class DivergenceError(GateError):
+    """Training left the finite numbers."""
 
 
 class DeviceError(PfdError):

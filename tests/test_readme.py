@@ -41,7 +41,7 @@ def test_the_named_files_are_the_built_ones(readme, built):
 
 def test_the_ci_script_runs_the_readmes_test_command(readme, repository):
     command = snippets(readme.partition("<!-- test command -->")[2], "sh")[0].strip()
-    assert command.endswith("python -m pytest")
+    assert command.endswith("python -m pytest -n 2")
     assert "README.md" in (repository / ".ci" / "run").read_text()
 
 

@@ -215,10 +215,10 @@ def test_no_precision_is_believed_before_twelve_rounds():
 
 
 def test_the_budget_ends_a_campaign_that_is_not_precise_and_says_not_resolved():
-    short = replace(TWO, budget_seconds=5.0)
+    short = replace(TWO, budget_seconds=9.0)
     monitor = Monitor(short)
-    decisions = [monitor.update(r, 1.0 + r.number) for r in exact_rounds(5, short)]
-    assert [d.reason for d in decisions] == [Reason.GOES_ON] * 4 + [Reason.BUDGET]
+    decisions = [monitor.update(r, 1.0 + r.number) for r in exact_rounds(9, short)]
+    assert [d.reason for d in decisions] == [Reason.GOES_ON] * 8 + [Reason.BUDGET]
     assert decisions[-1].comparisons[0].verdict is Verdict.NOT_RESOLVED
 
 

@@ -160,8 +160,15 @@ def test_a_few_bursts_do_not_move_the_estimate():
     assert with_bursts.half_width < 1.5 * without.half_width
 
 
+@pytest.mark.parametrize("n", range(4, 12))
+def test_a_campaign_that_ends_before_its_first_look_claims_nothing_that_peeking_would_not(n):
+    made = rounds(TWO, {"ours": [-0.2 + 0.001 * (i % 3) for i in range(n)]})
+    assert compare(TWO, made) == compare(TWO, made, ANYTIME)
+    assert all(one.rule == ANYTIME.name for one in compare(TWO, made))
+
+
 @given(
-    effects=st.lists(st.floats(-0.5, 0.5), min_size=4, max_size=60),
+    effects=st.lists(st.floats(-0.5, 0.5), min_size=12, max_size=60),
     scale=st.floats(1e-3, 1e3),
 )
 def test_changing_sides_inverts_the_interval_and_units_do_not_matter(effects, scale):
@@ -243,7 +250,7 @@ def test_the_noise_floor_is_the_controls_width_at_as_many_rounds():
 
 
 def test_the_noise_floor_is_none_while_the_control_is_too_short():
-    (one,) = compare(TWO, rounds(TWO, {"ours": noisy(0, 6)}))
+    (one,) = compare(TWO, rounds(TWO, {"ours": noisy(0, 7)}))
     assert one.noise_floor is None
 
 

@@ -172,3 +172,18 @@ def test_control_flow_in_the_graph_is_refused():
             return torch.cond(x.sum() > 0, lambda x: x + 1, lambda x: x - 1, (x,))
 
     assert "branches on data" in refusal(Cond())
+
+
+def test_a_module_that_caches_a_tensor_in_itself_is_captured():
+    class Caches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.cache = nn.Parameter(torch.randn(4)), {}
+
+        def forward(self, x):
+            if "index" not in self.cache:
+                self.cache["index"] = self.table[torch.tensor([3, 2, 1, 0])]
+            return x * self.cache["index"]
+
+    module, x = Caches(), torch.randn(2, 4)
+    assert torch.equal(capture(module, (x,)).run([x])[0], x * module.table.detach().flip(0))

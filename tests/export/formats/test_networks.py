@@ -57,7 +57,9 @@ def zoo(model, variant, dataset):
     return create_model(model, variant, dataset).eval(), shape
 
 
-def check(module, shape, folder, rewrite_limit=0.0, formats=("pte", "onnx", "tflite")):
+def check(
+    module, shape, folder, *, rewrite_limit=0.0, multiple=4.0, formats=("pte", "onnx", "tflite")
+):
     calibrate_batchnorm(module, [shape], seed=0)
     samples = [torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in range(3)]
     captured = capture(module, (samples[0],))
@@ -76,7 +78,7 @@ def check(module, shape, folder, rewrite_limit=0.0, formats=("pte", "onnx", "tfl
         for x, want in zip(samples, exact, strict=True):
             (found,) = get_format(name).run(folder / f"net.{name}", [x.numpy()])
             # Eager float32 itself is up to 2e-5 from the float64 run in these networks.
-            assert relative(found, want) <= min(1e-4, max(1e-5, 4 * eager)), name
+            assert relative(found, want) <= min(1e-4, max(1e-5, multiple * eager)), name
     return program
 
 
@@ -123,4 +125,7 @@ def test_networks_nobody_tuned_for(library, name, tmp_path):
     if library == "timm":
         pytest.importorskip("timm")
     resolution = 256 if "vit" in name or "mobilevit" in name else 224
-    check(*stranger(library, name, resolution), tmp_path, rewrite_limit=1e-5)
+    # XNNPACK's own kernels are seven times eager's distance away in MobileViTv2, and fourteen
+    # times as ExecuTorch lowers it by itself.
+    module, shape = stranger(library, name, resolution)
+    check(module, shape, tmp_path, rewrite_limit=1e-5, multiple=10.0)

@@ -1,0 +1,102 @@
+"""`python -m pfd_models.train`: train a network by a recipe of the paper.
+
+Examples:
+    python -m pfd_models.train --data-root cifar100 --dataset cifar100 --download \
+        --architecture cifar_mobilenetv3_large_w1 --gpu-id 0
+    python -m pfd_models.train --data-root cifar100 --dataset cifar100 --model shufflenetv2
+    torchrun --nproc-per-node 4 -m pfd_models.train --data-root ILSVRC --dataset imagenet ...
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pfd_models.errors import PfdError, SpecError
+
+if TYPE_CHECKING:
+    from pfd_models.training.run import TrainResult
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, train, and return the exit status."""
+    from pfd_models.training.arguments import gpu_id_of, run_config
+    from pfd_models.training.display import Display
+    from pfd_models.training.distributed import choose_device, end_with, processes
+    from pfd_models.training.run import train
+
+    rank = int(os.environ.get("RANK", "0"))  # torchrun's
+    options = _parse(arguments)
+    running = False
+    try:
+        if bool(options.architecture) == bool(options.model):
+            raise SpecError("say what to train: --model NAME, or --architecture STRING")
+        config = run_config(
+            options,
+            model=options.architecture or options.model,
+            variant=options.variant,
+            seed=options.seed,
+            folder=options.run_folder,
+        )
+        device = choose_device(gpu_id_of(options))
+        with contextlib.ExitStack() as stack:
+            together = stack.enter_context(processes(device))
+            running = True
+            display = stack.enter_context(Display()) if together.is_main else None
+            result = train(
+                config,
+                device=device,
+                processes=together,
+                resume=options.resume,
+                report=display,
+            )
+    except PfdError as error:
+        return end_with(error, shared=not running)
+    if rank == 0:
+        sys.stdout.write(_closing(result) + "\n")
+    return 0 if result.interrupted is None else 128 + result.interrupted
+
+
+def _closing(result: TrainResult) -> str:
+    if result.interrupted is not None:
+        return (
+            f"{result.interrupted.name}: saved after {len(result.history)} epochs; go on with the "
+            "same command and --resume"
+        )
+    best = result.best
+    return (
+        f"best epoch {best.epoch}: top-1 {best.top1:.2f} %, top-5 {best.top5:.2f} %; last epoch: "
+        f"top-1 {result.history[-1].top1:.2f} %; weights in {result.weights}"
+    )
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    from pfd_models.training.arguments import LineParser, add_data_arguments, add_run_arguments
+
+    parser = LineParser(
+        prog="python -m pfd_models.train",
+        description="Train a network by a recipe of the paper.",
+    )
+    what = parser.add_argument_group("network")
+    what.add_argument("--model", help="a name of the zoo")
+    what.add_argument("-a", "--architecture", help="the same, as the paper's reference spells it")
+    what.add_argument("--variant", default="ours", help="default: ours")
+    add_data_arguments(parser)
+    add_run_arguments(parser)
+    parser.add_argument("--seed", type=int, default=0, help="of every random source (default: 0)")
+    parser.add_argument(
+        "--run-folder", type=Path, metavar="FOLDER", help="default: runs/ and its name"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run in that folder")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

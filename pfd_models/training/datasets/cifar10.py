@@ -1,0 +1,25 @@
+"""CIFAR-10: 50,000 + 10,000 images of 32x32 in 10 classes; not in the paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torchvision import datasets
+
+from pfd_models.training.datasets import ImageSet, Splits
+from pfd_models.training.datasets._cifar import open_cifar
+from pfd_models.training.transforms import shifted_and_flipped, whole
+
+
+def _open(root: Path, download: bool) -> Splits:
+    return open_cifar(datasets.CIFAR10, root, download=download)
+
+
+DATA = ImageSet(
+    open=_open,
+    shape="cifar100",
+    num_classes=10,
+    augment=shifted_and_flipped,
+    prepare=whole,
+    source="https://www.cs.toronto.edu/~kriz/cifar.html; transforms as CIFAR-100",
+)
