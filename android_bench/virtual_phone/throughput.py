@@ -57,6 +57,9 @@ def push_throughput(
         DeviceError: A client failed.
     """
     address = adb_server.server_address(phone.environment()["ADB_SERVER_SOCKET"])
+    server = adb_server.over_server(phone.serial, address)
+    server.wait(_LIMIT_S)  # has the server connect again, should the daemon have died before
+    server.close()
     links: dict[str, Link] = {
         "adb-server": adb_server.AdbServerLink(phone.serial, address),
         "adb-shell": adb_shell.AdbShellLink(

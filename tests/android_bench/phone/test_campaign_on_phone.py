@@ -37,7 +37,7 @@ def test_both_engines_end_to_end_through_each_client(kept_phone, tiny_set, tmp_p
 
 
 def test_an_emulated_phone_gets_records_and_no_verdict(virtual_is_ours, tiny_set, adb_bench):
-    files = ("--artifacts", tiny_set / "*.pte", "--budget", "5s")
+    files = ("--artifacts", tiny_set / "*.pte", "--budget", "1s")
     assert adb_bench("--device", "virtual", *files, "--json", "r.json", "--profile") == 0
     assert "no verdict: Virtual Dimensity 1000+ is emulated" in adb_bench.out
     assert "nothing is pinned: this emulated phone has only this computer's CPUs" in adb_bench.err

@@ -201,7 +201,7 @@ def test_two_phones_at_once_each_in_its_lane(
             return adb_shell.over_socket(serial, lambda limit_s: dials[serial].dial())
 
         monkeypatch.setattr("android_bench.phone_device.open_transport", opened)
-        files = ("--artifacts", tiny_set / "*.pte", "--budget", "5s")
+        files = ("--artifacts", tiny_set / "*.pte", "--budget", "1s")
         assert adb_bench("--serial", "left,gone,right", *files) == 3
     assert "gone: gone is offline" in adb_bench.err
     assert "left: " in adb_bench.err
