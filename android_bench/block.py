@@ -30,6 +30,7 @@ class Flag(Enum):
     WRONG_CORE = "wrong_core"
     LOADED_HOST = "loaded_host"
     CLOCK_JUMP = "clock_jump"
+    REBOOTED = "rebooted"
     ENGINE_CRASHED = "engine_crashed"
     HARNESS_KILLED = "harness_killed"
     PARTIAL = "partial"

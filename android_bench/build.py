@@ -86,7 +86,8 @@ def build_harness(target: str = "host", *, sources: Path = SOURCES) -> Built:
     The walk: tools, runtimes, cache, configure and compile, bundle, publish by one rename.
 
     Args:
-        target: ``host``, or ``linux-arm64`` for phones and emulated ones.
+        target: ``host``; ``linux-arm64`` for phones and emulated ones; ``android-arm64`` for
+            phones through an NDK, which is untested.
         sources: The folder with CMakeLists.txt and engines/.
 
     Raises:
@@ -162,6 +163,10 @@ def _compile(
         options.append("-DCMAKE_DISABLE_FIND_PACKAGE_executorch=ON")
     if toolchain.target != "host":
         options += ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64"]
+    if toolchain.target == "android-arm64":
+        options.append("-DCMAKE_SHARED_LINKER_FLAGS=-static-libstdc++")
+        options.append("-DCMAKE_MODULE_LINKER_FLAGS=-static-libstdc++")
+        options.append("-DCMAKE_EXE_LINKER_FLAGS=-static-libstdc++")
     said = _run([toolchain.cmake, "-S", sources, "-B", tree, *options], "configure")
     _run([toolchain.cmake, "--build", tree, "--parallel", str(os.cpu_count() or 1)], "compile")
     for path in [*(tree / name for name in _PROGRAMS), *tree.glob("pfd_engine_*.so")]:
@@ -223,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--target",
         default="host",
-        help="host, or linux-arm64 for a phone (default: host)",
+        help="host (default), linux-arm64 for a phone, or android-arm64 (an NDK; untested)",
     )
     options = parser.parse_args(arguments)
     begin = time.perf_counter()

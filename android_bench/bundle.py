@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from android_bench.ndk import SYSTEM_LIBRARIES
 from android_bench.runtimes import Runtimes
 from android_bench.toolchain import Toolchain, output_of
 from export.files import sha256_file
@@ -69,17 +70,21 @@ def collect(folder: Path, runtimes: Runtimes, toolchain: Toolchain) -> dict[str,
     ours = sorted(p.name for p in folder.iterdir() if p.is_file())
     origins = dict.fromkeys(ours, "pfd-mobile")
     places = _runtime_libraries(runtimes)
-    waiting = [LOADER, *ours, *_opened_by_name(ours)]
+    # Bionic programs use the phone's own loader and system libraries.
+    is_bionic = toolchain.target == "android-arm64"
+    loader, there_already = ("", SYSTEM_LIBRARIES) if is_bionic else (LOADER, frozenset[str]())
+    waiting = [*([loader] if loader else []), *ours, *_opened_by_name(ours)]
     while waiting:
         name = waiting.pop()
         if not (folder / name).exists():
             source, origins[name] = _source(name, places, toolchain)
             shutil.copyfile(source, folder / name)
-        waiting += [n for n in _needed(folder / name, toolchain) if n not in origins]
+        needed = set(_needed(folder / name, toolchain)) - there_already
+        waiting += [n for n in sorted(needed) if n not in origins]
         origins.setdefault(name, "pfd-mobile")
     files = [_describe(folder / name, origin) for name, origin in sorted(origins.items())]
     return {
-        "loader": LOADER,
+        "loader": loader,
         "files": [asdict(file) for file in files],
         "size_bytes": sum(file.size_bytes for file in files),
         "licence_texts": _save_licences(folder, runtimes.licences),

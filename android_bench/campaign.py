@@ -257,13 +257,14 @@ def _run_block(
     bench: Bench, record: CampaignRecord, rules: Rules, job: Job, todo: BlockPlan, limits: Limits
 ) -> Block:
     """Wait for a calm device and run one fresh process."""
+    bench.device.cool_down()
     wait_until_calm(bench.device.read, limits, patience_s=rules.patience_s)
     arm, started = record.arm(todo.label), utc_now()
     handicap_ppm = rules.handicap_ppm.get(todo.label, 0)
     result = run_block(bench.device.harness, job, rules.schedule, handicap_ppm=handicap_ppm)
-    disturbed: frozenset[Flag] = frozenset()
+    disturbed: frozenset[Flag] = bench.device.happened()
     if result.before is not None and result.after is not None:
-        disturbed = disturbances(result.before, result.after, result.cpus, arm.cpu_mask, limits)
+        disturbed |= disturbances(result.before, result.after, result.cpus, arm.cpu_mask, limits)
     return block_of(
         result,
         campaign_id=record.campaign_id,

@@ -65,6 +65,8 @@ def _parser(verbs: Mapping[str, str]) -> argparse.ArgumentParser:
     made["qualify"].add_argument(
         "--handicaps", type=_shares, default=HANDICAPS, help="default: 0,0.5%%,1%%,2%%,5%%"
     )
+    _add_what(made["doctor"], variant="orig")
+    _add_device(made["doctor"])
     for name in ("compare", "show", "report", "export"):
         made[name].add_argument("campaigns", nargs="+", metavar="CAMPAIGN", help="an id, or last")
     made["report"].add_argument("-o", "--output", type=Path, default=Path("report.html"))
@@ -72,6 +74,8 @@ def _parser(verbs: Mapping[str, str]) -> argparse.ArgumentParser:
         "-o", "--output", type=Path, required=True, metavar="FILE", help=".csv or .parquet"
     )
     for name, each in made.items():
+        if name in ("devices", "doctor"):
+            continue
         each.add_argument("--store", default=STORE, help=f"a path or URL (default: {STORE})")
         if name in ("run", "qualify", "compare", "show"):
             each.add_argument("--json", type=Path, metavar="FILE", help="docs/result-schema.md")
@@ -101,12 +105,28 @@ def _add_what(parser: argparse.ArgumentParser, *, variant: str) -> None:
 
 def _add_how(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
-    how.add_argument("--device", default="host", help="host (default)")
+    _add_device(how)
     how.add_argument("--threads", type=_counts, default=[1], help="comma list (default: 1)")
     how.add_argument("--cores", default="auto", help="auto: the fastest; any; or as 4-7")
     how.add_argument("--precision", type=_share, help="half-width to reach (default: 1%%)")
     how.add_argument("--budget", type=_seconds, help="a comparison's time: 120, 90s, 5m")
     how.add_argument("--seed", type=_count, help="of the order of blocks (default: random)")
+
+
+def _add_device(parser: argparse._ActionsContainer) -> None:
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--device", default="host", help="host (default), or virtual: docs/phones.md"
+    )
+    which.add_argument(
+        "--serial", type=_names, default=[], help="phones as `devices` shows them, or HOST:PORT"
+    )
+    which.add_argument("--all", action="store_true", help="every phone that is connected")
+    parser.add_argument(
+        "--target",
+        default="linux-arm64",
+        help="what phones are built for: linux-arm64 (default), or android-arm64 (untested)",
+    )
 
 
 def _names(text: str) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Protocol
 from android_bench.build import build_harness
 from android_bench.device_host import HostReadings, parse_cpu_list, read_device
 from android_bench.harness import Harness, describe
-from android_bench.records import DeviceRecord, Reading
+from android_bench.records import DeviceRecord, Flag, Reading
 from pfd_models.errors import DeviceError, InputError, unknown
 
 __all__ = ["DEVICES", "Device", "HostDevice", "choose_cpus", "mask_text", "open_device"]
@@ -38,6 +38,12 @@ class Device(Protocol):
 
     def read(self) -> Reading:
         """Take a reading; its load is that since the reading before. No harness is running."""
+
+    def cool_down(self) -> None:
+        """Wait until it is cool enough for a block, by what its readings do not tell."""
+
+    def happened(self) -> frozenset[Flag]:
+        """Return what happened to it since the last `read` that a block must not ignore."""
 
     def place(self, path: Path) -> str:
         """Bring a file there, whole, unless it is there already, and say where it lies."""
@@ -73,6 +79,13 @@ class HostDevice:
         """Take a reading."""
         return self._readings.read()
 
+    def cool_down(self) -> None:
+        """Its readings tell all there is."""
+
+    def happened(self) -> frozenset[Flag]:
+        """Its readings tell all there is."""
+        return frozenset()
+
     def place(self, path: Path) -> str:
         """Files are here already."""
         return str(path.absolute())
@@ -86,7 +99,14 @@ def open_host() -> Device:
     return HostDevice(describe([str(build_harness().program)]))
 
 
-DEVICES: Mapping[str, Callable[[], Device]] = {"host": open_host}
+def open_virtual() -> Device:
+    """Start the virtual phone, or take the one that is up."""
+    from android_bench.phone_device import open_phone  # most calls need no phone
+
+    return open_phone("virtual")
+
+
+DEVICES: Mapping[str, Callable[[], Device]] = {"host": open_host, "virtual": open_virtual}
 
 
 def open_device(name: str) -> Device:
@@ -108,7 +128,8 @@ def choose_cpus(device: Device, threads: int, wanted: str = "auto") -> int:
         device: Whose clusters and usable CPUs count.
         threads: The fewest CPUs that make sense.
         wanted: ``auto`` for the fastest clusters that hold that many threads, ``any`` for no
-            pinning, or a list as ``4-7`` or ``0,2``.
+            pinning, or a list as ``4-7`` or ``0,2``. An emulated phone has only this computer's
+            CPUs: where its fast cores are none of them, ``auto`` pins nothing.
 
     Raises:
         InputError: The list cannot be read.
@@ -118,6 +139,8 @@ def choose_cpus(device: Device, threads: int, wanted: str = "auto") -> int:
         return 0
     usable = set(device.usable_cpus)
     cpus = set(_fastest(device.record, usable, threads)) if wanted == "auto" else _listed(wanted)
+    if wanted == "auto" and device.record.emulated and not cpus:
+        return 0
     if missing := sorted(cpus - usable):
         have = ",".join(map(str, sorted(usable)))
         raise DeviceError(f"CPU {missing[0]} cannot be used on this device; it has {have}")
@@ -138,7 +161,10 @@ def _listed(text: str) -> set[int]:
 
 def _fastest(record: DeviceRecord, usable: set[int], threads: int) -> list[int]:
     chosen: list[int] = []
-    for cluster in sorted(record.clusters, key=lambda c: c.max_khz or 0, reverse=True):
+    clusters = sorted(record.clusters, key=lambda c: c.max_khz or 0, reverse=True)
+    if record.emulated:
+        clusters = clusters[:1]  # the slow cores are no substitute where the fast ones are missing
+    for cluster in clusters:
         if len(chosen) < threads:
             chosen += [cpu for cpu in cluster.cpus if cpu in usable]
     return chosen

@@ -177,6 +177,11 @@ class DeviceRecord:
         required(self, len(cpus) == len(set(cpus)), "clusters", "name each CPU in one cluster")
 
     @property
+    def emulated(self) -> bool:
+        """Whether it is no phone but imitates one: its times mean nothing."""
+        return self.kind == "android" and self.virtual is True
+
+    @property
     def device_id(self) -> str:
         """Return the hash of all fields: another kernel or governor makes another record."""
         plain = json.dumps(to_plain(self), sort_keys=True, separators=(",", ":"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from types import TracebackType
 from typing import Self
 
@@ -40,6 +41,20 @@ class Display:
         self._task = self._progress.add_task("", total=None)
         self._plan: CampaignRecord | None = None
         self._next_line = 1.0
+        self._shows_intervals = True
+        self._name = ""
+        self._stop = threading.Event()
+
+    def lane(self, name: str) -> Display:
+        """Return a display of one device among several: the same screen, a line of its own."""
+        lane = Display(self._console)
+        lane._progress, lane._stop, lane._name = self._progress, self._stop, f"{name}: "
+        lane._task = self._progress.add_task(visible(name), total=None)
+        return lane
+
+    def stop(self) -> None:
+        """Have every lane stop at its next block, as Ctrl-C does where there is one device."""
+        self._stop.set()
 
     def __enter__(self) -> Self:
         if self._live:
@@ -58,6 +73,7 @@ class Display:
     def begin(self, record: CampaignRecord, device: DeviceRecord) -> None:
         """Say what is measured and for how long at most."""
         self._plan, self._next_line = record, 1.0
+        self._shows_intervals = not device.emulated
         self._progress.reset(self._task, total=1.0)
         arm = record.arms[0]
         self.say(
@@ -67,8 +83,10 @@ class Display:
 
     def step(self, text: str) -> None:
         """Say what takes a moment."""
+        self._heed()
         if self._live:
-            self._progress.update(self._task, description=visible(text), refresh=True)
+            line = visible(self._name + text)
+            self._progress.update(self._task, description=line, refresh=True)
         else:
             self.say(text)
 
@@ -82,11 +100,14 @@ class Display:
 
     def block(self, blocks: int, disturbed: int, decision: Decision, elapsed_s: float) -> None:
         """Show where the campaign stands."""
+        self._heed()
         if self._plan is None:
             return
-        line = interval_line(self._plan, blocks, disturbed, decision)
+        line = f"{blocks} blocks" + (f", {disturbed} disturbed" if disturbed else "")
+        if self._shows_intervals:
+            line = interval_line(self._plan, blocks, disturbed, decision)
         if self._live:
-            share = done_share(decision, elapsed_s)
+            line, share = visible(self._name) + line, done_share(decision, elapsed_s)
             self._progress.update(self._task, description=line, completed=share, refresh=True)
         elif blocks >= self._next_line or decision.stop:
             self._next_line = max(blocks + 1, blocks * LINE_EVERY)
@@ -98,8 +119,12 @@ class Display:
 
     def say(self, text: str, before: Text | None = None) -> None:
         """Print a line of text from wherever it comes."""
-        line = (before or Text()) + Text(visible(text, longest=2000))
+        line = (before or Text()) + Text(visible(self._name + text, longest=2000))
         self._console.print(line, soft_wrap=True)
+
+    def _heed(self) -> None:
+        if self._stop.is_set():
+            raise KeyboardInterrupt
 
 
 def done_share(decision: Decision, elapsed_s: float) -> float:

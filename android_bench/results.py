@@ -44,8 +44,9 @@ class CampaignResult:
         profiles: Operator passes.
         memory: Memory passes.
         summaries: One per variant that has a good block; the baseline's holds the control's too.
-        comparisons: One per candidate; none while there are too few rounds.
-        control: The baseline against itself; None while there are too few rounds.
+        comparisons: One per candidate; none while there are too few rounds, and none ever on an
+            emulated phone, whose times mean nothing.
+        control: The baseline against itself; None where there are no comparisons.
         complete: Whether the campaign's own rule or its budget ended it.
     """
 
@@ -97,17 +98,19 @@ def read_result(store: Store, name: str) -> CampaignResult:
     complete = any(event.kind == STOPPED for event in events)
     rounds = rounds_of(plan, blocks)
     rule = OURS if complete else ANYTIME
+    device = store.device(record.device_id)
+    judged = rounds if not device.emulated else ()
     return CampaignResult(
         campaign=record,
-        device=store.device(record.device_id),
+        device=device,
         artifacts=store.artifacts(record.campaign_id),
         blocks=blocks,
         events=events,
         profiles=store.profiles(record.campaign_id),
         memory=store.memory(record.campaign_id),
         summaries=_summaries(plan, blocks),
-        comparisons=compare(plan, rounds, rule),
-        control=compare_control(plan, rounds, rule),
+        comparisons=compare(plan, judged, rule),
+        control=compare_control(plan, judged, rule),
         complete=complete,
     )
 

@@ -16,6 +16,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from android_bench.ndk import find_executorch, find_litert
 from export.files import output_errors
 from pfd_models.errors import DeviceError
 
@@ -73,6 +74,8 @@ def find_runtimes(target: str) -> Runtimes:
     """
     if target == "host":
         return _installed()
+    if target == "android-arm64":
+        return _named()
     folders = {name: _fetched(name, _version(name) or _PINNED[name]) for name in _PINNED}
     return Runtimes(
         executorch=folders["executorch"] / "executorch",
@@ -80,6 +83,27 @@ def find_runtimes(target: str) -> Runtimes:
         litert=folders["ai-edge-litert"] / "ai_edge_litert",
         litert_version=_version("ai-edge-litert") or _PINNED["ai-edge-litert"],
         licences={name: _licence_in(folder) for name, folder in folders.items()},
+    )
+
+
+def _named() -> Runtimes:
+    """Return the runtimes for bionic, which no wheel has.
+
+    Raises:
+        DeviceError: None is named.
+    """
+    executorch, litert = find_executorch(), find_litert(cache_folder())
+    if executorch is None and litert is None:
+        raise DeviceError(
+            "the target android-arm64 needs a runtime: set PFD_LITERT_ANDROID to LiteRT's AAR or "
+            "PFD_EXECUTORCH_ANDROID to the install prefix of ExecuTorch's Android build"
+        )
+    return Runtimes(
+        executorch=executorch,
+        executorch_version=_PINNED["executorch"] if executorch else "",
+        litert=litert,
+        litert_version=_PINNED["ai-edge-litert"] if litert else "",
+        licences={},
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from android_bench.ndk import ndk_compiler
 from pfd_models.errors import DeviceError
 
 __all__ = ["TARGETS", "Toolchain", "find_toolchain", "output_of"]
@@ -21,7 +22,7 @@ LEAST_CMAKE = (3, 28)
 LEAST_COMPILER = {"gcc": (11,), "clang": (14,)}
 """The first releases whose C++20 library has what the harness uses."""
 
-TARGETS = ("host", "linux-arm64")
+TARGETS = ("host", "linux-arm64", "android-arm64")
 
 _COMPILERS = {
     "host": ("c++", "g++", "clang++"),
@@ -32,6 +33,7 @@ _REMEDIES = {
     "host": "install g++ 11 or newer (Debian and Ubuntu: apt-get install g++) or set CXX",
     "linux-arm64": "install Debian's or Ubuntu's cross compiler (apt-get install "
     "g++-aarch64-linux-gnu) or set PFD_ARM64_CXX",
+    "android-arm64": "set ANDROID_NDK to the folder of an NDK r26 or newer",
 }
 
 
@@ -40,7 +42,7 @@ class Toolchain:
     """What a build is made with.
 
     Attributes:
-        target: ``host`` or ``linux-arm64``.
+        target: One of `TARGETS`.
         cmake: The program.
         compiler: The program.
         compiler_version: Its first line of ``--version``.
@@ -59,6 +61,8 @@ class Toolchain:
         Raises:
             DeviceError: The compiler knows no such tool.
         """
+        if self.target == "android-arm64":
+            name = f"llvm-{name}"  # an NDK has LLVM's tools alone
         found = shutil.which(output_of([self.compiler, f"-print-prog-name={name}"]))
         if found is None:
             raise DeviceError(f"{self.compiler} comes without {name}: install its binutils")
@@ -108,6 +112,8 @@ def output_of(command: Sequence[str | Path]) -> str:
 
 
 def _find_compiler(target: str) -> Path:
+    if target == "android-arm64":
+        return ndk_compiler()
     variable = _VARIABLES[target]
     wanted = os.environ.get(variable)
     for name in [wanted] if wanted else _COMPILERS[target]:

@@ -3,6 +3,8 @@
 Examples:
     python tools/adb_bench.py --model shufflenetv2 --variant orig,ours
     python tools/adb_bench.py run --artifacts 'artifacts/shufflenetv2_*.pte' --threads 1,2
+    python tools/adb_bench.py run --model shufflenetv2 --serial R58M123ABC
+    python tools/adb_bench.py devices
     python tools/adb_bench.py list
     python tools/adb_bench.py report last -o report.html
     python tools/adb_bench.py qualify --model shufflenetv2
@@ -14,7 +16,8 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
 
@@ -22,9 +25,12 @@ from android_bench.artifacts import BenchFile, Contest, contests_of, files_of, f
 from android_bench.batch import last_unfinished, run_batch
 from android_bench.campaign import Bench, resume_campaign
 from android_bench.command_line import STORE, parse
-from android_bench.device import choose_cpus, open_device
+from android_bench.device import Device, choose_cpus, open_device
+from android_bench.doctor import examine
 from android_bench.export_samples import export_samples
 from android_bench.passes import add_memory_pass, add_profile_pass
+from android_bench.phone_device import open_phone
+from android_bench.phone_list import look_for_phones, phone_lines, usable_serials
 from android_bench.progress import Display
 from android_bench.qualify import qualify
 from android_bench.report.console import (
@@ -67,8 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> int:
     """Build what is missing, verify, measure, and print the verdicts."""
     _require_one_choice(options, may_be_none=options.resume is not None)
-    with _bench(options) as (bench, display):
-        results, errors = _measure(options, bench, display)
+    with _benches(options) as (benches, display, errors):
+        results = _measure_all(options, benches, display, errors)
     _print_results(results)
     _write_json(options, results)
     for line in closing_lines(results, store=None if options.store == STORE else options.store):
@@ -77,17 +83,50 @@ def run(options: argparse.Namespace) -> int:
     return status or _gate(options, results)
 
 
+def _measure_all(
+    options: argparse.Namespace,
+    lanes: Sequence[tuple[Bench, Display]],
+    display: Display,
+    errors: list[PfdError],
+) -> list[CampaignResult]:
+    """Measure on every device at once, each in a lane of its own; one that fails ends alone."""
+    files: tuple[BenchFile, ...] = ()
+    if lanes and (options.resume is None or options.model or options.artifacts):
+        files = _files(options, *lanes[0])
+    if len(lanes) == 1 and not errors:
+        results, found = _measure(options, *lanes[0], files)
+        errors += found
+        return results
+    results = []
+    with ThreadPoolExecutor(max(1, len(lanes))) as pool:
+        futures = [pool.submit(_measure, options, bench, lane, files) for bench, lane in lanes]
+        try:
+            wait(futures)
+        except KeyboardInterrupt:
+            display.stop()
+            raise
+        for (_, lane), future in zip(lanes, futures, strict=True):
+            try:
+                done, found = future.result()
+            except PfdError as error:
+                lane.failed(str(error))
+                errors.append(error)
+            else:
+                results += done
+                errors += found
+    return results
+
+
 def _measure(
-    options: argparse.Namespace, bench: Bench, display: Display
+    options: argparse.Namespace, bench: Bench, display: Display, files: tuple[BenchFile, ...]
 ) -> tuple[list[CampaignResult], list[PfdError]]:
     if options.resume is not None and not (options.model or options.artifacts):
         if options.resume:
             return [resume_campaign(bench, options.resume)], []
         return [last_unfinished(bench)], []
-    files = _files(options, bench, display)
     contests = contests_of(files, bench.device.harness.engines, options.runtime)
     todo = [
-        (contest, _rules(options, bench, threads))
+        (contest, _rules(options, bench, threads, display))
         for threads in options.threads
         for contest in contests
     ]
@@ -124,10 +163,11 @@ def _with_passes(
 def qualify_verb(options: argparse.Namespace) -> int:
     """Say what this device can resolve, with one file against itself slowed."""
     _require_one_choice(options)
-    with _bench(options) as (bench, display):
+    with _benches(options) as (benches, display, errors):
+        bench = _the_only(benches, errors)
         files = _files(options, bench, display)
         contests = contests_of(files, bench.device.harness.engines, options.runtime)
-        contest, rules = contests[0], _rules(options, bench, options.threads[0])
+        contest, rules = contests[0], _rules(options, bench, options.threads[0], display)
         _, file = contest.entries[-1]
         most = len(options.handicaps) * rules.budget_seconds
         display.say(f"{len(options.handicaps)} handicaps, at most {_time(most)}")
@@ -140,33 +180,119 @@ def qualify_verb(options: argparse.Namespace) -> int:
     return 0
 
 
+def _the_only(benches: Sequence[tuple[Bench, Display]], errors: Sequence[PfdError]) -> Bench:
+    """Return the one device that can be qualified."""
+    if errors:
+        raise errors[0]
+    if len(benches) != 1:
+        raise SpecError("qualify takes one device at a time: give one --serial")
+    ((bench, _),) = benches
+    if bench.device.record.emulated:
+        raise SpecError(
+            f"{bench.device.record.model} is emulated and its times mean nothing: qualify a real "
+            "device, or --device host"
+        )
+    return bench
+
+
 @contextmanager
-def _bench(options: argparse.Namespace) -> Iterator[tuple[Bench, Display]]:
-    """Open the store, the device and its lock, and close them in order."""
-    with open_store(options.store) as store, Display() as display:
-        display.step("asking the harness on the device, building it where it is missing")
-        device = open_device(options.device)
-        try:
-            with device_lock(store, device.record.serial) as lock:
-                yield Bench(device=device, store=store, lock=lock, watch=display), display
-        finally:
-            device.close()
+def _benches(
+    options: argparse.Namespace,
+) -> Iterator[tuple[list[tuple[Bench, Display]], Display, list[PfdError]]]:
+    """Open every device that was asked for with its lock and store; close them in order.
+
+    Of several devices, one that cannot be opened is among the errors; the only one raises.
+    """
+    names = _device_names(options)
+    errors: list[PfdError] = []
+    benches: list[tuple[Bench, Display]] = []
+    with Display() as display, ExitStack() as opened:
+        for name in names:
+            lane = display if len(names) == 1 else display.lane(name)
+            try:
+                benches.append((_open(options, name, lane, opened), lane))
+            except PfdError as error:
+                if len(names) == 1:
+                    raise
+                lane.failed(str(error))
+                errors.append(error)
+        yield benches, display, errors
 
 
-def _rules(options: argparse.Namespace, bench: Bench, threads: int) -> Rules:
+def _device_names(options: argparse.Namespace) -> list[str]:
+    """Return what the devices are called: host, virtual, or serials."""
+    if options.all:
+        return usable_serials()
+    return options.serial or [options.device]
+
+
+def _open(options: argparse.Namespace, name: str, lane: Display, opened: ExitStack) -> Bench:
+    """Open one device, its store and its lock; they are closed with the stack."""
+    store = opened.enter_context(open_store(options.store))
+    lane.step("asking the harness on the device, building it where it is missing")
+    if options.serial or options.all or name == "virtual":
+        device: Device = open_phone(name, target=options.target, say=lane.step)
+    else:
+        device = open_device(name)
+    opened.callback(device.close)
+    lock = opened.enter_context(device_lock(store, device.record.serial))
+    return Bench(device=device, store=store, lock=lock, watch=lane)
+
+
+def _rules(options: argparse.Namespace, bench: Bench, threads: int, display: Display) -> Rules:
+    cpu_mask = choose_cpus(bench.device, threads, options.cores)
+    if options.cores == "auto" and not cpu_mask:
+        display.note(
+            "nothing is pinned: this emulated phone has only this computer's CPUs "
+            f"({','.join(map(str, bench.device.usable_cpus))}), and its fast cores are none of "
+            "them; the records say so"
+        )
     return Rules(
         threads=threads,
-        cpu_mask=choose_cpus(bench.device, threads, options.cores),
+        cpu_mask=cpu_mask,
         precision=options.precision,
         budget_seconds=options.budget,
         seed=options.seed if options.seed is not None else int.from_bytes(os.urandom(4)),
     )
 
 
+# -- phones ------------------------------------------------------------------------------------
+
+
+def devices(options: argparse.Namespace) -> int:
+    """List the phones that can be seen, and what each lacks for a good measurement."""
+    found = look_for_phones()
+    for line in phone_lines(found):
+        _say(line)
+    return 0
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Try every step of a run on a phone and say, line by line, what worked."""
+    names = [name for name in _device_names(options) if name != "host"]
+    if len(names) != 1:
+        raise SpecError("doctor looks at one phone: give --serial X, or --device virtual")
+    if not (options.model or options.artifacts):
+        options.model = ["shufflenetv2"]
+    _require_one_choice(options)
+
+    def files() -> tuple[BenchFile, ...]:
+        with Display() as display:
+            return _files(options, None, display)
+
+    worst = 0
+    for step in examine(names[0], files, target=options.target):
+        _say(step.line)
+        worst = max(worst, step.exit_status)
+    return worst
+
+
 # -- what to measure ---------------------------------------------------------------------------
 
 
-def _files(options: argparse.Namespace, bench: Bench, display: Display) -> tuple[BenchFile, ...]:
+def _files(
+    options: argparse.Namespace, bench: Bench | None, display: Display
+) -> tuple[BenchFile, ...]:
     """Return the files to measure, built where they are missing."""
     if options.artifacts:
         return find_files(options.artifacts)
@@ -185,7 +311,9 @@ def _require_one_choice(options: argparse.Namespace, *, may_be_none: bool = Fals
         )
 
 
-def _built(options: argparse.Namespace, bench: Bench, display: Display) -> tuple[BenchFile, ...]:
+def _built(
+    options: argparse.Namespace, bench: Bench | None, display: Display
+) -> tuple[BenchFile, ...]:
     """Build the sets that are missing, in processes of their own, so that none loads torch here."""
     from export import publish
 
@@ -219,7 +347,8 @@ def _built(options: argparse.Namespace, bench: Bench, display: Display) -> tuple
                 display.say(f"not defined: {reason}")
             made = {}
             for outcome in workers.build_all(plan.requests, step):
-                bench.lock.renew()
+                if bench is not None:
+                    bench.lock.renew()
                 if outcome.error is not None:
                     raise outcome.error
                 assert outcome.result is not None
@@ -297,7 +426,7 @@ def _print_results(results: Sequence[CampaignResult]) -> None:
     console = _console()
     for result in results:
         console.print(summary_table(result))
-    if results:
+    if any(result.comparisons or result.control for result in results):
         console.print(verdict_table(results))
     for result in results:
         for line in verdict_lines(result):
@@ -327,6 +456,8 @@ VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "report": report,
     "export": export,
     "qualify": qualify_verb,
+    "devices": devices,
+    "doctor": doctor,
 }
 
 

@@ -12,6 +12,7 @@ from android_bench.report.tables import operator_table, summary_table, verdict_t
 from android_bench.report.wording import (
     change,
     control_sentence,
+    emulated_sentence,
     interval,
     mebibytes,
     sentence,
@@ -31,6 +32,8 @@ __all__ = [
 def verdict_lines(result: CampaignResult) -> list[str]:
     """Return a campaign's verdicts as sentences, and what its control says of them."""
     where = f"{result.campaign.name}:"
+    if reason := emulated_sentence(result.device):
+        return [f"{where} {reason}"]
     lines = [f"{where} {sentence(comparison)}" for comparison in result.comparisons]
     if not result.comparisons and len(result.campaign.arms) > 2:
         lines.append(f"{where} too few rounds for a verdict: give it a longer --budget")

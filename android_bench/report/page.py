@@ -173,6 +173,8 @@ def _paper_rows(
 ) -> list[_PaperRow]:
     rows = []
     for section in sections:
+        if section.result.device.emulated:
+            continue  # its times are nothing to put beside a phone's
         for summary in section.result.summaries:
             artifact = section.result.artifact(summary.label)
             row = find_printed(printed, artifact.model, artifact.variant)

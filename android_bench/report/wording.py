@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from android_bench.records import Flag
+from android_bench.records import DeviceRecord, Flag
 from android_bench.report.hostile import visible
 from android_bench.stats import Comparison, Verdict
 
@@ -10,6 +10,7 @@ __all__ = [
     "celsius",
     "change",
     "control_sentence",
+    "emulated_sentence",
     "flag_words",
     "gigahertz",
     "interval",
@@ -83,6 +84,16 @@ def control_sentence(control: Comparison | None) -> str:
     return (
         f"The A/A control finds {visible(control.baseline)} different from itself "
         f"({interval(control)}): do not believe this campaign; measure again on a quieter device."
+    )
+
+
+def emulated_sentence(device: DeviceRecord) -> str:
+    """Return why there is no verdict on an emulated phone; nothing for a real device."""
+    if not device.emulated:
+        return ""
+    return (
+        f"no verdict: {visible(device.model)} is emulated, so its times say how fast the emulator "
+        "is and nothing about a phone; outputs are verified and the records are kept"
     )
 
 

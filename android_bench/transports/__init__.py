@@ -1,0 +1,142 @@
+"""How the bench reaches a device: run, push, pull, properties, wait, close.
+
+Above this seam nothing knows about ADB; below it live
+
+    adb_shell.py    phones on USB or at HOST:PORT, directly, without an adb program
+    adb_server.py   phones that the platform adb's server owns, here or on another computer
+    local.py        this computer
+
+and ``choice.py`` picks one when the user names none. ``detached.py`` keeps a run going on the
+device while nobody is connected; it is made of this seam's calls only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from android_bench.transports.choice import list_devices, open_transport
+
+__all__ = [
+    "DEFAULT_TIMEOUT_S",
+    "CommandResult",
+    "Progress",
+    "Pushed",
+    "Transport",
+    "list_devices",
+    "open_transport",
+]
+
+DEFAULT_TIMEOUT_S = 30.0
+
+# Called with the bytes sent so far and the bytes in all.
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandResult:
+    """What a command on the device left behind.
+
+    Attributes:
+        command: As it was given.
+        exit_code: Its own; 128 + N when signal N ended it.
+        stdout_bytes: As they came.
+        stderr_bytes: As they came, apart from standard output.
+    """
+
+    command: str
+    exit_code: int
+    stdout_bytes: bytes
+    stderr_bytes: bytes
+
+    @property
+    def stdout(self) -> str:
+        """Standard output as text; bytes that are not UTF-8 are shown escaped."""
+        return self.stdout_bytes.decode(errors="backslashreplace")
+
+    @property
+    def stderr(self) -> str:
+        """Standard error as text; bytes that are not UTF-8 are shown escaped."""
+        return self.stderr_bytes.decode(errors="backslashreplace")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pushed:
+    """What a push did.
+
+    Attributes:
+        remote: The final path.
+        size_bytes: Of the file.
+        sha256: Of the file, checked on the device.
+        skipped: Whether the very same file was there already and nothing was sent.
+    """
+
+    remote: str
+    size_bytes: int
+    sha256: str
+    skipped: bool
+
+
+class Transport(Protocol):
+    """A device that takes commands and files.
+
+    Every call has a time limit and raises a subclass of ``DeviceError``: ``ConnectionLostError``
+    when the connection ended, after which the next call or ``wait`` makes a new one;
+    ``DeviceTimeoutError`` when the limit passed.
+    """
+
+    @property
+    def serial(self) -> str:
+        """What the user calls the device."""
+
+    @property
+    def kind(self) -> str:
+        """Which implementation this is: ``adb-shell``, ``adb-server`` or ``local``."""
+
+    def run(self, command: str, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> CommandResult:
+        """Run a shell command and return its exit code and output; a failure does not raise."""
+
+    def push(
+        self,
+        local: Path,
+        remote: str,
+        *,
+        executable: bool = False,
+        progress: Progress | None = None,
+        timeout_s: float | None = None,
+    ) -> Pushed:
+        """Put a file on the device, whole or not at all, unless it is there already.
+
+        Raises:
+            InputError: The local file cannot be read.
+            StorageError: The device has no room, or the folder takes no files.
+            TransferError: The file on the device is not the one that was sent.
+        """
+
+    def pull(self, remote: str, local: Path, *, timeout_s: float | None = None) -> None:
+        """Fetch a file from the device, whole or not at all.
+
+        Raises:
+            TransferError: The device has no such file, or it did not arrive as it is there.
+        """
+
+    def properties(self) -> dict[str, str]:
+        """Return the device's system properties by name."""
+
+    def wait(self, timeout_s: float) -> None:
+        """Return as soon as the device answers, connecting again as often as needed."""
+
+    def close(self) -> None:
+        """End the connection; calling again does nothing."""
+
+
+def __getattr__(name: str) -> Any:
+    # Choosing imports every implementation, and those import this module.
+    if name in ("list_devices", "open_transport"):
+        from android_bench.transports import choice
+
+        return getattr(choice, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,133 @@
+"""Which device, reached how, when the user says little or nothing.
+
+The adb server is asked first, since a phone on USB has one owner and that is the server where
+one runs; what it does not own is reached directly.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import re
+import socket
+
+from android_bench.errors import ConnectionLostError, NoDeviceError, VirtualPhoneError
+from android_bench.transports import Transport, adb_server, adb_shell
+from android_bench.transports.adb_server import Sighting
+from android_bench.transports.local import LocalTransport
+from pfd_models.errors import DeviceError
+
+__all__ = ["list_devices", "open_transport"]
+
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.%\w]+\]|[^:\s]+):\d{1,5}")
+
+
+def list_devices(server: str | None = None) -> list[Sighting]:
+    """Return every phone that can be seen, the unusable ones with their state.
+
+    Args:
+        server: An adb server's address when it is not this computer's own.
+    """
+    address = adb_server.server_address(server)
+    try:
+        found = adb_server.sightings(address)
+    except ConnectionLostError:
+        if server is not None:
+            raise
+        found = []
+        if adb_server.start_server():
+            with contextlib.suppress(ConnectionLostError):
+                found = adb_server.sightings(address)
+    known = {one.serial for one in found}
+    with contextlib.suppress(NoDeviceError):
+        for serial, _ in adb_shell.usb_devices():
+            if serial not in known:
+                found.append(Sighting(serial=serial, state="device", description="", via="usb"))
+    return found
+
+
+def open_transport(serial: str | None = None, *, server: str | None = None) -> Transport:
+    """Return a transport to the device, which answers.
+
+    Args:
+        serial: As ``adb devices`` shows it; ``HOST:PORT``; ``host`` for this computer;
+            ``virtual`` for the virtual phone. Without one, the only phone there is.
+        server: An adb server's address when it is not this computer's own.
+
+    Raises:
+        NoDeviceError: No phone, several and none named, or no such phone; with the list.
+        UnauthorizedError: The phone waits for a tap.
+        ConnectionLostError: It is offline or cannot be reached.
+    """
+    if serial in ("host", "local"):
+        return LocalTransport()
+    if serial == "virtual":
+        return _virtual()
+    found = list_devices(server)
+    if serial is None:
+        chosen = _the_only(found)
+    else:
+        matching = [one for one in found if one.serial == serial]
+        if not matching and server is None and _ADDRESS.fullmatch(serial):
+            return _answering(adb_shell.over_tcp(serial))
+        if not matching:
+            raise NoDeviceError(
+                f"no device {serial!r} is connected ({_listed(found)}): check the cable, or give "
+                f"HOST:PORT for one on the network"
+            )
+        chosen = matching[0]
+    if chosen.state != "device":
+        raise adb_server.refusal(chosen.serial, chosen.state)
+    if chosen.via == "usb":
+        return _answering(adb_shell.over_usb(chosen.serial))
+    return _answering(adb_server.over_server(chosen.serial, server))
+
+
+def _the_only(found: list[Sighting]) -> Sighting:
+    usable = [one for one in found if one.state == "device"]
+    if len(usable) == 1:
+        return usable[0]
+    if len(usable) > 1:
+        raise NoDeviceError(
+            f"{len(usable)} devices are connected ({_listed(found)}): choose one with --serial"
+        )
+    if len(found) == 1:
+        return found[0]  # what is wrong with it is the answer
+    if found:
+        raise NoDeviceError(f"no connected device is usable ({_listed(found)}): see each one's")
+    raise NoDeviceError(
+        "no phone is connected: plug one in with USB debugging on (Settings, Developer options), "
+        "give HOST:PORT for one on the network, or use the device `virtual`"
+    )
+
+
+def _listed(found: list[Sighting]) -> str:
+    return ", ".join(f"{one.serial} {one.state}" for one in found) or "none is"
+
+
+def _answering(transport: Transport) -> Transport:
+    """Require that somebody is behind the connection: through adb it opens without."""
+    try:
+        transport.run("true", timeout_s=45.0)
+    except DeviceError:
+        transport.close()
+        raise
+    return transport
+
+
+def _virtual() -> Transport:
+    """Return the virtual phone that is up, or start one that ends with this process."""
+    from android_bench.virtual_phone import phone
+
+    running = phone.find(phone.DEFAULT_NAME)
+    if running is None:
+        running = phone.start()
+        atexit.register(running.stop)
+
+    def dial(limit_s: float) -> socket.socket:
+        try:
+            return running.dial()
+        except VirtualPhoneError as error:
+            raise ConnectionRefusedError(str(error)) from error
+
+    return _answering(adb_shell.over_socket("virtual", dial))
