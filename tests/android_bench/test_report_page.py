@@ -139,7 +139,7 @@ def hostile_result(store, make):
     files = [make.artifact("orig", file=HOSTILE, model=HOSTILE), make.artifact("ours")]
     store.add_campaign(campaign, device, files)
     rng, blocks = np.random.default_rng(0), []
-    while (todo := next_block(plan_of(campaign), blocks)).round < 12:
+    while (todo := next_block(plan_of(campaign), blocks)).round < 24:
         slow = 1.1 if todo.label.startswith("third") else 1.0
         samples = 6e6 * slow * np.exp(rng.normal(0, 0.005)) * (1 + rng.gamma(2, 0.01, 60))
         block = make.block(
