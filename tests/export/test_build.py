@@ -264,7 +264,11 @@ def test_an_interrupted_build_of_many_goes_on_where_it_stopped(tmp_path):
     arguments = ["--model", "resnet20,shufflenetv2_x0_5", "--formats", "onnx", "--jobs", "1"]
     command = [sys.executable, "-m", "export.build", *arguments, "--out", str(tmp_path)]
     first = tmp_path / "resnet20_ours_cifar100_32_fp32.json"
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        # What runs in the background of a script inherits an ignored SIGINT; a user's does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     deadline = time.monotonic() + 120
     while not first.exists():
         assert time.monotonic() < deadline
