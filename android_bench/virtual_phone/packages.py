@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from android_bench import runtimes
 from android_bench.errors import VirtualPhoneError
 
 __all__ = ["ADB", "EMULATOR", "USERLAND", "PackageSet", "cache_folder", "unpacked"]
@@ -94,9 +95,7 @@ USERLAND = PackageSet(
 
 def cache_folder() -> Path:
     """Return the folder where everything fetched is kept, made when missing."""
-    named = os.environ.get("PFD_CACHE_DIR")
-    folder = Path(named) if named else Path.home() / ".cache" / "pfd-mobile"
-    folder = folder / "virtual-phone"
+    folder = runtimes.cache_folder() / "virtual-phone"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

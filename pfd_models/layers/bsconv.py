@@ -26,6 +26,29 @@ __all__ = [
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 
 
+def _depthwise(
+    channels: int,
+    kernel_size: int | tuple[int, int],
+    stride: int | tuple[int, int],
+    padding: int | tuple[int, int] | str,
+    dilation: int | tuple[int, int],
+    bias: bool,
+    padding_mode: PaddingMode,
+) -> nn.Conv2d:
+    """Return the spatial half that both blueprints end with."""
+    return nn.Conv2d(
+        channels,
+        channels,
+        kernel_size,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=channels,
+        bias=bias,
+        padding_mode=padding_mode,
+    )
+
+
 class BSConvU(nn.Sequential):
     """Unconstrained blueprint: a bias-free 1x1 convolution, then a depthwise k x k.
 
@@ -64,16 +87,8 @@ class BSConvU(nn.Sequential):
         self.add_module("pointwise", nn.Conv2d(in_channels, out_channels, 1, bias=False))
         if with_bn:
             self.add_module("bn", nn.BatchNorm2d(out_channels))
-        depthwise = nn.Conv2d(
-            out_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=out_channels,
-            bias=bias,
-            padding_mode=padding_mode,
+        depthwise = _depthwise(
+            out_channels, kernel_size, stride, padding, dilation, bias, padding_mode
         )
         self.add_module("depthwise", depthwise)
 
@@ -129,16 +144,8 @@ class BSConvS(nn.Sequential):
         self.add_module("expand", nn.Conv2d(mid_channels, out_channels, 1, bias=False))
         if with_bn:
             self.add_module("expand_bn", nn.BatchNorm2d(out_channels))
-        depthwise = nn.Conv2d(
-            out_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=out_channels,
-            bias=bias,
-            padding_mode=padding_mode,
+        depthwise = _depthwise(
+            out_channels, kernel_size, stride, padding, dilation, bias, padding_mode
         )
         self.add_module("depthwise", depthwise)
 
