@@ -23,13 +23,13 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from pfd_models import build_model, get_spec, orthonormality_regulariser
-from pfd_models.spec import ModelSpec
 from pfd_models.training.datasets._arrays import ArraySplit
 from pfd_models.training.distributed import Processes
 from pfd_models.training.engine import Speed, make_engine, update
 from pfd_models.training.loader import Order, batches, make_loader
 from pfd_models.training.recipes import Recipe, default_recipe
 from pfd_models.training.transforms import shifted_and_flipped
+from pfd_models.zoo.spec import ModelSpec
 
 Epoch = Callable[[], None]
 

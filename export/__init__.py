@@ -9,10 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from export.manifest import Artifact, Manifest, load_manifest
     from export.pipeline import BuildResult, make_artifacts
-    from export.request import BuildRequest
-    from export.source import ModuleSource, ZooSource
+    from export.request.request import BuildRequest
+    from export.request.source import ModuleSource, ZooSource
+    from export.sets.manifest import Artifact, Manifest, load_manifest
 
 __all__ = [
     "Artifact",
@@ -26,13 +26,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Artifact": "export.manifest",
-    "BuildRequest": "export.request",
+    "Artifact": "export.sets.manifest",
+    "BuildRequest": "export.request.request",
     "BuildResult": "export.pipeline",
-    "Manifest": "export.manifest",
-    "ModuleSource": "export.source",
-    "ZooSource": "export.source",
-    "load_manifest": "export.manifest",
+    "Manifest": "export.sets.manifest",
+    "ModuleSource": "export.request.source",
+    "ZooSource": "export.request.source",
+    "load_manifest": "export.sets.manifest",
     "make_artifacts": "export.pipeline",
 }
 

@@ -15,14 +15,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from export import publish
+from export.cli.progress import Display, print_results
+from export.cli.workers import Outcome, Workers
 from export.formats import get_format, list_formats
 from export.pipeline import BuildResult
-from export.progress import Display, print_results
-from export.request import BuildRequest
-from export.source import ModuleSource, ZooSource
-from export.user_module import parse_shape
-from export.workers import Outcome, Workers
+from export.request.request import BuildRequest
+from export.request.source import ModuleSource, ZooSource
+from export.request.user_module import parse_shape
+from export.sets import publish
 from pfd_models.errors import PfdError, SpecError
 
 __all__ = ["main"]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.manifest import Parity
+from export.sets.manifest import Parity
 from pfd_models.errors import ParityError
 
 if TYPE_CHECKING:

@@ -10,18 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export import publish
-from export.files import output_errors, sha256_file
-from export.manifest import Artifact, Manifest, ReferenceData, load_manifest
-from export.network import Network, count_macs, make_network
-from export.provenance import git_state, versions
-from export.request import BuildRequest, content_key
+from export.network.network import Network, count_macs, make_network
+from export.request.provenance import git_state, versions
+from export.request.request import BuildRequest, content_key
+from export.sets import publish
+from export.sets.files import output_errors, sha256_file
+from export.sets.manifest import Artifact, Manifest, ReferenceData, load_manifest
 from pfd_models.errors import DelegationError, ParityError
 
 if TYPE_CHECKING:
     from export.formats import WriteOptions
+    from export.graph.program import Program
     from export.parity import Arrays, Reference
-    from export.program import Program
 
 __all__ = ["BuildResult", "make_artifacts"]
 
@@ -114,8 +114,8 @@ def _build_into(
     report: Report,
 ) -> Manifest:
     from export import parity
+    from export.graph.program import capture
     from export.passes import run_passes
-    from export.program import capture
 
     seconds: dict[str, float] = {}
     inputs = parity.seeded_inputs(network.shapes, request.seed)

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pfd_models.errors import PfdError
 
 if TYPE_CHECKING:
-    from pfd_models.checkpoints import load_weights
+    from pfd_models.checkpoints.loading import load_weights
     from pfd_models.convert import to_bsconv, to_padding_free
-    from pfd_models.counting import bsconv_profile, count_params, layer_macs, thop_counts
-    from pfd_models.factory import build_model, create_model, get_spec, list_variants
     from pfd_models.layers.bsconv import BSConvS, BSConvU, orthonormality_regulariser
     from pfd_models.layers.conv import ConvBNAct
     from pfd_models.layers.downsample import PaddingFreeDownsample
@@ -22,8 +20,10 @@ if TYPE_CHECKING:
     from pfd_models.layers.parc import ParCOperator
     from pfd_models.layers.squeeze_excite import SqueezeExcite
     from pfd_models.layers.stem import HybridStem
-    from pfd_models.registry import list_models
-    from pfd_models.spec import DATASETS, DatasetShape, InputSpec, ModelSpec
+    from pfd_models.paper.counting import bsconv_profile, count_params, layer_macs, thop_counts
+    from pfd_models.zoo.factory import build_model, create_model, get_spec, list_variants
+    from pfd_models.zoo.registry import list_models
+    from pfd_models.zoo.spec import DATASETS, DatasetShape, InputSpec, ModelSpec
 
 __all__ = [
     "DATASETS",
@@ -58,8 +58,8 @@ __all__ = [
 _HOMES = {
     "checkpoints": ("load_weights",),
     "convert": ("to_bsconv", "to_padding_free"),
-    "counting": ("bsconv_profile", "count_params", "layer_macs", "thop_counts"),
-    "factory": ("build_model", "create_model", "get_spec", "list_variants"),
+    "paper.counting": ("bsconv_profile", "count_params", "layer_macs", "thop_counts"),
+    "zoo.factory": ("build_model", "create_model", "get_spec", "list_variants"),
     "layers.bsconv": ("BSConvS", "BSConvU", "orthonormality_regulariser"),
     "layers.conv": ("ConvBNAct",),
     "layers.downsample": ("PaddingFreeDownsample",),
@@ -67,8 +67,8 @@ _HOMES = {
     "layers.parc": ("ParCOperator",),
     "layers.squeeze_excite": ("SqueezeExcite",),
     "layers.stem": ("HybridStem",),
-    "registry": ("list_models",),
-    "spec": ("DATASETS", "DatasetShape", "InputSpec", "ModelSpec"),
+    "zoo.registry": ("list_models",),
+    "zoo.spec": ("DATASETS", "DatasetShape", "InputSpec", "ModelSpec"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from pfd_models.spec import ModelSpec
     from pfd_models.training.datasets import ImageSet, Split
     from pfd_models.training.scores import Scores
+    from pfd_models.zoo.spec import ModelSpec
 
 __all__ = ["Measured", "evaluate_file", "main"]
 
@@ -131,10 +131,10 @@ def _of_weights(
     path: Path, spec: ModelSpec | None, device: torch.device, batch_size: int
 ) -> _Scorer:
     from pfd_models.checkpoints import load_weights
-    from pfd_models.checkpoints_file import read_checkpoint
-    from pfd_models.factory import build_model
-    from pfd_models.spec import ModelSpec
+    from pfd_models.checkpoints.file import read_checkpoint
     from pfd_models.training.transforms import Normalise
+    from pfd_models.zoo.factory import build_model
+    from pfd_models.zoo.spec import ModelSpec
 
     if spec is None:
         stored = read_checkpoint(path)
@@ -165,9 +165,9 @@ def _of_file(path: Path) -> _Scorer:
     import torch
 
     from export.formats import get_format, list_formats
-    from export.manifest import load_manifest
-    from pfd_models.spec import ModelSpec
+    from export.sets.manifest import load_manifest
     from pfd_models.training.transforms import Normalise
+    from pfd_models.zoo.spec import ModelSpec
 
     kind = path.suffix.removeprefix(".")
     if kind not in list_formats():

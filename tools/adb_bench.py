@@ -21,18 +21,19 @@ from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
 
-from android_bench.artifacts import BenchFile, Contest, contests_of, files_of, find_files
-from android_bench.batch import last_unfinished, run_batch
-from android_bench.campaign import Bench, resume_campaign
-from android_bench.command_line import STORE, parse
-from android_bench.device import Device, choose_cpus, open_device
-from android_bench.doctor import examine
-from android_bench.export_samples import export_samples
-from android_bench.passes import add_memory_pass, add_profile_pass
-from android_bench.phone_device import open_phone
-from android_bench.phone_list import look_for_phones, phone_lines, usable_serials
-from android_bench.progress import Display
-from android_bench.qualify import qualify
+from android_bench.campaign.campaign import Bench, resume_campaign
+from android_bench.campaign.contest import BenchFile, Contest, contests_of, files_of, find_files
+from android_bench.campaign.extra_passes import add_memory_pass, add_profile_pass
+from android_bench.campaign.qualify import qualify
+from android_bench.campaign.result import CampaignResult, read_result
+from android_bench.campaign.rules import Rules
+from android_bench.campaign.series import last_unfinished, run_batch
+from android_bench.cli.doctor import examine
+from android_bench.cli.options import STORE, parse
+from android_bench.cli.progress import Display
+from android_bench.devices.device import Device, choose_cpus, open_device
+from android_bench.devices.phone.device import open_phone
+from android_bench.devices.phone.discovery import look_for_phones, phone_lines, usable_serials
 from android_bench.report.console import (
     closing_lines,
     qualify_lines,
@@ -41,15 +42,14 @@ from android_bench.report.console import (
     slower_lines,
     verdict_lines,
 )
-from android_bench.report.hostile import visible
+from android_bench.report.escape import visible
+from android_bench.report.json_document import result_json
 from android_bench.report.page import report_page
 from android_bench.report.tables import campaign_table, summary_table, verdict_table
-from android_bench.result_json import result_json
-from android_bench.results import CampaignResult, read_result
-from android_bench.rules import Rules
 from android_bench.store import device_lock, open_store
+from android_bench.store.sample_export import export_samples
 from export import BuildRequest, ZooSource
-from export.files import atomic_write
+from export.sets.files import atomic_write
 from pfd_models.errors import GateError, PfdError, SpecError
 
 
@@ -315,7 +315,7 @@ def _built(
     options: argparse.Namespace, bench: Bench | None, display: Display
 ) -> tuple[BenchFile, ...]:
     """Build the sets that are missing, in processes of their own, so that none loads torch here."""
-    from export import publish
+    from export.sets import publish
 
     requests = [
         BuildRequest(
@@ -335,7 +335,7 @@ def _built(
     found = [publish.find(r.out, r.request_key(), r.formats) for r in requests]
     manifests = [manifest for manifest in found if manifest is not None]
     if len(manifests) < len(requests):
-        from export.workers import Workers
+        from export.cli.workers import Workers
 
         def step(label: str, what: str) -> None:
             display.step(f"building {label}: {what}")

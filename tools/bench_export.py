@@ -54,8 +54,8 @@ def run_ours(module: Any, x: Any, folder: Path) -> Seconds:
     seconds: Seconds = {}
     with timed(seconds, "import"):
         from export.formats import WriteOptions, get_format
+        from export.graph.program import capture
         from export.passes import run_passes
-        from export.program import capture
     with timed(seconds, "capture"):
         program = capture(module, (x,))
     with timed(seconds, "passes"):

@@ -2,7 +2,6 @@
 
     python tools/bench_harness.py
     python tools/bench_harness.py --model artifacts/x.tflite --rounds 40
-    python tools/bench_harness.py --transport
 
 The harness times every inference alone, writes the inputs before each and runs under a
 supervisor. It is compared with a bare loop: the same engine and file, two clock readings around
@@ -10,9 +9,6 @@ four inferences, nothing else. Both run in fresh processes, in ABBA order; the h
 are averaged in the same fours. On a computer that others use, --quantile 0.1 compares the
 undisturbed groups instead of the median ones. Exit status 1 says that the whole interval lies
 above what is allowed.
-
-With --transport: how fast files are sent to the virtual phone by each client, beside the platform
-adb's push to the same daemon; 1 says that the default client is slower than 0.9 of it.
 """
 
 from __future__ import annotations
@@ -26,15 +22,14 @@ from pathlib import Path
 
 import numpy as np
 
-from android_bench.build import Built, build_harness
-from android_bench.harness import Harness, Job, Schedule, describe, run_block
-from android_bench.harness_result import Status
-from android_bench.intervals import Floats, signed_rank
-from android_bench.launch import run_here
+from android_bench.harness.client import Harness, Job, Schedule, describe, run_block
+from android_bench.harness.process import run_here
+from android_bench.harness.result import Status
+from android_bench.native_build.build import Built, build_harness
+from android_bench.statistics.intervals import Floats, signed_rank
 from pfd_models.errors import DeviceError, PfdError
 
 ALLOWED = 0.005
-ALLOWED_PUSH = 0.9
 TOGETHER = 4
 WARMUP = 50
 
@@ -71,8 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     args = _parser().parse_args(arguments)
     try:
-        if args.transport:
-            return transport()
         with tempfile.TemporaryDirectory() as folder:
             model = args.model or make_model(Path(folder))
             built = build_harness()
@@ -101,19 +94,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{found.high - 1:+.3%} (allowed: {ALLOWED:.1%})"
     )
     return 1 if found.low - 1 > ALLOWED else 0
-
-
-def transport() -> int:
-    """Print how fast each client sends; return the exit status."""
-    from android_bench.virtual_phone import phone
-    from android_bench.virtual_phone.throughput import push_throughput
-
-    with phone.start() as running:
-        found = push_throughput(running)
-    for one in found:
-        print(f"{one.client:10s} {one.mb_per_s:7.0f} MB/s  {one.ratio:5.2f} x adb push")
-    by_server = next(one for one in found if one.client == "adb-server")
-    return 0 if by_server.ratio >= ALLOWED_PUSH else 1
 
 
 def measure(
@@ -198,9 +178,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python tools/bench_harness.py",
         description="Measure the overhead of the benchmark harness against a bare loop.",
-    )
-    parser.add_argument(
-        "--transport", action="store_true", help="measure sending files to the virtual phone"
     )
     parser.add_argument("--model", type=Path, help="a .pte or .tflite (default: makes one)")
     parser.add_argument("--threads", type=int, default=1, help="default: 1")

@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from android_bench.coverage import Share, judge
-from android_bench.intervals import trimmed_t
-from android_bench.plan import Campaign
-from android_bench.sequential import precision_to_resolve
-from android_bench.simulated_device import CONDITIONS, Conditions, conditions
-from android_bench.stopping_rules import INFLATION, OURS, Rule, rivals
+from android_bench.statistics.design import Campaign
+from android_bench.statistics.intervals import trimmed_t
+from android_bench.statistics.monitor import precision_to_resolve
+from android_bench.statistics.stopping import INFLATION, OURS, Rule, rivals
+from android_bench.statistics.study.coverage import Share, judge
+from android_bench.statistics.study.simulated_device import CONDITIONS, Conditions, conditions
 from pfd_models.errors import InputError, PfdError
 
 LEAST_COVERED = 0.93

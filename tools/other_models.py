@@ -17,10 +17,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from export.manifest import Artifact
-from export.request import BuildRequest
-from export.source import ModuleSource
-from export.workers import Outcome, Workers
+from export.cli.workers import Outcome, Workers
+from export.request.request import BuildRequest
+from export.request.source import ModuleSource
+from export.sets.manifest import Artifact
 
 TORCHVISION = (
     "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "shufflenet_v2_x1_0", "mnasnet1_0",

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
-from android_bench.qualify import Marked, resolution
-from android_bench.report.hostile import visible
+from android_bench.campaign.qualify import Marked, resolution
+from android_bench.campaign.result import CampaignResult
+from android_bench.report.escape import visible
 from android_bench.report.tables import operator_table, summary_table, verdict_table
 from android_bench.report.wording import (
     change,
@@ -17,7 +18,6 @@ from android_bench.report.wording import (
     mebibytes,
     sentence,
 )
-from android_bench.results import CampaignResult
 
 __all__ = [
     "closing_lines",

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from android_bench.plan import is_disturbed
+from android_bench.campaign.result import CampaignResult
+from android_bench.report.escape import plot_text
 from android_bench.report.figure_style import colours, empty_figure, short
-from android_bench.report.hostile import plot_text
-from android_bench.results import CampaignResult
+from android_bench.statistics.design import is_disturbed
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

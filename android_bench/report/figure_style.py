@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from android_bench.campaign.result import CampaignResult
 from android_bench.records import Role
-from android_bench.results import CampaignResult
-from android_bench.stats import Verdict
+from android_bench.statistics.comparison import Verdict
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from android_bench.campaign.result import CampaignResult
+from android_bench.report.escape import plot_text
 from android_bench.report.figure_style import (
     BASELINE_COLOUR,
     CONTROL_COLOUR,
@@ -12,10 +14,8 @@ from android_bench.report.figure_style import (
     empty_figure,
     short,
 )
-from android_bench.report.hostile import plot_text
 from android_bench.report.wording import change
-from android_bench.results import CampaignResult
-from android_bench.stats import Comparison
+from android_bench.statistics.comparison import Comparison
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -14,21 +14,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from android_bench.plan import is_disturbed
+from android_bench.campaign.result import CampaignResult
 from android_bench.report import wording
 from android_bench.report.distribution import samples_figure
+from android_bench.report.escape import visible
 from android_bench.report.figure_style import colours
 from android_bench.report.forest import forest_figure
-from android_bench.report.hostile import visible
 from android_bench.report.paper import (
     PrintedLatency,
     find_printed,
     printed_latencies,
 )
 from android_bench.report.timeline import blocks_figure, has_clipped, track_names
-from android_bench.results import CampaignResult
-from android_bench.stats import Verdict
-from android_bench.summary import Summary
+from android_bench.statistics.comparison import Verdict
+from android_bench.statistics.design import is_disturbed
+from android_bench.statistics.summary import Summary
 from pfd_models.errors import InputError
 
 if TYPE_CHECKING:

@@ -42,7 +42,7 @@ def printed_latencies(source: Traversable | None = None) -> tuple[PrintedLatency
     Args:
         source: The file of the paper's tables; the installed one by default.
     """
-    source = source or resources.files("pfd_models") / "golden.json"
+    source = source or resources.files("pfd_models") / "paper" / "golden.json"
     if not source.is_file():
         return ()
     rows = json.loads(source.read_text(encoding="utf-8"))

@@ -8,8 +8,9 @@ from typing import Literal
 from rich.table import Table
 from rich.text import Text
 
+from android_bench.campaign.result import CampaignResult
 from android_bench.records import OperatorProfile
-from android_bench.report.hostile import visible
+from android_bench.report.escape import visible
 from android_bench.report.wording import (
     change,
     gigahertz,
@@ -17,10 +18,9 @@ from android_bench.report.wording import (
     mebibytes,
     milliseconds,
 )
-from android_bench.results import CampaignResult
-from android_bench.stats import Comparison, Verdict
+from android_bench.statistics.comparison import Comparison, Verdict
+from android_bench.statistics.summary import Summary
 from android_bench.store.archive import CampaignOverview
-from android_bench.summary import Summary
 
 __all__ = ["campaign_table", "operator_table", "summary_table", "verdict_table"]
 

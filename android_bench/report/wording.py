@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from android_bench.records import DeviceRecord, Flag
-from android_bench.report.hostile import visible
-from android_bench.stats import Comparison, Verdict
+from android_bench.report.escape import visible
+from android_bench.statistics.comparison import Comparison, Verdict
 
 __all__ = [
     "celsius",

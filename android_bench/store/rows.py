@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from android_bench.plain import from_plain, to_plain
 from android_bench.records import (
     ArtifactRecord,
     Block,
@@ -16,6 +15,7 @@ from android_bench.records import (
     OperatorProfile,
     OperatorTime,
 )
+from android_bench.records.plain_data import from_plain, to_plain
 from android_bench.store import packing
 
 __all__ = [

@@ -6,8 +6,8 @@ Above this seam nothing knows about ADB; below it live
     adb_server.py   phones that the platform adb's server owns, here or on another computer
     local.py        this computer
 
-and ``choice.py`` picks one when the user names none. ``detached.py`` keeps a run going on the
-device while nobody is connected; it is made of this seam's calls only.
+and ``devices/phone/choice.py`` picks one when the user names none. ``detached.py`` keeps a run
+going on the device while nobody is connected; it is made of this seam's calls only.
 """
 
 from __future__ import annotations
@@ -15,10 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    from android_bench.transports.choice import list_devices, open_transport
+from typing import Protocol
 
 __all__ = [
     "DEFAULT_TIMEOUT_S",
@@ -26,8 +23,6 @@ __all__ = [
     "Progress",
     "Pushed",
     "Transport",
-    "list_devices",
-    "open_transport",
 ]
 
 DEFAULT_TIMEOUT_S = 30.0
@@ -131,12 +126,3 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """End the connection; calling again does nothing."""
-
-
-def __getattr__(name: str) -> Any:
-    # Choosing imports every implementation, and those import this module.
-    if name in ("list_devices", "open_transport"):
-        from android_bench.transports import choice
-
-        return getattr(choice, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

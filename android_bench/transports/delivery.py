@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from android_bench.errors import StorageError, TransferError
 from android_bench.transports import CommandResult, Progress, Pushed
-from export.files import output_errors, sha256_file
+from export.sets.files import output_errors, sha256_file
 from pfd_models.errors import DeviceError, InputError
 
 __all__ = ["Collecting", "allowed_s", "collected", "deliver", "remote_sha256", "require_runnable"]

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from export.files import output_errors
+from export.sets.files import output_errors
 
 __all__ = ["keys_folder", "signers"]
 

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from android_bench import runtimes
 from android_bench.errors import VirtualPhoneError
+from android_bench.native_build import runtimes
 
 __all__ = ["ADB", "EMULATOR", "USERLAND", "PackageSet", "cache_folder", "unpacked"]
 

@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
-from export.manifest import Leftover, TensorSpec
+from export.sets.manifest import Leftover, TensorSpec
 from pfd_models.errors import SpecError, unknown
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from export.program import Program
+    from export.graph.program import Program
 
 __all__ = ["Format", "WriteOptions", "Written", "get_format", "list_formats"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from onnx import ModelProto
 
-    from export.program import Program
+    from export.graph.program import Program
 
 __all__ = ["NEEDS", "read_identity", "run", "write"]
 
@@ -94,7 +94,7 @@ def read_identity(path: Path) -> dict[str, str]:
 def _export(program: Program) -> ModelProto:
     import torch
 
-    from export.tracing import fast_tracing
+    from export.graph.tracing import fast_tracing
 
     with fast_tracing(), quiet_logs():
         try:

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.formats import WriteOptions, Written
-from export.manifest import Leftover, TensorSpec
 from export.quiet import quiet_logs
+from export.sets.manifest import Leftover, TensorSpec
 from pfd_models.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from export.program import Program
-    from export.tflite import Inspection, TensorInfo
+    from export.graph.program import Program
+    from export.onnx_to_tflite import Inspection, TensorInfo
 
 __all__ = ["NEEDS", "read_identity", "run", "write"]
 
@@ -40,7 +40,7 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
     """
     import onnx
 
-    from export.tflite import convert, inspect
+    from export.onnx_to_tflite import convert, inspect
 
     if options.made_from is None:
         raise InputError("a .tflite file is made from an .onnx file; give made_from")

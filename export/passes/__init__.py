@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, fx
 from torch.utils._pytree import tree_leaves
 
-from export.manifest import PassRecord
+from export.graph.program import Program
 from export.passes import (
     broadcast_expands,
     concatenate_pads,
@@ -50,7 +50,7 @@ from export.passes import (
     unstride_slices,
     use_float_scalars,
 )
-from export.program import Program
+from export.sets.manifest import PassRecord
 
 __all__ = ["PASSES", "max_rewrite_error", "run_passes"]
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import fx
 
-from export.aliasing import memory_owners, mutates
+from export.graph.aliasing import memory_owners, mutates
 from export.passes._editing import insert
 
 __all__ = ["has_mutations", "rewrite"]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pfd_models.errors import ConversionError
-from pfd_models.spec import ModelSpec
+from pfd_models.zoo.spec import ModelSpec
 
 __all__ = ["copied", "replace_everywhere"]
 

@@ -1,1 +1,1 @@
-"""The networks: one family a file, discovered by `pfd_models.registry`."""
+"""The networks: one family a file, discovered by `pfd_models.zoo.registry`."""

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from pfd_models.layers.conv import ConvBNAct, make_divisible
 from pfd_models.layers.squeeze_excite import SqueezeExcite
-from pfd_models.registry import architecture
-from pfd_models.spec import ModelSpec
 from pfd_models.variants import Downsampling, Variant
+from pfd_models.zoo.registry import architecture
+from pfd_models.zoo.spec import ModelSpec
 
 
 class Row(NamedTuple):

@@ -20,9 +20,9 @@ from pfd_models.layers.bsconv import orthonormality_regulariser
 from pfd_models.layers.conv import Activation, ConvBNAct, Norm, make_divisible
 from pfd_models.layers.initialise import initialise_bsconv, initialise_fan_out
 from pfd_models.layers.squeeze_excite import SqueezeExcite, global_mean
-from pfd_models.registry import Figures, ParsedName, architecture
-from pfd_models.spec import ModelSpec
 from pfd_models.variants import Downsampling, Variant
+from pfd_models.zoo.registry import Figures, ParsedName, architecture
+from pfd_models.zoo.spec import ModelSpec
 
 
 class Row(NamedTuple):

@@ -15,9 +15,9 @@ from torch.nn import functional
 from pfd_models.layers.conv import ConvBNAct
 from pfd_models.layers.initialise import initialise_fan_out
 from pfd_models.layers.parc import ParCOperator
-from pfd_models.registry import architecture
-from pfd_models.spec import ModelSpec
 from pfd_models.variants import Downsampling, Variant
+from pfd_models.zoo.registry import architecture
+from pfd_models.zoo.spec import ModelSpec
 
 
 class Row(NamedTuple):

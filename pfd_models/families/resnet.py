@@ -25,9 +25,9 @@ from pfd_models.layers.bsconv import (
 from pfd_models.layers.conv import ConvBNAct, depthwise, pointwise
 from pfd_models.layers.downsample import PaddingFreeDownsample
 from pfd_models.layers.initialise import initialise_bsconv
-from pfd_models.registry import ParsedName, architecture
-from pfd_models.spec import ModelSpec, Option
 from pfd_models.variants import Downsampling, Variant
+from pfd_models.zoo.registry import ParsedName, architecture
+from pfd_models.zoo.spec import ModelSpec, Option
 
 _STEM = 16
 _STAGES = (16, 32, 64)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from pfd_models.layers.conv import ConvBNAct, depthwise
-from pfd_models.registry import Figures, ParsedName, architecture
-from pfd_models.spec import ModelSpec
 from pfd_models.variants import Downsampling, Variant
+from pfd_models.zoo.registry import Figures, ParsedName, architecture
+from pfd_models.zoo.spec import ModelSpec
 
 _CHANNELS = {  # stages 2, 3, 4 and the last convolution; the paper's table 5
     "0_5": (48, 96, 192, 1024),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from pfd_models.errors import RunError, SpecError
-from pfd_models.published import published_rows
+from pfd_models.paper.published import published_rows
 from pfd_models.training.config import RunConfig
 from pfd_models.training.distributed import Processes
 from pfd_models.training.folder import RunFolder

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pfd_models.errors import RunError, SpecError
-from pfd_models.factory import get_spec
-from pfd_models.spec import DATASETS, ModelSpec
 from pfd_models.training.config import RunConfig
 from pfd_models.training.datasets import find_image_set, list_image_sets
 from pfd_models.training.engine import Speed
 from pfd_models.training.recipes import RECIPES, Recipe, default_recipe, get_recipe
+from pfd_models.zoo.factory import get_spec
+from pfd_models.zoo.spec import DATASETS, ModelSpec
 
 __all__ = [
     "RECIPE_FLAGS",

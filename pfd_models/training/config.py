@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pfd_models.errors import SpecError
-from pfd_models.spec import ModelSpec
 from pfd_models.training.engine import Speed
 from pfd_models.training.randomness import SOURCES
 from pfd_models.training.recipes import Recipe
+from pfd_models.zoo.spec import ModelSpec
 
 __all__ = ["RunConfig"]
 

@@ -19,12 +19,12 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from pfd_models.layers.bsconv import OrthonormalRows, orthonormality_regulariser
-from pfd_models.spec import ModelSpec
 from pfd_models.training.distributed import Processes
 from pfd_models.training.loader import LEAST_IMAGES, Batch
 from pfd_models.training.recipes import Recipe
 from pfd_models.training.scores import Scores, measure
 from pfd_models.training.transforms import Normalise
+from pfd_models.zoo.spec import ModelSpec
 
 __all__ = ["Amp", "Engine", "Speed", "evaluate", "make_engine", "update"]
 

@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from pfd_models.errors import SpecError, unknown
-from pfd_models.registry import get_architecture
-from pfd_models.spec import ModelSpec
+from pfd_models.zoo.registry import get_architecture
+from pfd_models.zoo.spec import ModelSpec
 
 __all__ = ["FROM_COMMAND_LINE", "RECIPES", "Recipe", "default_recipe", "get_recipe"]
 

@@ -14,9 +14,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from pfd_models.checkpoints import save_weights
-from pfd_models.counting import count_params
 from pfd_models.errors import DivergenceError, RunError
-from pfd_models.factory import build_model
+from pfd_models.paper.counting import count_params
 from pfd_models.training.config import RunConfig
 from pfd_models.training.datasets import find_image_set, open_splits
 from pfd_models.training.distributed import Processes
@@ -30,6 +29,7 @@ from pfd_models.training.randomness import seed_of
 from pfd_models.training.report import Report, Silent
 from pfd_models.training.state import load_state, save_state
 from pfd_models.training.tensorboard import Scalars
+from pfd_models.zoo.factory import build_model
 
 __all__ = ["TrainResult", "train"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from pfd_models.checkpoints_file import read_checkpoint
+from pfd_models.checkpoints.file import read_checkpoint
 from pfd_models.errors import RunError
 from pfd_models.files import atomic_write
 from pfd_models.training.config import RunConfig

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from pfd_models.spec import InputSpec
+from pfd_models.zoo.spec import InputSpec
 
 __all__ = [
     "Normalise",

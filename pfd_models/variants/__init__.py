@@ -17,7 +17,7 @@ from torch import nn
 
 from pfd_models.errors import SpecError
 from pfd_models.layers.conv import Activation, Norm
-from pfd_models.spec import ModelSpec
+from pfd_models.zoo.spec import ModelSpec
 
 __all__ = ["Downsampling", "FeatureMapError", "StemMaker", "Variant", "discover"]
 

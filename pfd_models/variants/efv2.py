@@ -12,9 +12,9 @@ from torch import nn
 
 from pfd_models.layers.conv import Norm
 from pfd_models.layers.efformer import EmbeddingDownsample
-from pfd_models.spec import ModelSpec
 from pfd_models.variants import Variant
 from pfd_models.variants.paper import Padded, plain_stem
+from pfd_models.zoo.spec import ModelSpec
 
 __all__ = ["VARIANT"]
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from android_bench.plan import Campaign, next_block
 from android_bench.records import (
     Arm,
     ArtifactRecord,
@@ -28,6 +27,7 @@ from android_bench.records import (
     Reading,
     Role,
 )
+from android_bench.statistics.design import Campaign, next_block
 from android_bench.store import open_store
 
 BEGIN = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)

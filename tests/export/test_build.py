@@ -11,8 +11,8 @@ import pytest
 
 from export import load_manifest
 from export.build import main
-from export.files import sha256_file
 from export.formats import list_formats
+from export.sets.files import sha256_file
 from pfd_models.errors import IntegrityError
 
 SMALL = ["--model", "shufflenetv2_x0_5", "--variant", "ours"]

@@ -9,12 +9,12 @@ import pytest
 from bench_rig import stored
 from sqlalchemy import event, text
 
-from android_bench import harness
-from android_bench.plan import is_disturbed
+from android_bench.harness import client as harness
 from android_bench.records import Flag
+from android_bench.statistics.design import is_disturbed
 from android_bench.store import device_lock, open_store
-from export.files import sha256_file
-from export.manifest import load_manifest
+from export.sets.files import sha256_file
+from export.sets.manifest import load_manifest
 
 PTE = ("--artifacts", "artifacts/*.pte", "--budget", "20s")
 
@@ -187,7 +187,7 @@ def test_a_harness_that_was_killed_is_run_again(standin_host, adb_bench):
 def test_a_harness_that_hangs_is_ended(rig, monkeypatch):
     from dataclasses import replace
 
-    from android_bench.campaign import run_campaign
+    from android_bench.campaign.campaign import run_campaign
 
     assert rig.device  # asked with patience
     monkeypatch.setattr(harness, "PATIENCE_S", 0.0)
@@ -202,7 +202,7 @@ def test_a_harness_that_hangs_is_ended(rig, monkeypatch):
 
 def test_a_harness_that_is_not_there(standin_host, adb_bench, monkeypatch):
     from android_bench import device as devices
-    from android_bench.harness import describe
+    from android_bench.harness.client import describe
 
     standin_host.make_set("orig", suffixes=(".pte",))
     gone = lambda: devices.HostDevice(describe(["/nowhere/pfd_bench"]))  # noqa: E731

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from bench_rig import TOOL, own_locks, stored
 
-from android_bench.plan import is_disturbed
 from android_bench.records import Flag
+from android_bench.statistics.design import is_disturbed
 from android_bench.store import open_store
-from export.files import sha256_file
+from export.sets.files import sha256_file
 
 
 @pytest.fixture

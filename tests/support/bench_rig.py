@@ -1,27 +1,27 @@
 """A bench to test with: a device whose harness does as it is told, and files for it to run."""
 
 import contextlib
-import importlib.util
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import load_script
 
-from android_bench import device as devices
-from android_bench.artifacts import contests_of, find_files
-from android_bench.build import source_version
-from android_bench.campaign import Bench
-from android_bench.device import HostDevice
-from android_bench.harness import describe
-from android_bench.harness_job import Schedule
+from android_bench.campaign.campaign import Bench
+from android_bench.campaign.contest import contests_of, find_files
+from android_bench.campaign.result import read_result
+from android_bench.campaign.rules import Rules
+from android_bench.devices import device as device_module
+from android_bench.devices.device import HostDevice
+from android_bench.harness.client import describe
+from android_bench.harness.job import Schedule
+from android_bench.native_build.build import source_version
 from android_bench.records import Reading
-from android_bench.results import read_result
-from android_bench.rules import Rules
 from android_bench.store import device_lock, open_store
-from export.files import sha256_file
-from export.manifest import Artifact, Manifest, Parity, ReferenceData, TensorSpec
+from export.sets.files import sha256_file
+from export.sets.manifest import Artifact, Manifest, Parity, ReferenceData, TensorSpec
 
 STANDIN = Path(__file__).with_name("standin_harness.py")
 QUICK = Schedule(iterations=40, warmup_seconds=0.0, timeout_seconds=5.0)
@@ -176,7 +176,7 @@ def rig(tmp_path):
 @pytest.fixture
 def standin_host(rig, monkeypatch, tmp_path):
     """Let ``--device host`` be the stand-in, in a folder of its own."""
-    monkeypatch.setattr(devices, "DEVICES", {"host": lambda: rig.device})
+    monkeypatch.setattr(device_module, "DEVICES", {"host": lambda: rig.device})
     own_locks(monkeypatch, tmp_path)
     monkeypatch.chdir(tmp_path)
     return rig
@@ -201,9 +201,7 @@ class Command:
     """The command, in this process: exit status, output and errors of the last call."""
 
     def __init__(self, capsys):
-        spec = importlib.util.spec_from_file_location("adb_bench", TOOL)
-        self.module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(self.module)
+        self.module = load_script(TOOL)
         self._capsys = capsys
 
     def __call__(self, *arguments):

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 from bench_rig import Listener, own_locks
 
-from android_bench.artifacts import contests_of, find_files
-from android_bench.batch import last_unfinished
-from android_bench.campaign import Bench, run_campaign
-from android_bench.conditions import Limits
+from android_bench.campaign.campaign import Bench, run_campaign
+from android_bench.campaign.contest import contests_of, find_files
+from android_bench.campaign.limits import Limits
+from android_bench.campaign.result import read_result
+from android_bench.campaign.rules import Rules
+from android_bench.campaign.series import last_unfinished
+from android_bench.devices.phone.device import phone_device
+from android_bench.devices.phone.state import CoolDown
 from android_bench.errors import VirtualPhoneError
-from android_bench.harness_job import Schedule
-from android_bench.phone_conditions import CoolDown
-from android_bench.phone_device import phone_device
-from android_bench.results import read_result
-from android_bench.rules import Rules
+from android_bench.harness.job import Schedule
 from android_bench.store import device_lock, open_store
 from android_bench.transports import adb_server, adb_shell
 from android_bench.virtual_phone import hooks

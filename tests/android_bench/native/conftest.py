@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from android_bench.build import SOURCES, build_harness
-from android_bench.harness import EngineInfo, Harness, Job, Schedule, describe
-from android_bench.launch import run_here
+from android_bench.harness.client import EngineInfo, Harness, Job, Schedule, describe
+from android_bench.harness.process import run_here
+from android_bench.native_build.build import SOURCES, build_harness
 from pfd_models.errors import DeviceError
 
 QUICK = Schedule(iterations=8, warmup_iterations=2, warmup_seconds=0.0, timeout_seconds=60.0)

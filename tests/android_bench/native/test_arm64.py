@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from android_bench.build import SOURCES
-from android_bench.harness import Schedule, measure_memory, profile_operators, run_block, verify
-from android_bench.harness_result import Status
-from android_bench.runtimes import cache_folder
-from export.files import sha256_file
+from android_bench.harness.client import (
+    Schedule,
+    measure_memory,
+    profile_operators,
+    run_block,
+    verify,
+)
+from android_bench.harness.result import Status
+from android_bench.native_build.build import SOURCES
+from android_bench.native_build.runtimes import cache_folder
+from export.sets.files import sha256_file
 from pfd_models.errors import InputError, ParityError
 
 ENGINES = ("executorch", "litert")

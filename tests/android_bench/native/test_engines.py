@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from android_bench.build import source_version
-from android_bench.harness import (
+from android_bench.harness.client import (
     describe,
     measure_memory,
     profile_operators,
     run_block,
     verify,
 )
-from android_bench.harness_result import Status
+from android_bench.harness.result import Status
+from android_bench.native_build.build import source_version
 from pfd_models.errors import DeviceError, InputError, ParityError
 
 ENGINES = ("executorch", "litert")

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from android_bench.harness import Schedule, profile_operators, run_block, verify
-from android_bench.harness_result import Status
-from android_bench.launch import run_here
+from android_bench.harness.client import Schedule, profile_operators, run_block, verify
+from android_bench.harness.process import run_here
+from android_bench.harness.result import Status
 from android_bench.records import Flag
 from pfd_models.errors import DeviceError, InputError, ParityError
 
@@ -75,7 +75,7 @@ def test_the_harness_ends_an_engine_that_hangs(awkward, quick):
 
 
 def test_the_host_ends_a_harness_that_does_not_end_itself(awkward, quick, monkeypatch):
-    monkeypatch.setattr("android_bench.harness.PATIENCE_S", -8.0)
+    monkeypatch.setattr("android_bench.harness.client.PATIENCE_S", -8.0)
     begin = time.monotonic()
     job, schedule = awkward.job("hang load"), dataclasses.replace(quick, timeout_seconds=9.0)
     result = run_block(awkward.harness, job, schedule)

@@ -1,22 +1,12 @@
 """The overhead tool measures two things that are alike."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+from scripts import load_script
 
 
 @pytest.fixture(scope="module")
-def tool():
-    path = Path(__file__).parents[3] / "tools/bench_harness.py"
-    spec = importlib.util.spec_from_file_location("bench_harness", path)
-    module = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules["bench_harness"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["bench_harness"]
+def tool(repository):
+    return load_script(repository / "tools" / "bench_harness.py")
 
 
 def test_the_bare_loop_runs_what_the_harness_runs(tool, awkward_built, awkward):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from android_bench.harness import profile_operators, run_block
-from android_bench.launch import run_here
+from android_bench.harness.client import profile_operators, run_block
+from android_bench.harness.process import run_here
 
 PAGE = Path(__file__).parents[3] / "docs/harness-protocol.md"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from android_bench.harness_lines import LineReader
-from android_bench.launch import run_here
+from android_bench.harness.lines import LineReader
+from android_bench.harness.process import run_here
 
 
 @pytest.fixture

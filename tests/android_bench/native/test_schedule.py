@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from android_bench.harness import Schedule, run_block
+from android_bench.harness.client import Schedule, run_block
 
 SPIN_NS = 1_000_000
 ONE_MS = "spin x 1000"  # microseconds

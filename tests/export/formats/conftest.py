@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from export.graph.program import capture
 from export.passes import run_passes
-from export.program import capture
 
 
 class Shuffle(nn.Module):

@@ -111,7 +111,7 @@ def test_two_processes_write_the_same_bytes(tmp_path):
         "from test_every_format import write\n"
         "from export.formats import list_formats\n"
         "from export.passes import run_passes\n"
-        "from export.program import capture\n"
+        "from export.graph.program import capture\n"
         "torch.manual_seed(0)\n"
         "program = run_passes(capture(SmallNet(), (torch.randn(1, 3, 33, 33),)))\n"
         "for name in list_formats():\n"

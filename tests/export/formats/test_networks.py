@@ -13,10 +13,10 @@ import onnx
 import pytest
 import torch
 
-from export.batchnorm import calibrate_batchnorm
 from export.formats import WriteOptions, get_format
+from export.graph.program import capture
+from export.network.batch_norm import calibrate_batchnorm
 from export.passes import max_rewrite_error, run_passes
-from export.program import capture
 from pfd_models import create_model, get_spec, list_models
 from pfd_models.errors import SpecError
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-import export.backends
 import export.formats
-from export.backends import get_backend, list_backends
+import export.formats.pte.backends
 from export.formats import WriteOptions, get_format, list_formats, pte
+from export.formats.pte.backends import get_backend, list_backends
 
 FORMAT = '''
 """Weights only: the sum of each output's weights, to have something to run."""
@@ -68,7 +68,7 @@ def test_a_format(add, program, tmp_path):
 
 
 def test_a_backend(add, net, program, tmp_path):
-    add(export.backends, "piecemeal", BACKEND)
+    add(export.formats.pte.backends, "piecemeal", BACKEND)
     assert "piecemeal" in list_backends()
     assert get_backend("piecemeal").unavailable() is None
     written = pte.write(program, tmp_path / "x.pte", WriteOptions(backend="piecemeal"))

@@ -11,8 +11,8 @@ from torch import nn
 
 from export.formats import WriteOptions
 from export.formats import onnx as onnx_format
+from export.graph.program import capture
 from export.passes import run_passes
-from export.program import capture
 from pfd_models.errors import ModuleError
 
 

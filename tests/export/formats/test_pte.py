@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from export.backends import get_backend, list_backends
 from export.formats import WriteOptions, pte
-from export.lowering import lower
+from export.formats.pte.backends import get_backend, list_backends
+from export.formats.pte.lowering import lower
+from export.graph.program import capture
+from export.graph.tracing import replaced
 from export.passes import run_passes
-from export.program import capture
-from export.tracing import replaced
 from pfd_models.errors import ModuleError, SpecError
 
 
@@ -147,7 +147,7 @@ def test_backends_state_what_they_take(name):
 
 
 def test_an_unavailable_backend_says_why(monkeypatch):
-    from export.backends import portable
+    from export.formats.pte.backends import portable
 
     monkeypatch.setattr(portable, "unavailable", lambda: "its SDK is missing")
     with pytest.raises(SpecError, match="its SDK is missing"):

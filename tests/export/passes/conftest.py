@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from export.formats import WriteOptions, pte
+from export.graph.program import capture
 from export.passes import max_rewrite_error, run_passes
-from export.program import capture
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from export.graph.program import capture
 from export.passes import (
     concatenate_pads,
     decompose_adaptive_pools,
@@ -20,7 +21,6 @@ from export.passes import (
     run_passes,
     unstride_slices,
 )
-from export.program import capture
 
 
 def rewritten(rig, function, *inputs, passes):

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from export.formats import WriteOptions, pte
+from export.graph.program import capture
 from export.passes import run_passes
-from export.program import capture
 
 
 class Columns(nn.Module):

@@ -4,7 +4,7 @@ import pytest
 from bench_rig import stored
 from phone_rig import over_adb_shell
 
-from android_bench.device_lock import locked
+from android_bench.devices.phone.lock import locked
 from android_bench.errors import NoDeviceError, StorageError, UnfitDeviceError
 from android_bench.virtual_phone import hooks
 from pfd_models.errors import DeviceError, InputError
@@ -67,7 +67,7 @@ def test_another_bench_is_on_the_phone_already(rig_on_phone, kept_phone, one_lin
 
 
 def test_a_harness_of_another_version(rig_on_phone, monkeypatch, one_line):
-    monkeypatch.setattr("android_bench.harness.source_version", lambda: "1+000000000000")
+    monkeypatch.setattr("android_bench.harness.client.source_version", lambda: "1+000000000000")
     with pytest.raises(DeviceError) as error:
         rig_on_phone.run()
     one_line(error, 3, "is version 1+", "this host is 1+000000000000")
@@ -76,8 +76,8 @@ def test_a_harness_of_another_version(rig_on_phone, monkeypatch, one_line):
 
 def test_no_such_phone_and_none_at_all(adb_bench, tiny_set, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("android_bench.transports.choice.list_devices", lambda server=None: [])
-    monkeypatch.setattr("android_bench.phone_list.list_devices", list)
+    monkeypatch.setattr("android_bench.devices.phone.choice.list_devices", lambda server=None: [])
+    monkeypatch.setattr("android_bench.devices.phone.discovery.list_devices", list)
     files = ("--artifacts", tiny_set / "*.pte")
     assert adb_bench(*files, "--serial", "R58M123ABC") == 3
     assert "no device 'R58M123ABC' is connected" in adb_bench.error
@@ -89,14 +89,14 @@ def test_no_such_phone_and_none_at_all(adb_bench, tiny_set, monkeypatch, tmp_pat
 
 
 def test_several_phones_and_none_named(monkeypatch, one_line):
-    from android_bench.phone_device import open_phone
+    from android_bench.devices.phone.device import open_phone
     from android_bench.transports.adb_server import Sighting
 
     seen = [
         Sighting(serial=name, state=state, description="", via="server")
         for name, state in (("A1", "device"), ("B2", "device"), ("C3", "unauthorized"))
     ]
-    monkeypatch.setattr("android_bench.transports.choice.list_devices", lambda server=None: seen)
+    monkeypatch.setattr("android_bench.devices.phone.choice.list_devices", lambda server=None: seen)
     with pytest.raises(NoDeviceError) as error:
         open_phone()
     one_line(error, 3, "A1 device", "B2 device", "--serial")
@@ -110,7 +110,7 @@ def test_several_phones_and_none_named(monkeypatch, one_line):
 
 
 def test_hostile_names_are_shown_harmless(virtual_is_ours, adb_bench, monkeypatch):
-    monkeypatch.setattr("android_bench.phone_list.list_devices", list)
+    monkeypatch.setattr("android_bench.devices.phone.discovery.list_devices", list)
     hostile = "\x1b]0;owned\x07<script>$(reboot)`id`\nsecond: line" + "x" * 5000
     hooks.set_property(virtual_is_ours, "ro.product.model", hostile)
     hooks.set_property(virtual_is_ours, "ro.soc.model", "';rm -rf /;'")
@@ -153,7 +153,7 @@ def test_wrong_outputs_on_the_phone_stop_everything(virtual_is_ours, adb_bench, 
     import numpy as np
 
     from android_bench.store import open_store
-    from export.files import sha256_file
+    from export.sets.files import sha256_file
 
     folder = tmp_path / "wrong"
     shutil.copytree(tiny_set, folder)

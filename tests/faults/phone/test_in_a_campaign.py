@@ -10,10 +10,10 @@ import time
 import pytest
 from phone_rig import LASTING, PhoneRig, later
 
+from android_bench.devices.phone.state import CoolDown
 from android_bench.errors import ConnectionLostError
-from android_bench.phone_conditions import CoolDown
-from android_bench.plan import is_disturbed
 from android_bench.records import Flag
+from android_bench.statistics.design import is_disturbed
 from android_bench.virtual_phone import hooks
 from android_bench.virtual_phone import phone as virtual
 from pfd_models.errors import DeviceError
@@ -158,7 +158,7 @@ def test_a_killed_host_goes_on_at_the_next_block(
     assert len(before.blocks) >= 2, said
     assert not before.complete
     with rig_on_phone.bench() as bench:
-        from android_bench.campaign import resume_campaign
+        from android_bench.campaign.campaign import resume_campaign
 
         class Enough(Exception):
             pass
@@ -200,7 +200,7 @@ def test_two_phones_at_once_each_in_its_lane(
                 raise ConnectionLostError(f"{serial} is offline: connect it")
             return adb_shell.over_socket(serial, lambda limit_s: dials[serial].dial())
 
-        monkeypatch.setattr("android_bench.phone_device.open_transport", opened)
+        monkeypatch.setattr("android_bench.devices.phone.device.open_transport", opened)
         files = ("--artifacts", tiny_set / "*.pte", "--budget", "1s")
         assert adb_bench("--serial", "left,gone,right", *files) == 3
     assert "gone: gone is offline" in adb_bench.err

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from pfd_models.errors import DataError
-from pfd_models.spec import InputSpec, ModelSpec
+from pfd_models.zoo.spec import InputSpec, ModelSpec
 from pfd_models.training.distributed import processes
 from pfd_models.training.engine import Speed, evaluate, make_engine, update
 from pfd_models.training.loader import Batch, Order, Shard

@@ -8,12 +8,12 @@ from torch import nn
 from torch.nn import functional
 
 from pfd_models import build_model, get_spec, orthonormality_regulariser
-from pfd_models.spec import InputSpec, ModelSpec
 from pfd_models.training.distributed import Processes
 from pfd_models.training.engine import Speed, evaluate, make_engine, update
 from pfd_models.training.loader import Batch
 from pfd_models.training.recipes import RECIPES
 from pfd_models.training.scores import right_answers
+from pfd_models.zoo.spec import InputSpec, ModelSpec
 
 
 def batch(images=12, side=16, classes=10, seed=0):

@@ -9,13 +9,13 @@ from torchvision.transforms import v2
 
 from pfd_models import get_spec
 from pfd_models.errors import DataError
-from pfd_models.spec import InputSpec
 from pfd_models.training import transforms
 from pfd_models.training.datasets import find_image_set, list_image_sets, open_splits
 from pfd_models.training.distributed import Processes
 from pfd_models.training.loader import Order, Shard, batches, make_loader
 from pfd_models.training.randomness import SOURCES, seed_of, seeded
 from pfd_models.training.transforms import Normalise
+from pfd_models.zoo.spec import InputSpec
 
 
 def order_of(rank=0, count=1, images=103, batch_size=20, seed=5):

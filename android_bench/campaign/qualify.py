@@ -1,0 +1,127 @@
+"""What a device can resolve: one file against itself, slowed by a handicap that is known.
+
+The harness spins for a share of each inference's own duration, inside the timed region. The
+statistics are not told: to them it is a campaign like any other. Since the truth is known, the
+campaign can be marked: did the interval hold it, and did the verdict find it?
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from android_bench.campaign.campaign import Bench, run_campaign
+from android_bench.campaign.contest import BenchFile, Contest
+from android_bench.campaign.result import CampaignResult
+from android_bench.campaign.rules import Rules
+from android_bench.statistics.comparison import Comparison, Verdict
+from pfd_models.errors import InputError
+
+__all__ = ["HANDICAPS", "Marked", "marked", "qualify", "resolution"]
+
+HANDICAPS = (0.0, 0.005, 0.01, 0.02, 0.05)
+"""Shares of an inference's duration that are added to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marked:
+    """A campaign whose truth is known.
+
+    Attributes:
+        handicap: The share that was added; the true ratio is one more.
+        result: The campaign.
+        seconds: Device time of its blocks, from the first to the last.
+    """
+
+    handicap: float
+    result: CampaignResult
+    seconds: float
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """The slowed run against the plain one; None where there were too few rounds."""
+        return self.result.comparisons[0] if self.result.comparisons else None
+
+    @property
+    def covered(self) -> bool | None:
+        """Whether the interval holds the truth; None where there is no interval."""
+        return None if self.comparison is None else self.comparison.covers(1.0 + self.handicap)
+
+    @property
+    def found(self) -> bool:
+        """Whether the verdict is right: slower, or nothing to find where nothing was added."""
+        if self.comparison is None:
+            return False
+        right = Verdict.SLOWER if self.handicap > 0 else Verdict.NOT_RESOLVED
+        return self.comparison.verdict is right
+
+
+def qualify(
+    bench: Bench,
+    file: BenchFile,
+    engine: str,
+    rules: Rules,
+    handicaps: Sequence[float] = HANDICAPS,
+) -> Iterator[Marked]:
+    """Run a campaign for each handicap, yielding each as it ends.
+
+    Args:
+        bench: Device, store and who watches.
+        file: What runs.
+        engine: By which engine.
+        rules: As for any campaign; precision and budget are what is qualified.
+        handicaps: Shares from 0 to 10.
+
+    Raises:
+        InputError: A handicap is out of range or given twice.
+        ParityError, DeviceError, OutputError: As `run_campaign`.
+    """
+    if not handicaps or len(set(handicaps)) < len(handicaps):
+        raise InputError(f"handicaps {list(handicaps)}: give at least one, each once")
+    for handicap in handicaps:
+        if not 0.0 <= handicap <= 10.0:
+            raise InputError(f"handicap {handicap} is out of range: give a share from 0 to 10")
+    for handicap in handicaps:
+        label = file.manifest.variant or file.manifest.stem
+        slowed = f"{label} slowed"
+        contest = Contest(
+            name=f"qualify {file.manifest.stem} with {engine}, {handicap:.3%} slower",
+            engine=engine,
+            entries=((label, file), (slowed, file)),
+        )
+        each = dataclasses.replace(
+            rules, purpose="qualify", handicap_ppm={slowed: round(handicap * 1e6)}
+        )
+        yield marked(run_campaign(bench, contest, each))
+
+
+def marked(result: CampaignResult) -> Marked:
+    """Return a stored campaign of this kind with its truth.
+
+    Raises:
+        InputError: It is no campaign of this kind.
+    """
+    settings = result.campaign.settings
+    if settings.get("purpose") != "qualify":
+        raise InputError(
+            f"campaign {result.campaign.campaign_id} compares variants and its truth is unknown: "
+            "name one that qualify made"
+        )
+    times = [block.after.at_ns for block in result.blocks]
+    starts = [block.before.at_ns for block in result.blocks]
+    return Marked(
+        handicap=max(settings["handicap_ppm"].values()) / 1e6,
+        result=result,
+        seconds=(max(times) - min(starts)) / 1e9 if times else 0.0,
+    )
+
+
+def resolution(all_marked: Sequence[Marked]) -> float | None:
+    """Return the smallest handicap that was found together with all larger ones, or None."""
+    smallest = None
+    for one in sorted(all_marked, key=lambda m: -m.handicap):
+        if one.handicap == 0.0 or not one.found:
+            break
+        smallest = one.handicap
+    return smallest

@@ -1,0 +1,298 @@
+"""Every step of a run on a phone, tried one by one, each with a line fit for a bug report.
+
+A step that fails ends the list where the later ones need it: a phone that cannot be reached can
+tell nothing more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+from android_bench.campaign.contest import BenchFile
+from android_bench.campaign.references import write_references
+from android_bench.devices.device import choose_cpus, mask_text
+from android_bench.devices.phone.cache import ROOT
+from android_bench.devices.phone.choice import open_transport
+from android_bench.devices.phone.device import PhoneDevice, phone_device
+from android_bench.devices.phone.discovery import described
+from android_bench.devices.phone.profile import DeviceProfile, read_profile
+from android_bench.devices.phone.readiness import lacks, require_abi
+from android_bench.devices.phone.state import snapshot
+from android_bench.harness.client import run_block, verify
+from android_bench.harness.job import VERIFY_LIMIT, Job, Schedule
+from android_bench.harness.result import Status
+from android_bench.native_build.build import source_version
+from android_bench.report.wording import milliseconds
+from android_bench.transports import Transport, delivery, detached
+from pfd_models.errors import DeviceError, PfdError
+
+__all__ = ["Step", "examine"]
+
+_PROBE_BYTES = 4 << 20
+_SHORT = Schedule(
+    iterations=5, warmup_iterations=2, warmup_seconds=0.0, max_seconds=10.0, timeout_seconds=120.0
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """How one step ended.
+
+    Attributes:
+        name: What was tried.
+        detail: What was found, or what went wrong.
+        exit_status: 0 where it worked, else that of the error's class.
+    """
+
+    name: str
+    detail: str
+    exit_status: int = 0
+
+    @property
+    def line(self) -> str:
+        """The step as one line."""
+        return f"{'ok    ' if not self.exit_status else 'FAILED'} {self.name}: {self.detail}"
+
+
+@dataclass(slots=True)
+class _Visit:
+    """What is known of the phone so far; each step adds to it."""
+
+    serial: str
+    target: str
+    files: Callable[[], tuple[BenchFile, ...]]
+    opened: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    transport: Transport | None = None
+    profile: DeviceProfile | None = None
+    device: PhoneDevice | None = None
+
+    @property
+    def link(self) -> Transport:
+        """The connection, once there is one."""
+        assert self.transport is not None
+        return self.transport
+
+
+def examine(
+    serial: str, files: Callable[[], tuple[BenchFile, ...]], *, target: str = "linux-arm64"
+) -> Iterator[Step]:
+    """Try every step on a phone, yielding each as it ends; stops at the first that fails.
+
+    Args:
+        serial: As `transports.open_transport` takes it.
+        files: Gives the files to run, made when they are needed.
+        target: What the harness is built for.
+    """
+    visit = _Visit(serial=serial, target=target, files=files)
+    with visit.opened:
+        for check in _CHECKS:
+            name = (check.__doc__ or "").rstrip(".")
+            try:
+                yield Step(name=name, detail=check(visit))
+            except PfdError as error:
+                yield Step(name=name, detail=str(error), exit_status=error.exit_status)
+                return
+
+
+def _computer(visit: _Visit) -> str:
+    """This computer."""
+    adb = shutil.which("adb") or "none"
+    return (
+        f"{platform.system()} {platform.release()} {platform.machine()}, Python "
+        f"{platform.python_version()}, adb-shell {metadata.version('adb-shell')}, adb program: "
+        f"{adb}, harness {source_version()}"
+    )
+
+
+def _connection(visit: _Visit) -> str:
+    """Connection."""
+    visit.transport = open_transport(visit.serial)
+    visit.opened.callback(visit.transport.close)
+    return f"through {visit.transport.kind}"
+
+
+def _identity(visit: _Visit) -> str:
+    """What it is."""
+    visit.profile = read_profile(visit.link)
+    require_abi(visit.profile)
+    kernel, root = visit.profile.kernel, visit.profile.root.value
+    return f"{described(visit.profile)}, kernel {kernel}, root {root}"
+
+
+def _fitness(visit: _Visit) -> str:
+    """What it lacks for a good measurement."""
+    assert visit.profile is not None
+    return "; ".join(f"{lack.what} ({lack.advice})" for lack in lacks(visit.profile)) or "nothing"
+
+
+def _shell(visit: _Visit) -> str:
+    """Shell."""
+    result = visit.link.run("echo out; echo err >&2; exit 7")
+    signalled = visit.link.run("sh -c 'kill -SEGV $$'")
+    found = (result.exit_code, result.stdout, result.stderr)
+    if found != (7, "out\n", "err\n"):
+        raise DeviceError(f"exit code, output and errors came as {found!r}: report this line")
+    return f"exit codes and both outputs arrive; a crash is {signalled.exit_code}"
+
+
+def _storage(visit: _Visit) -> str:
+    """Storage."""
+    delivery.require_runnable(visit.link.run, ROOT)
+    free = visit.link.run(f"df -k {ROOT}").stdout.strip().splitlines()[-1]
+    return f"programs run in {ROOT} ({' '.join(free.split())})"
+
+
+def _files(visit: _Visit) -> str:
+    """Files there and back."""
+    content = os.urandom(_PROBE_BYTES)
+    remote = f"{ROOT}/doctor-probe"
+    with tempfile.TemporaryDirectory(prefix="pfd-doctor-") as folder:
+        sent, back = Path(folder, "sent"), Path(folder, "back")
+        sent.write_bytes(content)
+        begin = time.monotonic()
+        visit.link.push(sent, remote)
+        pushed = time.monotonic()
+        visit.link.pull(remote, back)
+        pulled = time.monotonic()
+        visit.link.run(f"rm -f {remote}")
+        same = hashlib.sha256(back.read_bytes()).digest() == hashlib.sha256(content).digest()
+    if not same:
+        raise DeviceError("a file came back changed: check the cable")
+    mb = _PROBE_BYTES / 1e6
+    return (
+        f"{mb:.1f} MB pushed at {mb / (pushed - begin):.0f} MB/s and pulled at "
+        f"{mb / (pulled - pushed):.0f} MB/s, checks included"
+    )
+
+
+def _detached(visit: _Visit) -> str:
+    """A run that outlives the connection."""
+    run = detached.start(visit.link, "sleep 2; echo done")
+    visit.link.close()
+    visit.link.wait(30.0)
+    run = detached.attach(visit.link, run.run_id)
+    status, deadline = detached.poll(visit.link, run), time.monotonic() + 30
+    while not status.complete and time.monotonic() < deadline:
+        time.sleep(0.5)
+        status = detached.poll(visit.link, run)
+    detached.remove(visit.link, run)
+    if (status.exit_code, status.stdout) != (0, b"done\n"):
+        raise DeviceError(
+            f"the run was {status.state.value} with {status.stdout!r} after the connection had "
+            "been closed: report this line"
+        )
+    return "went on while nobody was connected, and was taken up again"
+
+
+def _readings(visit: _Visit) -> str:
+    """Readings."""
+    state = snapshot(visit.link)
+    hottest = "none" if state.hottest_mc is None else f"hottest {state.hottest_mc / 1000:.1f} °C"
+    return (
+        f"{len(state.temp_mc)} temperatures ({hottest}), thermal status {state.thermal_status}, "
+        f"{len(state.freq_khz)} clocks, {len(state.freq_cap_khz)} frequency caps, cores online: "
+        f"{','.join(map(str, state.online_cpus)) or 'not readable'}, load "
+        f"{'readable' if state.cpu_ticks else 'not readable'}"
+    )
+
+
+def _harness(visit: _Visit) -> str:
+    """Harness."""
+    said: list[str] = []
+    visit.device = phone_device(visit.link, target=visit.target, say=said.append)
+    visit.opened.callback(visit.device.close)
+    bundle = visit.device.bundle
+    licences = ", ".join(sorted({file.licence for file in bundle.files}))
+    return (
+        f"{visit.device.harness.version}, {visit.device.harness.target}, "
+        f"{len(bundle.files)} files of {bundle.size_bytes / 1e6:.1f} MB ({licences}), "
+        f"{len(said)} sent now"
+    )
+
+
+def _engines(visit: _Visit) -> str:
+    """Engines."""
+    assert visit.device is not None
+    return ", ".join(
+        f"{engine.name} {engine.version}"
+        + (f" UNAVAILABLE: {engine.unavailable}" if engine.unavailable else "")
+        for engine in visit.device.harness.engines
+    )
+
+
+def _cores(visit: _Visit) -> str:
+    """Cores to run on."""
+    device = visit.device
+    assert device is not None
+    usable = ",".join(map(str, device.usable_cpus))
+    return f"{mask_text(choose_cpus(device, 1))} for 1 thread; its shell may use {usable}"
+
+
+def _networks(visit: _Visit) -> str:
+    """Networks."""
+    device, parts = visit.device, []
+    assert device is not None
+    known = {suffix for engine in device.harness.engines for suffix in engine.suffixes}
+    for file in visit.files():
+        if file.path.suffix not in known:
+            continue  # a set has files for other runtimes too
+        engine = device.harness.engine_for(file.artifact.file)
+        with tempfile.TemporaryDirectory(prefix="pfd-doctor-") as folder:
+            inputs, expected = write_references(file, Path(folder), "reference")
+            job = Job(
+                model=device.place(file.path),
+                engine=engine.name,
+                cpu_mask=choose_cpus(device, 1),
+                inputs=tuple(device.place(path) for path in inputs),
+                expected=tuple(device.place(path) for path in expected),
+                limit=max(VERIFY_LIMIT, file.artifact.parity.limit),
+            )
+        distance = max(output.relative_linf for output in verify(device.harness, job).outputs)
+        result = run_block(device.harness, job, _SHORT)
+        if result.status is not Status.DONE:
+            raise DeviceError(f"{file.artifact.file} {result.status.value}: {result.message}")
+        cpus = ",".join(map(str, sorted(set(result.cpus.tolist()))))
+        middle = sorted(result.samples_ns.tolist())[len(result.samples_ns) // 2]
+        time_text = "" if device.record.emulated else f", about {milliseconds(middle)}"
+        parts.append(
+            f"{file.artifact.file} by {engine.name}: outputs within {distance:.1e}, "
+            f"{len(result.samples_ns)} inferences on CPU {cpus}{time_text}"
+        )
+    return "; ".join(parts)
+
+
+def _remains(visit: _Visit) -> str:
+    """What stays on the phone."""
+    if visit.device is not None:
+        visit.device.give_up_lock()
+    left = visit.link.run(f"cd {ROOT} && du -sk * | sort -k2").stdout.split("\n")
+    sizes = [line.split() for line in left if line.strip()]
+    return ", ".join(f"{name} {int(kib) / 1024:.1f} MiB" for kib, name in sizes) or "nothing"
+
+
+_CHECKS: tuple[Callable[[_Visit], str], ...] = (
+    _computer,
+    _connection,
+    _identity,
+    _fitness,
+    _shell,
+    _storage,
+    _files,
+    _detached,
+    _readings,
+    _harness,
+    _engines,
+    _cores,
+    _networks,
+    _remains,
+)

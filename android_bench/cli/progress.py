@@ -1,0 +1,151 @@
+"""How a campaign goes, as it goes: the interval narrowing, on a terminal or line by line."""
+
+from __future__ import annotations
+
+import math
+import threading
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from android_bench.devices.device import mask_text
+from android_bench.records import CampaignRecord, DeviceRecord
+from android_bench.report.escape import visible
+from android_bench.report.wording import change
+from android_bench.statistics.comparison import Comparison
+from android_bench.statistics.monitor import Decision, Reason
+
+__all__ = ["Display", "interval_line"]
+
+LINE_EVERY = 1.5  # elsewhere than on a terminal: a line whenever this many times more is known
+
+
+class Display:
+    """A `Watcher` that draws on standard error; a context manager."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
+        self._live = self._console.is_terminal
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            auto_refresh=False,  # nothing of ours may run while a block is timed
+        )
+        self._task = self._progress.add_task("", total=None)
+        self._plan: CampaignRecord | None = None
+        self._next_line = 1.0
+        self._shows_intervals = True
+        self._name = ""
+        self._stop = threading.Event()
+
+    def lane(self, name: str) -> Display:
+        """Return a display of one device among several: the same screen, a line of its own."""
+        lane = Display(self._console)
+        lane._progress, lane._stop, lane._name = self._progress, self._stop, f"{name}: "
+        lane._task = self._progress.add_task(visible(name), total=None)
+        return lane
+
+    def stop(self) -> None:
+        """Have every lane stop at its next block, as Ctrl-C does where there is one device."""
+        self._stop.set()
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self._progress.stop()
+
+    def begin(self, record: CampaignRecord, device: DeviceRecord) -> None:
+        """Say what is measured and for how long at most."""
+        self._plan, self._next_line = record, 1.0
+        self._shows_intervals = not device.emulated
+        self._progress.reset(self._task, total=1.0)
+        arm = record.arms[0]
+        self.say(
+            f"{record.name} on {mask_text(arm.cpu_mask)} of {device.model}: until "
+            f"±{record.precision:.2%} or {record.budget_seconds:.0f} s ({record.campaign_id})"
+        )
+
+    def step(self, text: str) -> None:
+        """Say what takes a moment."""
+        self._heed()
+        if self._live:
+            line = visible(self._name + text)
+            self._progress.update(self._task, description=line, refresh=True)
+        else:
+            self.say(text)
+
+    def note(self, text: str) -> None:
+        """Say what must not be missed."""
+        self.say(text, Text("warning: ", style="bold yellow"))
+
+    def failed(self, text: str) -> None:
+        """Say that one of several campaigns ended with an error."""
+        self.say(text, Text("error: ", style="bold red"))
+
+    def block(self, blocks: int, disturbed: int, decision: Decision, elapsed_s: float) -> None:
+        """Show where the campaign stands."""
+        self._heed()
+        if self._plan is None:
+            return
+        line = f"{blocks} blocks" + (f", {disturbed} disturbed" if disturbed else "")
+        if self._shows_intervals:
+            line = interval_line(self._plan, blocks, disturbed, decision)
+        if self._live:
+            line, share = visible(self._name) + line, done_share(decision, elapsed_s)
+            self._progress.update(self._task, description=line, completed=share, refresh=True)
+        elif blocks >= self._next_line or decision.stop:
+            self._next_line = max(blocks + 1, blocks * LINE_EVERY)
+            self.say(f"{elapsed_s:4.0f} s  {line}")
+
+    def end(self, reason: Reason) -> None:
+        """Say why it ended."""
+        self.say(f"{reason.value}")
+
+    def say(self, text: str, before: Text | None = None) -> None:
+        """Print a line of text from wherever it comes."""
+        line = (before or Text()) + Text(visible(self._name + text, longest=2000))
+        self._console.print(line, soft_wrap=True)
+
+    def _heed(self) -> None:
+        if self._stop.is_set():
+            raise KeyboardInterrupt
+
+
+def done_share(decision: Decision, elapsed_s: float) -> float:
+    """Return how much of the expected time is over, 0 to 1."""
+    if decision.stop:
+        return 1.0
+    if not math.isfinite(decision.seconds_left):
+        return 0.0
+    return elapsed_s / max(elapsed_s + decision.seconds_left, 1e-9)
+
+
+def interval_line(record: CampaignRecord, blocks: int, disturbed: int, decision: Decision) -> str:
+    """Return a campaign's standing as one line; intervals before its end are no verdicts."""
+    shown = decision.comparisons or ((decision.control,) if decision.control else ())
+    parts = [_standing(one) for one in shown] or ["too few rounds to say"]
+    parts.append(f"aim ±{record.precision:.2%}")
+    parts.append(f"{blocks} blocks" + (f", {disturbed} disturbed" if disturbed else ""))
+    if not decision.stop and math.isfinite(decision.seconds_left):
+        parts.append(f"about {max(decision.seconds_left, 0):.0f} s left")
+    return " · ".join(parts)
+
+
+def _standing(one: Comparison) -> str:
+    return f"{visible(one.label)} {change(one.ratio)} ±{one.half_width:.2%}"

@@ -1,0 +1,1 @@
+"""What a campaign runs on: this computer or a phone."""

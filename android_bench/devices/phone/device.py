@@ -1,0 +1,283 @@
+"""A phone as the device of a campaign: the same walk as on the host, over a transport.
+
+Opening one: connect, look what it is, lock it, end what a dead bench left, bring the harness,
+ask it. The virtual phone is a phone like any other here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import types
+from collections.abc import Callable
+from pathlib import Path
+
+from android_bench.devices.cores import cpu_list
+from android_bench.devices.phone.cache import ROOT, Bundle, load_bundle, place_file, push_bundle
+from android_bench.devices.phone.choice import open_transport
+from android_bench.devices.phone.launcher import RECONNECT_S, PhoneLauncher, clear_runs, patiently
+from android_bench.devices.phone.lock import Lock, locked
+from android_bench.devices.phone.profile import DeviceProfile, read_profile
+from android_bench.devices.phone.readiness import require_abi, require_runs
+from android_bench.devices.phone.state import (
+    CoolDown,
+    PhoneState,
+    Shift,
+    changes,
+    snapshot,
+    wait_until_cool,
+)
+from android_bench.harness.client import Harness, describe
+from android_bench.native_build.build import build_harness
+from android_bench.records import Cluster, DeviceRecord, Flag, Reading
+from android_bench.transports import Transport, delivery
+from pfd_models.errors import DeviceError
+
+__all__ = ["PhoneDevice", "device_record", "open_phone", "phone_device"]
+
+TARGET = "linux-arm64"
+_SHORTEST_LOAD_S = 0.5  # in less, most of the load is that of reading it
+
+_FLAGS = types.MappingProxyType(
+    {
+        Shift.THROTTLED: Flag.THROTTLED,
+        Shift.FREQUENCY_CAP_CHANGED: Flag.FREQUENCY_CAP_CHANGED,
+        Shift.CORE_LOST: Flag.CORE_LOST,
+        Shift.CLOCK_JUMP: Flag.CLOCK_JUMP,
+        Shift.REBOOTED: Flag.REBOOTED,
+    }
+)
+
+Say = Callable[[str], None]
+
+
+def _silent(text: str) -> None:
+    """Say nothing."""
+
+
+def open_phone(
+    serial: str | None = None, *, target: str = TARGET, say: Say = _silent
+) -> PhoneDevice:
+    """Connect to a phone and make it ready.
+
+    Args:
+        serial: As `transports.open_transport` takes it.
+        target: What the harness is built for.
+        say: Hears what takes a moment.
+
+    Raises:
+        DeviceError: No such phone, it cannot run the harness, or another bench uses it.
+    """
+    say("connecting")
+    transport = open_transport(serial)
+    try:
+        return phone_device(transport, target=target, say=say)
+    except BaseException:
+        transport.close()
+        raise
+
+
+def phone_device(
+    transport: Transport,
+    *,
+    target: str = TARGET,
+    say: Say = _silent,
+    reconnect_s: float = RECONNECT_S,
+) -> PhoneDevice:
+    """Make a phone ready that is connected already; see `open_phone`."""
+    profile = read_profile(transport)
+    require_abi(profile)
+    with contextlib.ExitStack() as opened:
+        lock = opened.enter_context(locked(transport))
+        clear_runs(transport)
+        delivery.require_runnable(transport.run, ROOT)
+        bundle = load_bundle(build_harness(target))
+        require_runs(profile, bundle.local / "pfd_bench")
+        push_bundle(transport, bundle, say, reconnect_s)
+        launch = PhoneLauncher(transport=transport, reconnect_s=reconnect_s)
+        harness = describe(bundle.command, launch=launch)
+        device = PhoneDevice(transport, profile, harness, bundle, lock, opened.pop_all())
+    device.reconnect_s = reconnect_s
+    return device
+
+
+class PhoneDevice:
+    """A phone that is locked, with its harness on it.
+
+    Attributes:
+        profile: What it said when it was opened.
+        bundle: What was brought to it.
+        cooling: When a block may start.
+        reconnect_s: How long it may be gone before the bench gives up.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        profile: DeviceProfile,
+        harness: Harness,
+        bundle: Bundle,
+        lock: Lock,
+        opened: contextlib.ExitStack,
+    ) -> None:
+        self.profile = profile
+        self.bundle = bundle
+        self.cooling = CoolDown()
+        self.reconnect_s = RECONNECT_S
+        self._transport = transport
+        self._harness = harness
+        self._record = device_record(profile)
+        self._lock = lock
+        self._opened = opened
+        self._state: PhoneState | None = None
+        self._clock: tuple[str, int] | None = None
+
+    @property
+    def record(self) -> DeviceRecord:
+        """What it is."""
+        return self._record
+
+    @property
+    def harness(self) -> Harness:
+        """The harness on it."""
+        return self._harness
+
+    @property
+    def usable_cpus(self) -> tuple[int, ...]:
+        """The cores that are online and that its shell may use."""
+        line = self._run("grep Cpus_allowed_list /proc/self/status")
+        allowed = cpu_list(line.rpartition(":")[2])
+        online = self.profile.online or self.profile.cpus
+        return tuple(cpu for cpu in allowed if cpu in online)
+
+    def read(self) -> Reading:
+        """Take a reading, and tell the phone's lock that this bench lives."""
+        patiently(self._transport, self._lock.renew, self.reconnect_s)
+        return self._reading(self._snapshot())
+
+    def cool_down(self) -> None:
+        """Wait until it is cool enough for a block; a fixed pause where it does not tell.
+
+        Raises:
+            DeviceError: It stays hot.
+        """
+        gate = patiently(
+            self._transport,
+            lambda: wait_until_cool(self._transport, self.cooling),
+            self.reconnect_s,
+        )
+        if gate.still_hot:
+            raise DeviceError(
+                f"{self._record.serial} does not cool down: {gate.still_hot} after "
+                f"{gate.waited_s:.0f} s; unplug it, take it out of its case, and go on with "
+                "--resume"
+            )
+        self._reading(gate.state)
+
+    def happened(self) -> frozenset[Flag]:
+        """Return what happened to it since the last reading that a block must not ignore."""
+        before, after = self._state, self._snapshot()
+        self._state = after  # the harness's own load does not count as others'
+        if before is None:
+            return frozenset()
+        return frozenset(_FLAGS[change.shift] for change in changes(before, after))
+
+    def place(self, path: Path) -> str:
+        """Bring a file to its cache."""
+        return patiently(
+            self._transport, lambda: place_file(self._transport, path), self.reconnect_s
+        )
+
+    def give_up_lock(self) -> None:
+        """Let another bench use it."""
+        self._opened.close()
+
+    def close(self) -> None:
+        """Give up the lock and the connection; the cache stays."""
+        self.give_up_lock()
+        self._transport.close()
+
+    def _run(self, command: str) -> str:
+        result = patiently(self._transport, lambda: self._transport.run(command), self.reconnect_s)
+        return result.stdout
+
+    def _snapshot(self) -> PhoneState:
+        return patiently(self._transport, lambda: snapshot(self._transport), self.reconnect_s)
+
+    def _reading(self, state: PhoneState) -> Reading:
+        before, self._state = self._state, state
+        steal, busy = _load(before, state)
+        return Reading(
+            at_ns=max(0, round((state.uptime_s or 0.0) * 1e9) - self._slept_ns(state.boot_id)),
+            freq_khz=state.freq_khz,
+            freq_cap_khz=state.freq_cap_khz,
+            temp_mc=state.temp_mc,
+            online_cpus=state.online_cpus,
+            load_1min=state.load_1min,
+            steal_fraction=steal,
+            other_busy_fraction=busy,
+        )
+
+    def _slept_ns(self, boot_id: str) -> int:
+        """Return how far the time since boot is ahead of CLOCK_MONOTONIC, once per boot.
+
+        A shell can read only the former; the harness tells the latter even when it refuses.
+        """
+        if self._clock is None or self._clock[0] != boot_id:
+            program = shlex.join([*self._harness.command, "--clock"])
+            said = self._run(f"cut -d' ' -f1 /proc/uptime; {program} 2>/dev/null").split("\n", 1)
+            try:
+                uptime_ns = round(float(said[0]) * 1e9)
+                ahead = uptime_ns - int(json.loads(said[1])["at_ns"])
+            except (IndexError, KeyError, TypeError, ValueError):
+                ahead = 0
+            # Less than a second is the time it took to ask.
+            self._clock = (boot_id, max(0, ahead) if abs(ahead) > 1_000_000_000 else 0)
+        return self._clock[1]
+
+
+def _load(before: PhoneState | None, after: PhoneState) -> tuple[float | None, float | None]:
+    """Return the shares of CPU time that a hypervisor and other processes took in between."""
+    if before is None or before.boot_id != after.boot_id:
+        return None, None
+    if (after.uptime_s or 0.0) - (before.uptime_s or 0.0) < _SHORTEST_LOAD_S:
+        return None, None
+    if len(before.cpu_ticks) != 8 or len(after.cpu_ticks) != 8:
+        return None, None
+    spent = [b - a for a, b in zip(before.cpu_ticks, after.cpu_ticks, strict=True)]
+    user, nice, system, idle, iowait, irq, softirq, steal = spent
+    busy = user + nice + system + irq + softirq
+    total = busy + idle + iowait + steal
+    if total <= 0:
+        return None, None
+    return tuple(min(1.0, max(0.0, part / total)) for part in (steal, busy))  # type: ignore[return-value]  # two of them
+
+
+def device_record(profile: DeviceProfile) -> DeviceRecord:
+    """Return what the store keeps of a phone."""
+    level = f" (API {profile.sdk})" if profile.sdk is not None else ""
+    return DeviceRecord(
+        serial=profile.serial,
+        kind="android",
+        model=profile.model,
+        manufacturer=profile.manufacturer,
+        soc=profile.soc,
+        abi=profile.abi,
+        os=f"Android {profile.android or 'unknown'}{level}",
+        kernel=profile.kernel or "unknown",
+        cpu_count=max(1, len(profile.cpus)),
+        memory_kib=profile.memory_kib,
+        clusters=tuple(
+            Cluster(
+                cpus=cluster.cpus,
+                core=cluster.core,
+                min_khz=cluster.min_khz,
+                max_khz=cluster.max_khz,
+                governor=cluster.governor,
+            )
+            for cluster in profile.clusters
+        ),
+        thermal_zones=tuple(sorted(set(profile.thermal_zones))),
+        virtual=profile.virtual,
+    )

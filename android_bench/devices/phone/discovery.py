@@ -1,0 +1,103 @@
+"""The phones that can be seen, and what each lacks for a good measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from android_bench.devices.answers import printable
+from android_bench.devices.phone.choice import list_devices, open_transport
+from android_bench.devices.phone.profile import DeviceProfile, read_profile
+from android_bench.devices.phone.readiness import lacks, require_abi
+from pfd_models.errors import DeviceError
+
+__all__ = ["FoundPhone", "look_for_phones", "phone_lines", "usable_serials"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundPhone:
+    """A phone that can be seen.
+
+    Attributes:
+        serial: What the user calls it.
+        profile: What it is; None where it does not say.
+        problem: Why it cannot be used; empty where it can.
+    """
+
+    serial: str
+    profile: DeviceProfile | None
+    problem: str
+
+
+def look_for_phones() -> list[FoundPhone]:
+    """Return every phone that is connected, and the virtual one where it is up."""
+    serials = [printable(one.serial) for one in list_devices()]
+    return [_look(serial) for serial in serials + (["virtual"] if _virtual_is_up() else [])]
+
+
+def usable_serials() -> list[str]:
+    """Return the serials of all phones that answer.
+
+    Raises:
+        DeviceError: None is connected, or none is usable; says why.
+    """
+    seen = list_devices()
+    usable = [one.serial for one in seen if one.state == "device"]
+    if not usable:
+        open_transport(None).close()  # says what is wrong
+    return usable
+
+
+def _virtual_is_up() -> bool:
+    from android_bench.virtual_phone import phone
+
+    return phone.find(phone.DEFAULT_NAME) is not None
+
+
+def _look(serial: str) -> FoundPhone:
+    profile = None
+    try:
+        transport = open_transport(serial)
+        try:
+            profile = read_profile(transport)
+            require_abi(profile)
+        finally:
+            transport.close()
+    except DeviceError as error:
+        return FoundPhone(serial=serial, profile=profile, problem=str(error))
+    return FoundPhone(serial=serial, profile=profile, problem="")
+
+
+def phone_lines(phones: Iterable[FoundPhone]) -> list[str]:
+    """Return the list for the reader."""
+    lines: list[str] = []
+    for phone in phones:
+        lines += _lines(phone)
+    if not lines:
+        lines.append(
+            "no phone is connected: plug one in with USB debugging on, give --serial HOST:PORT "
+            "for one on the network, or try --device virtual"
+        )
+    return lines
+
+
+def _lines(phone: FoundPhone) -> list[str]:
+    if phone.profile is None:
+        return [f"{phone.serial}: {phone.problem}"]
+    lines = [f"{phone.serial}: {described(phone.profile)}"]
+    if phone.problem:
+        return [*lines, f"  unusable: {phone.problem}"]
+    missing = [f"  {lack.what}: {lack.advice}" for lack in lacks(phone.profile)]
+    return lines + (missing or ["  ready for a good measurement"])
+
+
+def described(profile: DeviceProfile) -> str:
+    """Return a phone in one line."""
+    clusters = " + ".join(
+        f"{len(cluster.cpus)} x {cluster.core or 'core'}"
+        + (f" at {cluster.max_khz / 1e6:.2f} GHz" if cluster.max_khz else "")
+        for cluster in reversed(profile.clusters)
+    )
+    system = f"Android {profile.android}" if profile.android else f"Linux {profile.kernel}"
+    name = f"{profile.manufacturer} {profile.model}"
+    return f"{name}, {profile.soc}, {profile.abi}, {system}, {clusters}"

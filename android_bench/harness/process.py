@@ -1,0 +1,123 @@
+"""Run a command and hear its lines as they come; here, on this computer.
+
+The harness runs wherever a `Launcher` puts it. Above this seam nothing knows whether that is
+this computer, an emulated one or a phone at the end of a cable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from pfd_models.errors import DeviceError
+
+__all__ = ["Exit", "Launcher", "run_here"]
+
+_KEPT_STDERR = 8_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How a command ended.
+
+    Attributes:
+        status: Its exit status, negative for a signal; None when it was stopped for taking
+            too long or the connection to it was lost.
+        stderr: The end of what it wrote there.
+    """
+
+    status: int | None
+    stderr: str
+
+
+class Launcher(Protocol):
+    """Runs a command where the harness lies."""
+
+    def __call__(
+        self, command: Sequence[str], *, timeout_s: float, on_line: Callable[[str], None]
+    ) -> Exit:
+        """Run it to its end, giving every line of its standard output to `on_line`.
+
+        Args:
+            command: Program and arguments, not a shell's line.
+            timeout_s: Patience for the whole run; then it is killed.
+            on_line: Called with each line without its newline, as soon as it is complete; what
+                it raises ends the command and is raised again.
+
+        Raises:
+            DeviceError: The command cannot be started.
+        """
+
+
+def run_here(command: Sequence[str], *, timeout_s: float, on_line: Callable[[str], None]) -> Exit:
+    """Run a command on this computer; see `Launcher`."""
+    with tempfile.TemporaryFile() as stderr:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                start_new_session=True,  # so that its children can be stopped with it
+            )
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise DeviceError(
+                f"cannot run {command[0]}: {reason}; build the harness again with "
+                "python -m android_bench.native_build"
+            ) from error
+        in_time = False
+        try:
+            in_time = _read_lines(process, time.monotonic() + timeout_s, on_line)
+        finally:
+            _end(process, patience_s=5.0 if in_time else 0.0)
+        return Exit(status=process.returncode if in_time else None, stderr=_tail(stderr))
+
+
+def _read_lines(
+    process: subprocess.Popen[bytes], deadline: float, on_line: Callable[[str], None]
+) -> bool:
+    """Give each line to `on_line` until the pipe is closed; False when the deadline came first."""
+    assert process.stdout is not None  # a pipe was asked for
+    pipe = process.stdout
+    pending = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or not selector.select(left):
+                return False
+            chunk = os.read(pipe.fileno(), 1 << 16)
+            *lines, pending = (pending + chunk).split(b"\n")
+            if not chunk and pending:
+                lines.append(pending)  # the writer was cut off in the middle of a line
+            for line in lines:
+                on_line(line.decode("utf-8", errors="replace"))
+            if not chunk:
+                return True
+
+
+def _end(process: subprocess.Popen[bytes], *, patience_s: float) -> None:
+    """Wait for a process that is about to end; then kill it with its children."""
+    try:
+        process.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def _tail(file: BinaryIO) -> str:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _KEPT_STDERR))
+    return file.read().decode("utf-8", errors="replace")

@@ -1,0 +1,244 @@
+"""`python -m android_bench.native_build`: the native harness, from source, cached by content.
+
+Examples:
+    python -m android_bench.native_build
+    python -m android_bench.native_build --target linux-arm64
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from android_bench.native_build.bundle import collect
+from android_bench.native_build.runtimes import Runtimes, cache_folder, find_runtimes
+from android_bench.native_build.toolchain import TARGETS, Toolchain, find_toolchain
+from export.sets.files import atomic_write, output_errors
+from pfd_models.errors import DeviceError, InputError, PfdError, unknown
+
+__all__ = ["PROTOCOL", "SOURCES", "Built", "build_harness", "main", "source_version"]
+
+PROTOCOL = 1
+"""Version of the lines between host and harness; docs/harness-protocol.md."""
+
+SOURCES = Path(__file__).parent.parent / "native"
+_PROGRAMS = ("pfd_bench", "pfd_bare_loop")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A harness that is ready to run.
+
+    Attributes:
+        target: ``host`` or ``linux-arm64``.
+        folder: What belongs together; a bundle of all it needs for another machine.
+        version: What it answers and the host compares.
+        left_out: A line for each engine that could not be built.
+        from_cache: Whether nothing had to be done.
+    """
+
+    target: str
+    folder: Path
+    version: str
+    left_out: tuple[str, ...]
+    from_cache: bool
+
+    @property
+    def program(self) -> Path:
+        """Return the harness itself."""
+        return self.folder / "pfd_bench"
+
+    @property
+    def bare_loop(self) -> Path:
+        """Return the loop that the harness's overhead is measured against."""
+        return self.folder / "pfd_bare_loop"
+
+
+def source_version(sources: Path = SOURCES) -> str:
+    """Return the version that host and harness must share: protocol and a hash of the sources."""
+    digest = hashlib.sha256()
+    for path in _source_files(sources):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(sources)}\0{len(content)}\0".encode())
+        digest.update(content)
+    return f"{PROTOCOL}+{digest.hexdigest()[:12]}"
+
+
+def _source_files(sources: Path) -> list[Path]:
+    kinds = ("*.cpp", "*.h", "*.cmake", "CMakeLists.txt")
+    return sorted({path for kind in kinds for path in sources.rglob(kind)})
+
+
+def build_harness(target: str = "host", *, sources: Path = SOURCES) -> Built:
+    """Build the harness, or take it from the cache when nothing it is made of has changed.
+
+    The walk: tools, runtimes, cache, configure and compile, bundle, publish by one rename.
+
+    Args:
+        target: ``host``; ``linux-arm64`` for phones and emulated ones; ``android-arm64`` for
+            phones through an NDK, which is untested.
+        sources: The folder with CMakeLists.txt and engines/.
+
+    Raises:
+        InputError: An unknown target.
+        DeviceError: A tool or runtime is missing, or the compiler failed.
+        OutputError: The cache cannot be written.
+    """
+    if target not in TARGETS:
+        raise InputError(unknown("target", target, TARGETS))
+    toolchain = find_toolchain(target)
+    runtimes = find_runtimes(target)
+    version = source_version(sources)
+    folder = cache_folder() / "native" / f"{target}-{_key(version, toolchain, runtimes)}"
+    if cached := _cached(folder, target, version):
+        return cached
+    with output_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".build-") as temporary:
+            made = _compile(Path(temporary), sources, version, toolchain, runtimes)
+            _publish(made, folder)
+    built = _cached(folder, target, version)
+    if built is None:
+        raise DeviceError(f"{folder} is damaged: remove it and call again")
+    return dataclasses.replace(built, from_cache=False)
+
+
+def _key(version: str, toolchain: Toolchain, runtimes: Runtimes) -> str:
+    """Return a hash of all that the result depends on."""
+    parts = [
+        version,
+        toolchain.target,
+        str(toolchain.compiler.resolve()),
+        toolchain.compiler_version,
+        toolchain.compiler_target,
+        # On this machine the program finds the libraries where they are now.
+        f"{runtimes.executorch_version} {runtimes.executorch}",
+        f"{runtimes.litert_version} {runtimes.litert}",
+    ]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _cached(folder: Path, target: str, version: str) -> Built | None:
+    try:
+        facts = json.loads((folder / "build.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return Built(
+        target=target,
+        folder=folder,
+        version=version,
+        left_out=tuple(facts["left_out"]),
+        from_cache=True,
+    )
+
+
+def _compile(
+    temporary: Path, sources: Path, version: str, toolchain: Toolchain, runtimes: Runtimes
+) -> Path:
+    """Return a folder with everything, inside the temporary one."""
+    tree, made = temporary / "tree", temporary / "made"
+    made.mkdir()
+    options = [
+        f"-DCMAKE_CXX_COMPILER={toolchain.compiler}",
+        "-DCMAKE_BUILD_TYPE=Release",
+        f"-DPFD_VERSION={version}",
+        f"-DPFD_TARGET={toolchain.target}",
+        f"-DPFD_LITERT_DIR={runtimes.litert or ''}",
+        f"-DPFD_LITERT_VERSION={runtimes.litert_version}",
+    ]
+    if runtimes.executorch:
+        options.append(f"-Dexecutorch_DIR={runtimes.executorch}/share/cmake")
+    else:
+        options.append("-DCMAKE_DISABLE_FIND_PACKAGE_executorch=ON")
+    if toolchain.target != "host":
+        options += ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64"]
+    if toolchain.target == "android-arm64":
+        options.append("-DCMAKE_SHARED_LINKER_FLAGS=-static-libstdc++")
+        options.append("-DCMAKE_MODULE_LINKER_FLAGS=-static-libstdc++")
+        options.append("-DCMAKE_EXE_LINKER_FLAGS=-static-libstdc++")
+    said = _run([toolchain.cmake, "-S", sources, "-B", tree, *options], "configure")
+    _run([toolchain.cmake, "--build", tree, "--parallel", str(os.cpu_count() or 1)], "compile")
+    for path in [*(tree / name for name in _PROGRAMS), *tree.glob("pfd_engine_*.so")]:
+        shutil.copy2(path, made / path.name)
+    facts = {
+        "target": toolchain.target,
+        "version": version,
+        "compiler": toolchain.compiler_version,
+        "runtimes": {
+            "executorch": runtimes.executorch_version,
+            "ai-edge-litert": runtimes.litert_version,
+        },
+        "left_out": [line.partition("pfd: ")[2] for line in said.splitlines() if "pfd: " in line],
+    }
+    if toolchain.target != "host":
+        facts["bundle"] = collect(made, runtimes, toolchain)
+    atomic_write(made / "build.json", json.dumps(facts, indent=2) + "\n")
+    return made
+
+
+def _run(command: Sequence[str | Path], what: str) -> str:
+    """Return what a build step printed.
+
+    Raises:
+        DeviceError: It failed; the line has the first error and the file with all of it.
+    """
+    done = subprocess.run(
+        [str(part) for part in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode != 0:
+        log = cache_folder() / "native" / f"failed-{what}.log"
+        atomic_write(log, done.stdout)
+        errors = [line.strip() for line in done.stdout.splitlines() if "rror" in line]
+        first = errors[0] if errors else f"status {done.returncode}"
+        raise DeviceError(f"cannot {what} the harness: {first[:300]}; all of it is in {log}")
+    return done.stdout
+
+
+def _publish(made: Path, folder: Path) -> None:
+    try:
+        made.rename(folder)
+    except OSError:
+        if not (folder / "build.json").is_file():
+            raise
+        # Another process built the same at the same time.
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, build, say where it is and return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m android_bench.native_build",
+        description="Build the native benchmark harness; unchanged sources are not built again.",
+    )
+    parser.add_argument(
+        "--target",
+        default="host",
+        help="host (default), linux-arm64 for a phone, or android-arm64 (an NDK; untested)",
+    )
+    options = parser.parse_args(arguments)
+    begin = time.perf_counter()
+    try:
+        built = build_harness(options.target)
+    except PfdError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_status
+    took = "unchanged" if built.from_cache else f"built in {time.perf_counter() - begin:.1f} s"
+    sys.stdout.write(f"{built.program}\nversion {built.version}, {built.target}, {took}\n")
+    for line in built.left_out:
+        sys.stdout.write(f"{line}\n")
+    return 0

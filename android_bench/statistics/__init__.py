@@ -1,0 +1,1 @@
+"""From blocks to statements: design, intervals, when to stop, comparisons. Pure."""

@@ -1,0 +1,1 @@
+"""The evidence for the statistics: simulated devices, rivals, coverage; for tools only."""

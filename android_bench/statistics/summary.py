@@ -1,0 +1,144 @@
+"""What one variant takes: never only a mean. Pure functions on its blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from android_bench.records import Block, require_same_arm
+from android_bench.statistics.design import is_disturbed
+from pfd_models.errors import InputError
+
+__all__ = ["Summary", "quantile", "summarise"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Latency and context of one variant. Quantiles are over all samples of its good blocks.
+
+    Attributes:
+        label: The variant.
+        n_samples: Timed inferences.
+        n_blocks: Good blocks they came from.
+        n_disturbed: Blocks left out because a flag forbids to use them.
+        median_ns: Of the samples.
+        p10_ns: Nine of ten samples took longer.
+        p90_ns: One of ten samples took longer.
+        min_ns: Of the samples.
+        mad_ns: Median absolute deviation from the median, not scaled to a standard deviation.
+        cold_load_ns: Median over blocks; None when no block has it.
+        first_inference_ns: Median over blocks; None when no block has it.
+        peak_memory_kib: Largest VmHWM of a block; None when no block has it.
+        threads: Of the engine.
+        cores: CPUs that samples ended on, ascending; empty when unknown.
+        mean_freq_khz: Mean over blocks of the frequency of those CPUs; None when unread.
+        sustained_ratio: Block medians of the last third over those of the first: above 1 the
+            device got slower while it worked. None for fewer than three blocks.
+    """
+
+    label: str
+    n_samples: int
+    n_blocks: int
+    n_disturbed: int
+    median_ns: float
+    p10_ns: float
+    p90_ns: float
+    min_ns: float
+    mad_ns: float
+    cold_load_ns: float | None
+    first_inference_ns: float | None
+    peak_memory_kib: int | None
+    threads: int
+    cores: tuple[int, ...]
+    mean_freq_khz: float | None
+    sustained_ratio: float | None
+
+
+def summarise(blocks: Iterable[Block], label: str | None = None) -> Summary:
+    """Summarise the blocks of one variant.
+
+    Args:
+        blocks: In order of running, disturbed ones included.
+        label: What to call it when blocks of the baseline and of its control come together;
+            None takes the blocks' own label, which must then be one and the same.
+
+    Returns:
+        Numbers from the good blocks, and how many were left out.
+
+    Raises:
+        InputError: if there is no good block, or the blocks do not belong together.
+    """
+    blocks = list(blocks)
+    good = [block for block in blocks if not is_disturbed(block)]
+    if not good:
+        name = label or (blocks[0].label if blocks else "a variant")
+        raise InputError(
+            f"no undisturbed block of {name!r} among {len(blocks)}: nothing to summarise;"
+            " see the flags and measure again"
+        )
+    for same in [good] if label is None else _by_label(good):
+        require_same_arm(same)
+    samples = np.concatenate([block.samples_ns for block in good]).astype(np.float64)
+    median = quantile(samples, 0.5)
+    used = sorted({int(cpu) for block in good for cpu in np.unique(block.cpus) if cpu >= 0})
+    memory = [block.vm_hwm_kib for block in good if block.vm_hwm_kib is not None]
+    frequencies = [f for block in good if (f := block.mean_freq_khz) is not None]
+    return Summary(
+        label=good[0].label if label is None else label,
+        n_samples=len(samples),
+        n_blocks=len(good),
+        n_disturbed=len(blocks) - len(good),
+        median_ns=median,
+        p10_ns=quantile(samples, 0.1),
+        p90_ns=quantile(samples, 0.9),
+        min_ns=float(samples.min()),
+        mad_ns=quantile(np.abs(samples - median), 0.5),
+        cold_load_ns=_median_of(block.load_ns for block in good),
+        first_inference_ns=_median_of(block.first_inference_ns for block in good),
+        peak_memory_kib=max(memory, default=None),
+        threads=good[0].threads,
+        cores=tuple(used),
+        mean_freq_khz=float(np.mean(frequencies)) if frequencies else None,
+        sustained_ratio=_sustained_ratio([block.median_ns for block in good]),
+    )
+
+
+def quantile(values: npt.ArrayLike, p: float) -> float:
+    """The p-quantile, interpolated linearly (Hyndman and Fan's type 7).
+
+    Args:
+        values: At least one number, all finite.
+        p: 0 to 1.
+
+    Raises:
+        InputError: if there is no value, one is not finite, or p is out of range.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.size == 0:
+        raise InputError(f"no values to take the {p} quantile of: measure first")
+    bad = int(np.count_nonzero(~np.isfinite(numbers)))
+    if bad:
+        raise InputError(f"{bad} of {numbers.size} values are not finite numbers: no quantile")
+    if not 0.0 <= p <= 1.0:
+        raise InputError(f"quantile {p}: it must be from 0 to 1")
+    return float(np.quantile(numbers, p))
+
+
+def _by_label(blocks: Sequence[Block]) -> list[list[Block]]:
+    labels = dict.fromkeys(block.label for block in blocks)
+    return [[block for block in blocks if block.label == label] for label in labels]
+
+
+def _median_of(values: Iterable[int | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return quantile(known, 0.5) if known else None
+
+
+def _sustained_ratio(medians_ns: Sequence[float]) -> float | None:
+    third = len(medians_ns) // 3
+    if third == 0:
+        return None
+    return quantile(medians_ns[-third:], 0.5) / quantile(medians_ns[:third], 0.5)

@@ -1,0 +1,1 @@
+"""What the command needs beside the walk: worker processes and progress on the screen."""

@@ -1,0 +1,146 @@
+"""What the builder shows: live progress on a terminal, one line a step elsewhere, one table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from export.cli.workers import Outcome
+    from export.sets.manifest import Artifact, Manifest
+
+__all__ = ["Display", "print_results"]
+
+STEPS = {
+    "model": "making the model",
+    "reference": "running it in float64",
+    "capture": "capturing the graph",
+    "rewrite": "rewriting the graph",
+    "onnx": "writing and checking .onnx",
+    "tflite": "writing and checking .tflite",
+    "pte": "lowering and checking .pte",
+    "publish": "publishing",
+}
+
+
+class Display:
+    """Progress on standard error; a context manager."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("starting", total=None)
+        self._live = self._console.is_terminal
+
+    def __enter__(self) -> Display:
+        if self._live:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._live:
+            self._progress.stop()
+
+    def begin(self, sets: int) -> None:
+        """Say how many sets there are to build."""
+        self._progress.update(self._task, total=sets)
+
+    def step(self, label: str, step: str) -> None:
+        """Say that a step of a set begins."""
+        text = " ".join(filter(None, (label, STEPS.get(step, step))))
+        if self._live:
+            self._progress.update(self._task, description=text)
+        else:
+            sys.stderr.write(f"{text}\n")
+
+    def end(self, outcome: Outcome) -> None:
+        """Say that a set is finished or failed."""
+        self._progress.advance(self._task)
+        if outcome.error is not None:
+            self._console.print(
+                f"error: {outcome.request.source.label}: {outcome.error}",
+                markup=False, emoji=False, highlight=False, soft_wrap=True,
+            )  # fmt: skip
+
+
+def print_results(outcomes: Sequence[Outcome], undefined: Sequence[str], seconds: float) -> None:
+    """Print one row a file, what stayed outside a delegate, and how it all ended."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=160)
+    table = Table("file", "size", "delegates", "left out", "worst error", "seconds")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    done = [o for o in outcomes if o.result is not None]
+    for outcome in done:
+        assert outcome.result is not None
+        manifest, made = outcome.result.manifest, outcome.result.made
+        for artifact in manifest.artifacts:
+            table.add_row(*_row(artifact, fresh=artifact.format in made))
+    if done:
+        console.print(table)
+        console.print(
+            "worst error: max |file - float64 run| / max |float64 run| over the parity inputs"
+        )
+    for outcome in done:
+        assert outcome.result is not None
+        _print_leftovers(console, outcome.result.manifest)
+    for reason in undefined:
+        console.print(f"not defined: {reason}", markup=False, emoji=False, soft_wrap=True)
+    console.print(_closing(outcomes, seconds), markup=False, emoji=False, soft_wrap=True)
+
+
+def _row(artifact: Artifact, *, fresh: bool) -> tuple[str, ...]:
+    delegates = "-" if artifact.delegates is None else str(artifact.delegates)
+    left = "-" if artifact.delegates is None else str(sum(x.count for x in artifact.leftovers))
+    seconds = f"{sum(artifact.build_seconds.values()):.1f}" if fresh else "unchanged"
+    size = f"{artifact.size_bytes / 1e6:.2f} MB"
+    error = f"{artifact.parity.relative_linf:.1e}"
+    return artifact.file, size, delegates, left, error, seconds
+
+
+def _print_leftovers(console: Console, manifest: Manifest) -> None:
+    for artifact in manifest.artifacts:
+        for left in artifact.leftovers:
+            console.print(
+                f"{artifact.file}: {left.count} x {left.op} outside the delegate "
+                f"({left.mac_share:.1%} of the multiply-accumulates): {left.cause}. "
+                f"Fix: {left.fix}",
+                markup=False, emoji=False, soft_wrap=True,
+            )  # fmt: skip
+
+
+def _closing(outcomes: Sequence[Outcome], seconds: float) -> str:
+    done = [o.result for o in outcomes if o.result is not None]
+    failed = len(outcomes) - len(done)
+    made = sum(bool(r.made) for r in done)
+    parts = []
+    if made:
+        parts.append(f"built {made} set{'s' * (made > 1)}")
+    if len(done) > made:
+        parts.append(f"{len(done) - made} unchanged")
+    if failed:
+        parts.append(f"{failed} failed")
+    where = f" in {done[0].manifest.folder or Path()}" if done else ""
+    return f"{', '.join(parts)}{where}, {seconds:.1f} s"

@@ -1,0 +1,127 @@
+"""``.pte``: ExecuTorch programs, lowered for a delegate.
+
+Besides ``forward`` the file has methods that return constants, so that it says what it is:
+``identity`` (a JSON object as text), ``input_names`` and ``output_names`` (lists of text).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from export.formats import WriteOptions, Written
+from export.formats.pte.backends import get_backend
+from export.quiet import quiet_logs
+from pfd_models.errors import InputError, ModuleError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from export.graph.program import Program
+
+__all__ = ["NEEDS", "read_identity", "run", "write"]
+
+NEEDS: str | None = None
+
+
+def write(program: Program, path: Path, options: WriteOptions) -> Written:
+    """Lower a program for the backend and write it.
+
+    Raises:
+        SpecError: The backend is unknown or cannot be used here.
+        ModuleError: ExecuTorch cannot lower the graph; the line says which operator.
+    """
+    from export.formats.pte.delegation import count_delegate_calls
+    from export.formats.pte.lowering import lower
+
+    backend = get_backend(options.backend)
+    constants = {
+        "identity": json.dumps(dict(options.identity), sort_keys=True),
+        "input_names": [spec.name for spec in program.inputs],
+        "output_names": [spec.name for spec in program.outputs],
+    }
+    try:
+        lowered = lower(program.exported, backend.partitioners(), constants)
+    except Exception as error:  # ExecuTorch's passes raise whatever they like
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModuleError(
+            f"ExecuTorch cannot lower the network for {options.backend}: {line[:200]}"
+        ) from error
+    _check_kernels(lowered.program.executorch_program)
+    begin = time.perf_counter()
+    with path.open("wb") as file:
+        lowered.program.write_to_file(file)
+    seconds = {**lowered.seconds, "write": time.perf_counter() - begin}
+    return Written(
+        inputs=program.inputs,
+        outputs=program.outputs,
+        delegates=count_delegate_calls(lowered.program.executorch_program),
+        leftovers=lowered.leftovers if options.delegation else (),
+        seconds=seconds,
+        backend=options.backend,
+    )
+
+
+def run(path: Path, inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+    """Run a file with ExecuTorch's own runtime; arrays in PyTorch's layout.
+
+    Raises:
+        InputError: The file cannot be read as an ExecuTorch program.
+    """
+    import numpy as np
+    import torch
+
+    tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in inputs]
+    program = _load(path)
+    try:
+        with quiet_logs():
+            outputs = program.load_method("forward").execute(tensors)
+    except RuntimeError as error:
+        raise InputError(f"{path} does not run in ExecuTorch's runtime: {error}") from error
+    return [tensor.detach().numpy().copy() for tensor in outputs]
+
+
+def read_identity(path: Path) -> dict[str, str]:
+    """Return the key-value pairs that `write` put into a file.
+
+    Raises:
+        InputError: The file cannot be read, or has no identity.
+    """
+    program = _load(path)
+    if "identity" not in program.method_names:
+        raise InputError(f"{path} does not say what it is: it has no method 'identity'")
+    text = program.load_method("identity").execute([])[0]
+    identity: dict[str, str] = json.loads(text)
+    return identity
+
+
+def _check_kernels(program: Any) -> None:
+    """Refuse a program with an operator that neither the delegate nor the runtime can run."""
+    from executorch.runtime import Runtime
+
+    known = Runtime.get().operator_registry.operator_names
+    for plan in program.execution_plan:
+        for operator in plan.operators:
+            name = f"{operator.name}.{operator.overload}" if operator.overload else operator.name
+            if name not in known:
+                raise ModuleError(
+                    f"ExecuTorch's runtime has no kernel for {name} and the delegate did not "
+                    "take it; the file would not load, use another operator in the module"
+                )
+
+
+def _load(path: Path) -> Any:
+    from executorch.runtime import Runtime
+
+    if not path.is_file():
+        raise InputError(f"{path} is missing; build the artifacts again")
+    try:
+        with quiet_logs():
+            return Runtime.get().load_program(path)
+    except RuntimeError as error:
+        raise InputError(
+            f"{path} is no ExecuTorch program this runtime can load ({error}); build it again"
+        ) from error

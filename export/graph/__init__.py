@@ -1,0 +1,1 @@
+"""The captured program and what is known of its values."""

@@ -1,0 +1,197 @@
+"""The walk from a simplified ONNX model to the bytes of a .tflite file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import onnx
+
+from export.onnx_to_tflite.builder import Builder
+from export.onnx_to_tflite.graph import Graph, Tensor
+from export.onnx_to_tflite.layout import NHWC, Order, identity, physical_shape
+from export.onnx_to_tflite.ops import Lowering, lowerings
+from export.onnx_to_tflite.passes import run_passes
+from export.onnx_to_tflite.patterns import join_activations
+from export.onnx_to_tflite.reader import Network, Node, read, refuse
+from export.onnx_to_tflite.writer import write
+from pfd_models.errors import UnsupportedOperatorError, unknown
+
+__all__ = ["Conversion", "TensorInfo", "convert"]
+
+IoLayout = Literal["nhwc", "nchw"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorInfo:
+    """An input or output of the file.
+
+    Attributes:
+        name: As in the ONNX model and in the signature ``serving_default``.
+        shape: As the file expects or returns it.
+        dtype: numpy's name of the element type.
+        layout: ``nhwc`` or ``nchw`` for four dimensions, empty otherwise.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    layout: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """A converted model.
+
+    Attributes:
+        data: The flatbuffer.
+        ops: Operators by kind, the most frequent first.
+        inputs: What the file expects, in the ONNX model's order.
+        outputs: What the file returns, in the ONNX model's order.
+    """
+
+    data: bytes
+    ops: Mapping[str, int]
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+
+
+def convert(
+    model: onnx.ModelProto,
+    *,
+    io_layout: IoLayout = "nhwc",
+    metadata: Mapping[str, str] | None = None,
+    description: str = "",
+) -> Conversion:
+    """Convert a simplified ONNX model with static shapes to TFLite.
+
+    Args:
+        model: As ``torch.onnx.export(dynamo=True)`` and onnxsim write it, float32.
+        io_layout: Axis order of four-dimensional inputs and outputs: ``nhwc`` costs no TRANSPOSE,
+            ``nchw`` keeps ONNX's.
+        metadata: Entries for the file's metadata table, text by name.
+        description: Free text of the model.
+
+    Returns:
+        The file and what it expects and returns. The signature ``serving_default`` has the ONNX
+        names.
+
+    Raises:
+        UnsupportedOperatorError: A node, or a use of it, has no lowering; one line names the
+            node, the operator with its attributes, and the reason.
+    """
+    if io_layout not in ("nhwc", "nchw"):
+        raise UnsupportedOperatorError(unknown("io_layout", io_layout, ("nhwc", "nchw")))
+    network = join_activations(read(model))
+    graph = lower(network, io_layout)
+    run_passes(graph)
+    return Conversion(
+        data=write(graph, metadata=metadata or {}, description=description),
+        ops=graph.histogram(),
+        inputs=_infos(graph.inputs, io_layout),
+        outputs=_infos(graph.outputs, io_layout),
+    )
+
+
+def lower(network: Network, io_layout: IoLayout) -> Graph:
+    """Lower every node, inputs and outputs in the wanted layout."""
+    table = lowerings()
+    _check(network, table)
+
+    def border(name: str) -> Order:
+        rank = len(network.shapes[name])
+        return NHWC if rank == 4 and io_layout == "nhwc" else identity(rank)
+
+    build = Builder(network, wants_nhwc=_Wishes(network, table, io_layout).wants_nhwc)
+    inputs = []
+    for name in network.inputs:
+        shape = physical_shape(network.shapes[name], border(name))
+        tensor = Tensor(name=name, shape=shape, dtype=network.dtypes[name])
+        build.bind(name, tensor, border(name))
+        inputs.append((name, tensor))
+    for node in network.nodes:
+        build.node = node
+        table[node.op_type].lower(node, build)
+    outputs = tuple((name, _own(build, name, border(name))) for name in network.outputs)
+    return Graph(inputs=tuple(inputs), outputs=outputs, ops=build.ops)
+
+
+def _own(build: Builder, name: str, order: Order) -> Tensor:
+    """An output as a tensor that an operator makes; an input that is an output is copied."""
+    if build.const(name) is not None:
+        raise UnsupportedOperatorError(
+            f"output {name!r} does not depend on any input; leave it out of the model"
+        )
+    tensor = build.tensor(name, order)
+    if build.producer(tensor) is None:
+        return build.emit(
+            "RESHAPE",
+            [tensor, build.const_tensor("shape", tensor.shape, np.int32)],
+            tensor.shape,
+            {"newShape": list(tensor.shape)},
+        )
+    return tensor
+
+
+def _check(network: Network, table: Mapping[str, Lowering]) -> None:
+    """Refuse operators without a lowering and element types other than float32."""
+    for node in network.nodes:
+        if node.op_type not in table:
+            raise refuse(node, "this operator has no lowering to TFLite")
+        computed = [n for n in node.inputs if n and n not in network.constants]
+        for name in (*computed, *(n for n in node.outputs if n)):
+            dtype = network.dtypes.get(name)
+            if dtype != np.float32:
+                raise refuse(node, f"{name!r} is computed as {dtype}, only float32 is lowered")
+    for name in network.inputs:
+        if network.dtypes[name] != np.float32:
+            raise UnsupportedOperatorError(
+                f"input {name!r} is {network.dtypes[name]}, only float32 is lowered"
+            )
+
+
+class _Wishes:
+    """Which layout the readers of a value want, found through operators that take any."""
+
+    def __init__(
+        self, network: Network, table: Mapping[str, Lowering], io_layout: IoLayout
+    ) -> None:
+        self._network, self._table, self._io_layout = network, table, io_layout
+        self._readers: dict[str, list[Node]] = {}
+        for node in network.nodes:
+            for name in node.inputs:
+                self._readers.setdefault(name, []).append(node)
+        self._known: dict[str, bool] = {}
+
+    def wants_nhwc(self, name: str) -> bool:
+        """Say whether some reader, or the border, wants NHWC."""
+        if name not in self._known:
+            border = name in self._network.outputs and self._io_layout == "nhwc"
+            self._known[name] = border or any(
+                self._node_wants(node) for node in self._readers.get(name, [])
+            )
+        return self._known[name]
+
+    def _node_wants(self, node: Node) -> bool:
+        layout = self._table[node.op_type].layout
+        if layout != "any" or node.op_type == "Transpose":
+            return layout == "nhwc"
+        return any(
+            len(self._network.shapes[out]) == 4 and self.wants_nhwc(out)
+            for out in node.outputs
+            if out
+        )
+
+
+def _infos(pairs: tuple[tuple[str, Tensor], ...], io_layout: IoLayout) -> tuple[TensorInfo, ...]:
+    return tuple(
+        TensorInfo(
+            name=name,
+            shape=tensor.shape,
+            dtype=tensor.dtype.name,
+            layout=io_layout if len(tensor.shape) == 4 else "",
+        )
+        for name, tensor in pairs
+    )

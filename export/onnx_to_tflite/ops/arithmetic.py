@@ -1,0 +1,121 @@
+"""Elementwise operators of two or more operands, with ONNX's broadcasting."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import numpy as np
+
+from export.onnx_to_tflite.builder import Builder
+from export.onnx_to_tflite.graph import Tensor
+from export.onnx_to_tflite.layout import Order, identity, transpose_constant
+from export.onnx_to_tflite.ops import lowers
+from export.onnx_to_tflite.reader import Node, refuse
+
+BINARY = {
+    "Add": "ADD",
+    "Div": "DIV",
+    "Max": "MAXIMUM",
+    "Min": "MINIMUM",
+    "Mul": "MUL",
+    "Sub": "SUB",
+}
+
+
+def lift(order: Order, rank: int) -> Order:
+    """Order of a value seen with leading axes of size one, as broadcasting sees it."""
+    extra = rank - len(order)
+    return (*range(extra), *(axis + extra for axis in order))
+
+
+def choose_order(build: Builder, names: tuple[str, ...], rank: int) -> Order:
+    """Order of the largest computed operand, so that only smaller ones must move."""
+    computed = [build.value(n) for n in names if build.const(n) is None]
+    if not computed:
+        return identity(rank)
+    largest = max(computed, key=lambda v: (v.tensor.size, len(v.order), v.order != identity(rank)))
+    return lift(largest.order, rank)
+
+
+def operand(build: Builder, name: str, order: Order) -> Tensor:
+    """A value in a common order; leading axes of size one are left out, as TFLite allows."""
+    rank = len(order)
+    shape = build.shape(name)
+    lifted = (1,) * (rank - len(shape)) + shape
+    data = build.const(name)
+    if data is not None:
+        stored = transpose_constant(data.reshape(lifted), order)
+        kept = next((i for i, d in enumerate(stored.shape) if d != 1), rank)
+        return build.const_tensor(name, stored.reshape(stored.shape[kept:]))
+    value = build.value(name)
+    if lift(value.order, rank) == order:
+        return value.tensor
+    if len(shape) == rank:
+        return build.tensor(name, order)
+    grown = build.reshape(value.tensor, (1,) * (rank - len(shape)) + value.tensor.shape)
+    return build.reorder(grown, lifted, lift(value.order, rank), order)
+
+
+@lowers(*BINARY, layout="any")
+def binary(node: Node, build: Builder) -> None:
+    """ADD, SUB, MUL, DIV, MINIMUM, MAXIMUM; more than two operands one after the other."""
+    rank = len(build.shape(node.outputs[0]))
+    order = choose_order(build, node.inputs, rank)
+    operands = [operand(build, name, order) for name in node.inputs]
+    kind, divisor = BINARY[node.op_type], operands[-1].data
+    if kind == "DIV" and divisor is not None and divisor.all():
+        # A product is several times faster than a quotient and differs in the last bit at most.
+        inverse = (1 / divisor.astype(np.float64)).astype(np.float32)
+        kind, operands[-1] = "MUL", build.const_tensor(f"{operands[-1].name}_inverse", inverse)
+    result = reduce(lambda a, b: build.binary(kind, a, b), operands)
+    build.bind(node.outputs[0], result, order)
+
+
+@lowers("Sum", "Mean", layout="any")
+def variadic(node: Node, build: Builder) -> None:
+    """Sum and mean over operands."""
+    rank = len(build.shape(node.outputs[0]))
+    order = choose_order(build, node.inputs, rank)
+    operands = [operand(build, name, order) for name in node.inputs]
+    total = reduce(lambda a, b: build.binary("ADD", a, b), operands)
+    if node.op_type == "Mean" and len(operands) > 1:
+        total = build.binary("DIV", total, build.const_tensor("count", len(operands)))
+    build.bind(node.outputs[0], total, order)
+
+
+@lowers("Pow", layout="any")
+def power(node: Node, build: Builder) -> None:
+    """A constant exponent of 1, 2, 3, 0.5, -0.5 or -1; TFLite's POW is not delegated."""
+    exponent = build.const(node.inputs[1])
+    value = build.value(node.inputs[0])
+    x = value.tensor
+    if (
+        exponent is None
+        or exponent.size != 1
+        or build.shape(node.outputs[0]) != build.shape(node.inputs[0])
+    ):
+        rank = len(build.shape(node.outputs[0]))
+        order = choose_order(build, node.inputs, rank)
+        for name in node.inputs:
+            data = build.const(name)
+            if data is not None and (data.astype(np.float32) != data).any():
+                raise refuse(node, f"{name!r} is {data.dtype} and does not fit float32")
+        left, right = (operand(build, name, order) for name in node.inputs)
+        build.bind(node.outputs[0], build.binary("POW", left, right), order)
+        return
+    number = float(exponent.reshape(()))
+    if number == 1.0:
+        y = x
+    elif number == 2.0:
+        y = build.unary("SQUARE", x)
+    elif number == 3.0:
+        y = build.binary("MUL", build.unary("SQUARE", x), x)
+    elif number == 0.5:
+        y = build.unary("SQRT", x)
+    elif number == -0.5:
+        y = build.unary("RSQRT", x)
+    elif number == -1.0:
+        y = build.binary("DIV", build.const_tensor("one", 1.0), x)
+    else:
+        y = build.binary("POW", x, build.const_tensor("exponent", number))
+    build.bind(node.outputs[0], y, value.order)

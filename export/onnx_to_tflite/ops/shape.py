@@ -1,0 +1,73 @@
+"""Operators that move or rename elements only: Reshape and its kin, Transpose, Expand, Identity."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from export.onnx_to_tflite.builder import Builder
+from export.onnx_to_tflite.layout import physical_shape, plan_reshape
+from export.onnx_to_tflite.ops import lowers
+from export.onnx_to_tflite.reader import Node, refuse
+
+
+@lowers("Reshape", "Flatten", "Squeeze", "Unsqueeze", layout="any")
+def reshape(node: Node, build: Builder) -> None:
+    """RESHAPE in the order the value has; a TRANSPOSE before only where axes are torn apart."""
+    name, result = node.inputs[0], node.outputs[0]
+    if node.op_type in ("Reshape", "Squeeze", "Unsqueeze") and node.input(1):
+        build.need_const(node, 1, "the shape or axes")
+    new_shape = build.shape(result)
+    plan = plan_reshape(
+        build.shape(name),
+        build.value(name).order,
+        new_shape,
+        prefer_nhwc=build.wants_nhwc(result),
+    )
+    x = build.tensor(name, plan.source)
+    y = build.reshape(x, physical_shape(new_shape, plan.target))
+    build.bind(result, y, plan.target)
+
+
+@lowers("Transpose", layout="any")
+def transpose(node: Node, build: Builder) -> None:
+    """Nothing is emitted: axes get new names, and a later reader asks for the order it needs."""
+    value = build.value(node.inputs[0])
+    rank = len(value.order)
+    perm = node.attrs.get("perm") or list(range(rank))[::-1]
+    renamed = tuple(perm.index(axis) for axis in value.order)
+    build.bind(node.outputs[0], value.tensor, renamed)
+
+
+@lowers("Expand", layout="any")
+def expand(node: Node, build: Builder) -> None:
+    """Multiply by ones: BROADCAST_TO is not delegated, and x * 1 is exactly x."""
+    build.need_const(node, 1, "the shape")
+    shape, new_shape = build.shape(node.inputs[0]), build.shape(node.outputs[0])
+    value = build.value(node.inputs[0])
+    rank = len(new_shape)
+    extra = rank - len(shape)
+    order = (*range(extra), *(axis + extra for axis in value.order))
+    grown = physical_shape(new_shape, order)
+    if grown == value.tensor.shape:
+        build.bind(node.outputs[0], value.tensor, order)
+        return
+    have = (1,) * extra + value.tensor.shape
+    ones = np.ones([g if g != h else 1 for g, h in zip(grown, have, strict=True)])
+    build.bind(
+        node.outputs[0],
+        build.binary("MUL", value.tensor, build.const_tensor("ones", ones)),
+        order,
+    )
+
+
+@lowers("Identity", "Dropout", "Cast", layout="any")
+def identity(node: Node, build: Builder) -> None:
+    """Nothing is emitted: the value gets a second name."""
+    if node.op_type == "Dropout":
+        if len(node.outputs) > 1 and node.outputs[1]:
+            raise refuse(node, "the mask is not lowered")
+        mode = build.const(node.input(2)) if node.input(2) else None
+        if node.input(2) and (mode is None or bool(mode)):
+            raise refuse(node, "training mode has no lowering; export the model in eval mode")
+    value = build.value(node.inputs[0])
+    build.bind(node.outputs[0], value.tensor, value.order)

@@ -1,0 +1,330 @@
+"""The manifest: what a set of artifacts is, how it was made and how well it computes.
+
+Everything here is plain data. The bench reads manifests without loading torch, so this
+module imports none of it. A manifest is the one thing that crosses from export to bench.
+
+Schema versions:
+    1  first version.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from export.sets.files import atomic_write, sha256_file
+from pfd_models.errors import InputError, IntegrityError
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Artifact",
+    "Leftover",
+    "Manifest",
+    "Parity",
+    "PassRecord",
+    "ReferenceData",
+    "TensorSpec",
+    "from_plain",
+    "load_manifest",
+    "to_plain",
+]
+
+SCHEMA_VERSION = 1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorSpec:
+    """One input or output of a file: what to feed it or read from it.
+
+    Attributes:
+        name: The tensor's name in the file.
+        shape: Its static shape, in the order `layout` names.
+        dtype: NumPy's name, as ``float32``.
+        layout: ``NCHW`` or ``NHWC`` for images, ``NC`` for rows of scores, else empty.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    layout: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """An operator that stayed outside the delegate.
+
+    Attributes:
+        op: The operator's name in the format's own terms.
+        count: How many of them.
+        cause: Why the delegate did not take it.
+        mac_share: Its share of the network's multiply-accumulates, 0 to 1.
+        fix: What to change in the module.
+    """
+
+    op: str
+    count: int
+    cause: str
+    mac_share: float
+    fix: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """How far a file's outputs are from a float64 run of the same module.
+
+    Attributes:
+        samples: How many seeded inputs were run.
+        relative_linf: max |file - float64| / max |float64|, worst over samples.
+        sqnr_db: Signal to quantisation noise ratio in dB, worst over samples.
+        eager_relative_linf: The same distance for PyTorch's own float32 run; None where the
+            module refuses float64 and its float32 run is the yardstick.
+        limit: The relative L-infinity distance that was allowed.
+    """
+
+    samples: int
+    relative_linf: float
+    sqnr_db: float
+    eager_relative_linf: float | None
+    limit: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassRecord:
+    """One graph rewrite that was run: how often it fired and what it did to the graph size."""
+
+    name: str
+    rewrites: int
+    nodes_before: int
+    nodes_after: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceData:
+    """Seeded inputs and expected outputs, kept beside the artifacts.
+
+    The file is a NumPy ``.npz`` with ``input_0`` (samples, ...) in PyTorch's layout, float32,
+    and ``output_0`` (samples, ...) of the float64 run rounded to float32; further inputs and
+    outputs are numbered on.
+    """
+
+    file: str
+    sha256: str
+    size_bytes: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One published file.
+
+    Attributes:
+        file: Its name, beside the manifest.
+        format: ``pte``, ``onnx`` or ``tflite``.
+        backend: The delegate the file was lowered for, empty where the format has none.
+        precision: ``fp32``, later ``fp16`` or ``int8``.
+        sha256: Of the whole file.
+        size_bytes: Of the whole file.
+        inputs: What to feed it, in order.
+        outputs: What to read from it, in order.
+        delegates: How many delegate calls the runtime makes; None where the format has none.
+        leftovers: Operators outside the delegate.
+        parity: Its distance from the float64 run.
+        build_seconds: Wall seconds of each step that made this file alone.
+    """
+
+    file: str
+    format: str
+    backend: str
+    precision: str
+    sha256: str
+    size_bytes: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    delegates: int | None
+    leftovers: tuple[Leftover, ...]
+    parity: Parity
+    build_seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A set of artifacts of one network.
+
+    Attributes:
+        stem: The file stem the set shares.
+        build_id: SHA-256 over source, weights, options and versions; also inside each file.
+        model: Registered name, or ``module:factory`` for a user's module.
+        variant: The variant's name; empty for a user's module.
+        dataset: The data-set shape's name; empty for a user's module.
+        spec: The full specification as plain data (input shape, normalisation, source).
+        weights: ``seed:N`` or ``sha256:...`` of the checkpoint.
+        params: Trainable parameters.
+        macs: Multiply-accumulates of one inference of one image, convolutions and matrix products.
+        passes: The graph rewrites, in order.
+        artifacts: The files.
+        reference: Inputs and expected outputs for verification elsewhere.
+        versions: Package name to version, and the Python version.
+        git_revision: Of the exporter's source; empty outside a checkout.
+        git_dirty: Whether that checkout had uncommitted changes.
+        created: UTC time, ISO 8601.
+        build_seconds: Wall seconds of the steps that all files share.
+        conversions: What a conversion of the user's module changed, a line a site.
+    """
+
+    stem: str
+    build_id: str
+    model: str
+    variant: str
+    dataset: str
+    spec: Mapping[str, Any]
+    weights: str
+    params: int
+    macs: int
+    passes: tuple[PassRecord, ...]
+    artifacts: tuple[Artifact, ...]
+    reference: ReferenceData
+    versions: Mapping[str, str]
+    git_revision: str
+    git_dirty: bool
+    created: str
+    build_seconds: Mapping[str, float] = field(default_factory=dict)
+    conversions: tuple[str, ...] = ()
+    schema_version: int = SCHEMA_VERSION
+    folder: Path = field(default=Path(), compare=False, repr=False, metadata={"stored": False})
+
+    def artifact(self, format_name: str) -> Artifact:
+        """Return the artifact of one format.
+
+        Raises:
+            InputError: The set has no file of that format.
+        """
+        for artifact in self.artifacts:
+            if artifact.format == format_name:
+                return artifact
+        have = ", ".join(a.format for a in self.artifacts)
+        raise InputError(f"{self.stem} has no {format_name} file; it has {have}")
+
+    @property
+    def files(self) -> tuple[Artifact | ReferenceData, ...]:
+        """Return every file of the set besides the manifest."""
+        return (*self.artifacts, self.reference)
+
+    def path(self, artifact: Artifact | ReferenceData) -> Path:
+        """Return where an artifact or the reference data of this set lies."""
+        return self.folder / artifact.file
+
+    def save(self, folder: Path) -> Path:
+        """Write the manifest beside its files, whole or not at all, and return its path."""
+        path = folder / f"{self.stem}.json"
+        atomic_write(path, json.dumps(to_plain(self), indent=2, allow_nan=False) + "\n")
+        return path
+
+
+def to_plain(value: Any) -> Any:
+    """Turn dataclasses, tuples and mappings into what JSON holds."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            f.name: to_plain(getattr(value, f.name))
+            for f in dataclasses.fields(value)
+            if f.metadata.get("stored", True)
+        }
+    if isinstance(value, Mapping):
+        return {str(k): to_plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(v) for v in value]
+    return value
+
+
+def from_plain(kind: type[T], plain: Mapping[str, Any]) -> T:
+    """Build a dataclass from what JSON held, nested dataclasses and tuples included.
+
+    Raises:
+        InputError: A field is missing or unknown; the line names it.
+    """
+    hints = typing.get_type_hints(kind)
+    stored = [f for f in dataclasses.fields(kind) if f.metadata.get("stored", True)]  # type: ignore[arg-type]  # kind is a dataclass
+    names = {f.name for f in stored}
+    if extra := sorted(set(plain) - names):
+        raise InputError(
+            f"{kind.__name__} has no field {extra[0]!r}; was it made by a newer version?"
+        )
+    values = {}
+    for f in stored:
+        if f.name in plain:
+            values[f.name] = _convert(hints[f.name], plain[f.name])
+        elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+            raise InputError(
+                f"{kind.__name__} lacks the field {f.name!r}; build the artifacts again"
+            )
+    return kind(**values)
+
+
+def _convert(hint: Any, value: Any) -> Any:
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return from_plain(hint, value)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_convert(arguments[0], v) for v in value)
+    if origin in (typing.Union, types.UnionType) and value is not None:
+        inner = [a for a in arguments if a is not type(None)]
+        return _convert(inner[0], value) if len(inner) == 1 else value
+    return value
+
+
+def load_manifest(path: str | Path, *, verify: bool = True) -> Manifest:
+    """Read a manifest and verify that its files are the ones it describes.
+
+    Args:
+        path: The ``.json`` file.
+        verify: Compare the size and SHA-256 of every file; False reads the manifest only.
+
+    Raises:
+        InputError: The file is missing, no manifest, or of another schema version.
+        IntegrityError: A file is missing or its content is not what the manifest says.
+    """
+    path = Path(path)
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"cannot read the manifest {path}: {(error.strerror or '').lower()}"
+        ) from error
+    except ValueError as error:
+        raise InputError(
+            f"{path} is no manifest: not valid JSON; build the artifacts again"
+        ) from error
+    if not isinstance(plain, dict) or "schema_version" not in plain:
+        raise InputError(f"{path} is no manifest: it has no schema_version")
+    if plain["schema_version"] != SCHEMA_VERSION:
+        raise InputError(
+            f"{path} has manifest schema {plain['schema_version']}, this version reads "
+            f"{SCHEMA_VERSION}; build the artifacts again"
+        )
+    manifest = dataclasses.replace(from_plain(Manifest, plain), folder=path.parent)
+    if verify:
+        for stored in manifest.files:
+            _verify_file(manifest.path(stored), stored.size_bytes, stored.sha256)
+    return manifest
+
+
+def _verify_file(path: Path, size_bytes: int, sha256: str) -> None:
+    if not path.is_file():
+        raise IntegrityError(f"{path} is missing; build the artifacts again")
+    if path.stat().st_size != size_bytes:
+        raise IntegrityError(
+            f"{path} has {path.stat().st_size} bytes, its manifest says {size_bytes}; "
+            "build the artifacts again"
+        )
+    if (found := sha256_file(path)) != sha256:
+        raise IntegrityError(
+            f"{path} has SHA-256 {found[:12]}..., its manifest says {sha256[:12]}...; "
+            "build the artifacts again"
+        )

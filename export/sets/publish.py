@@ -1,0 +1,122 @@
+"""Where finished sets lie, how one appears, and how an unchanged one is found again.
+
+A set appears by renames, its manifest last, so a folder holds whole sets only: whoever is
+interrupted leaves a staging folder, which the next build removes. A small index maps the key
+of a request to the set it made, so that an unchanged request is answered without loading torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from export.sets.files import atomic_write, output_errors
+from export.sets.manifest import Artifact, Manifest, load_manifest
+from pfd_models.errors import PfdError
+
+__all__ = ["find", "publish", "remember", "reusable", "staging"]
+
+INDEX = ".index.json"
+STAGING = ".building-"
+
+
+def find(out: Path, key: str, formats: tuple[str, ...]) -> Manifest | None:
+    """Return the verified set an equal request made before, if it holds all the formats."""
+    stem = _read_index(out).get(key)
+    if stem is None:
+        return None
+    try:
+        manifest = load_manifest(out / f"{stem['stem']}.json")
+    except PfdError:
+        return None  # gone or changed since: build it again
+    have = {a.format for a in manifest.artifacts}
+    same = manifest.build_id == stem["build_id"]
+    return manifest if same and have >= set(formats) else None
+
+
+def reusable(out: Path, stem: str, build_id: str) -> tuple[Artifact, ...]:
+    """Return the artifacts of a set that are whole and were made from the same content."""
+    try:
+        manifest = load_manifest(out / f"{stem}.json")
+    except PfdError:
+        return ()
+    return manifest.artifacts if manifest.build_id == build_id else ()
+
+
+@contextlib.contextmanager
+def staging(out: Path) -> Iterator[Path]:
+    """Give a private folder beside the results; it is gone afterwards, whatever happens.
+
+    Raises:
+        OutputError: The output folder cannot be made or written.
+    """
+    with output_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(out)
+        folder = Path(tempfile.mkdtemp(prefix=f"{STAGING}{os.getpid()}-", dir=out))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def publish(folder: Path, out: Path, manifest: Manifest, key: str) -> Manifest:
+    """Move a staged set into place, manifest last, and return it as it now lies there.
+
+    Raises:
+        OutputError: The output folder cannot be written.
+    """
+    final = out / f"{manifest.stem}.json"
+    with output_errors(out), _lock(out):
+        staged = manifest.save(folder)
+        for file in folder.iterdir():
+            _sync(file)
+        final.unlink(missing_ok=True)  # from here to the last rename the set has no manifest
+        for stored in manifest.files:
+            if (folder / stored.file).exists():
+                os.replace(folder / stored.file, out / stored.file)
+        os.replace(staged, final)
+    remember(out, key, manifest.stem, manifest.build_id)
+    return load_manifest(final)
+
+
+def remember(out: Path, key: str, stem: str, build_id: str | None = None) -> None:
+    """Note which set answers a request."""
+    build_id = build_id or load_manifest(out / f"{stem}.json", verify=False).build_id
+    with output_errors(out), _lock(out):
+        index = _read_index(out)
+        index[key] = {"stem": stem, "build_id": build_id}
+        atomic_write(out / INDEX, json.dumps(index, indent=1) + "\n")
+
+
+def _read_index(out: Path) -> dict[str, dict[str, str]]:
+    try:
+        index = json.loads((out / INDEX).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return index if isinstance(index, dict) else {}
+
+
+@contextlib.contextmanager
+def _lock(out: Path) -> Iterator[None]:
+    with (out / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _remove_abandoned(out: Path) -> None:
+    for folder in out.glob(f"{STAGING}*"):
+        pid = folder.name.removeprefix(STAGING).partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc").exists():
+            shutil.rmtree(folder, ignore_errors=True)

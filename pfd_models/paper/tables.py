@@ -1,0 +1,261 @@
+"""Every table of the paper, measured beside printed: ``python -m pfd_models.tables``.
+
+Parameters and multiply-accumulates are counted here, now. Accuracies and latencies are the
+paper's and are labelled so: this command trains nothing and times nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import itertools
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from typing import Any
+
+import torch
+
+from pfd_models.errors import GateError, PfdError
+from pfd_models.paper.counting import Counts, bsconv_profile, count_params, thop_counts
+from pfd_models.paper.published import PublishedRow, published_rows
+from pfd_models.zoo.factory import create_model, get_spec
+
+__all__ = ["MeasuredRow", "main", "measured_rows"]
+
+_COUNTERS = {"bsconv_profile": bsconv_profile, "thop_0_0_31": thop_counts}
+_NOT_COUNTED = "the paper's counter misses {} parameters: position embeddings, attention biases"
+_NOT_REBUILT = "the reference also registers {} parameters that it never calls"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredRow:
+    """A row of the paper and what this zoo's network has.
+
+    Attributes:
+        published: The row.
+        params: True number of parameters.
+        counted: What the table's own counter gives.
+    """
+
+    published: PublishedRow
+    params: int
+    counted: Counts
+
+    @property
+    def is_exact(self) -> bool:
+        """Return whether every integer is the one that the reference's code gives."""
+        row = self.published
+        return (
+            row.params == self.params + row.reference_only_params
+            and row.params_counted == self.counted.params
+            and row.macs == self.counted.macs
+        )
+
+    @property
+    def differences(self) -> tuple[str, ...]:
+        """Return why what is printed is not what is measured; empty where it is."""
+        row = self.published
+        found = (
+            _difference("params", self.counted.params, row.printed_params),
+            _difference("MACs", self.counted.macs, row.printed_macs),
+        )
+        inexact = () if self.is_exact else ("the network is not the reference's",)
+        return (*inexact, *filter(None, found))
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Return what else a reader of the row should know."""
+        row, missed = self.published, self.params - self.counted.params
+        spare = row.reference_only_params
+        found = (
+            _NOT_COUNTED.format(f"{missed:,}") if missed else "",
+            _NOT_REBUILT.format(spare) if spare else "",
+            "" if row.has_printed_counts else row.note,
+        )
+        return tuple(filter(None, found))
+
+    @property
+    def verdict(self) -> str:
+        """Return ``yes``, ``last digit`` or ``no``, and ``-`` where the paper prints no count."""
+        if not self.is_exact:
+            return "no"
+        if not self.published.has_printed_counts:
+            return "-"
+        return "last digit" if self.differences else "yes"
+
+
+def _difference(what: str, measured: int, printed: str) -> str:
+    """Say how a printed figure such as ``3.066M`` differs from a measured one, or nothing."""
+    if not printed:
+        return ""
+    figure = Decimal(printed.removesuffix("M"))
+    digit = Decimal(1).scaleb(int(figure.as_tuple().exponent))
+    exact = Decimal(measured).scaleb(-6)
+    rounded = exact.quantize(digit, ROUND_HALF_UP)
+    if rounded == figure:
+        return ""
+    facts = f"{what} {measured:,} rounds to {rounded}M, printed {printed}"
+    if exact.quantize(digit, ROUND_DOWN) == figure:
+        return f"{facts} (truncated)"
+    return f"{facts} ({(figure - rounded) / digit:+} in the last digit)"
+
+
+def measured_rows() -> Iterator[MeasuredRow]:
+    """Build and count the network of every row that has counts, in the tables' order."""
+    for row in published_rows():
+        if row.counter:
+            params, counted = _measure(row.model, row.variant, row.dataset, row.counter)
+            yield MeasuredRow(published=row, params=params, counted=counted)
+
+
+@functools.cache
+def _measure(model: str, variant: str, dataset: str, counter: str) -> tuple[int, Counts]:
+    with torch.device("meta"):  # counts need shapes, not values
+        module = create_model(model, variant, dataset)
+        counted = _COUNTERS[counter](module, get_spec(model, variant, dataset).input.shape)
+    return count_params(module), counted
+
+
+def _count_table(rows: Sequence[MeasuredRow]) -> tuple[list[str], list[list[str]], list[str]]:
+    """Return header, cells and footnotes."""
+    header = [
+        "network",
+        "variant",
+        "name here",
+        "params",
+        "as the paper counts",
+        "printed",
+        "MACs",
+        "printed",
+        "top-1 % (paper's)",
+        "reproduced",
+    ]
+    notes: list[str] = []
+    cells = []
+    for row in rows:
+        told = row.published
+        texts = ["; ".join(t) for t in (row.differences, row.remarks) if t]
+        for text in texts:
+            if text not in notes:
+                notes.append(text)
+        marks = "".join(f" [{notes.index(text) + 1}]" for text in texts)
+        accuracy = told.printed_accuracy
+        cells.append(
+            [
+                told.label,
+                told.variant,
+                f"{told.model} {told.dataset}",
+                f"{row.params:,}",
+                f"{row.counted.params:,}",
+                told.printed_params or "-",
+                f"{row.counted.macs:,}",
+                told.printed_macs or "-",
+                "-" if accuracy is None else f"{accuracy:.2f}",
+                row.verdict + marks,
+            ]
+        )
+    return header, cells, notes
+
+
+def _latency_table(rows: Sequence[PublishedRow]) -> tuple[list[str], list[list[str]], list[str]]:
+    devices = list(rows[0].printed_latency)
+    header = ["network", "variant", *(f"{device} (paper's)" for device in devices)]
+    cells = [
+        [row.label, row.variant, *(row.printed_latency[device] for device in devices)]
+        for row in rows
+    ]
+    notes = ["the paper's figures, not measured here", *dict.fromkeys(row.note for row in rows)]
+    return header, cells, notes
+
+
+def _titled_tables() -> Iterator[tuple[str, list[str], list[list[str]], list[str]]]:
+    measured = {id(row.published): row for row in measured_rows()}
+    for title, group in itertools.groupby(published_rows(), key=lambda row: row.table):
+        rows = list(group)
+        if rows[0].printed_latency:
+            yield title, *_latency_table(rows)
+        else:
+            yield title, *_count_table([measured[id(row)] for row in rows])
+
+
+def _as_text(*, markdown: bool) -> str:
+    lines: list[str] = []
+    for title, header, cells, notes in _titled_tables():
+        widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+        gap, edge = (" | ", "|") if markdown else ("  ", "")
+        rule = ["-" * width for width in widths]
+        lines += [f"### {title}" if markdown else title, ""]
+        for row in (header, rule, *cells):
+            padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+            lines.append(f"{edge} {gap.join(padded)} {edge}".strip())
+        lines.append("")
+        lines += [f"[{number}] {note}" + "  " * markdown for number, note in enumerate(notes, 1)]
+        lines += ["", ""]
+    return "\n".join(lines)
+
+
+def _as_plain() -> list[dict[str, Any]]:
+    measured = {id(row.published): row for row in measured_rows()}
+    return [_plain_row(row, measured.get(id(row))) for row in published_rows()]
+
+
+def _plain_row(row: PublishedRow, measured: MeasuredRow | None) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "table": row.table,
+        "network": row.label,
+        "model": row.model,
+        "variant": row.variant,
+        "dataset": row.dataset,
+        "printed_in_paper": {
+            "params": row.printed_params,
+            "macs": row.printed_macs,
+            "top1_percent": row.printed_accuracy,
+            "latency": dict(row.printed_latency),
+        },
+        "note": row.note,
+    }
+    if measured is not None:
+        plain |= {
+            "counter": row.counter,
+            "params": measured.params,
+            "params_counted": measured.counted.params,
+            "macs": measured.counted.macs,
+            "is_exact": measured.is_exact,
+            "reproduced": measured.verdict,
+            "differences": list(measured.differences),
+            "remarks": list(measured.remarks),
+        }
+    return plain
+
+
+def _print_tables(arguments: Sequence[str] | None) -> None:
+    parser = argparse.ArgumentParser(prog="pfd_models.paper.tables", description=__doc__)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true", help="print Markdown tables")
+    form.add_argument("--json", action="store_true", help="print a JSON list, one object a row")
+    options = parser.parse_args(arguments)
+    text = (
+        json.dumps(_as_plain(), indent=2)
+        if options.json
+        else _as_text(markdown=options.markdown).rstrip()
+    )
+    print(text)  # noqa: T201  # a command-line program prints
+    wrong = [row for row in measured_rows() if not row.is_exact]
+    if wrong:
+        raise GateError(
+            f"{len(wrong)} rows are not the reference's networks, first "
+            f"{wrong[0].published.model}/{wrong[0].published.variant}; see golden.json"
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the tables; return 0, or 1 if a network is not the one that the paper counted."""
+    try:
+        _print_tables(arguments)
+    except PfdError as error:
+        print(error, file=sys.stderr)  # noqa: T201  # a command-line program prints
+        return error.exit_status
+    return 0

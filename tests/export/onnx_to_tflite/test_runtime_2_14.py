@@ -1,0 +1,204 @@
+"""The files run on tflite-runtime 2.14 (2023), in an environment of its own.
+
+That runtime needs Python 3.11 or older and numpy below 2, which this project's own environment
+is not. The environment is made once in a cache folder and used again by later sessions.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import helper
+
+REQUIREMENTS = ("tflite-runtime==2.14.0", "numpy<2")
+RUNNER = Path(__file__).parent / "run_in_runtime_2_14.py"
+
+
+def cache_folder():
+    own = os.environ.get("PFD_CACHE_DIR")
+    shared = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(own) if own else Path(shared) / "pfd-mobile"
+
+
+def unavailable(reason):
+    """Skip on a developer's machine, fail where the check must not be lost."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def make_environment(folder):
+    """Make a virtual environment whole or not at all; return its Python."""
+    python = folder / "bin/python"
+    ready = folder / "ready"
+    if ready.is_file() and ready.read_text() == " ".join(REQUIREMENTS):
+        return python
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    for command in (
+        [sys.executable, "-m", "venv", "--clear", str(folder)],
+        [str(python), "-m", "pip", "install", "--quiet", *REQUIREMENTS],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, env=clean, check=False)
+        if done.returncode:
+            lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+            unavailable(f"no environment for tflite-runtime 2.14: {lines[-1:]}")
+    ready.write_text(" ".join(REQUIREMENTS))
+    return python
+
+
+@pytest.fixture(scope="module")
+def old_python():
+    if sys.version_info >= (3, 12):
+        unavailable("tflite-runtime 2.14 has no wheel for Python 3.12 and newer")
+    name = f"tflite-runtime-2.14-py{sys.version_info.major}{sys.version_info.minor}"
+    return make_environment(cache_folder() / name)
+
+
+def weight(*shape):
+    return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
+
+
+def node(op_type, inputs, outputs=("y",), **attrs):
+    return helper.make_node(op_type, list(inputs), list(outputs), **attrs)
+
+
+def single(tools, op_type, *, shape=(1, 4, 6, 6), **attrs):
+    return tools.make_model([node(op_type, ["x"], **attrs)], {"x": list(shape)})
+
+
+def convolution(tools, weights, **attrs):
+    return tools.make_model(
+        [node("Conv", ["x", "w"], **attrs)], {"x": [1, 4, 7, 7]}, {"w": weights}
+    )
+
+
+def small_networks(tools):
+    """Every kind of operator that the converter emits in more than one version, and the rest."""
+    image = {"x": [1, 4, 6, 6]}
+    constants = {
+        "shape": [1, 2, 2, 36],
+        "shuffle": [1, 2, 2, 6, 6],
+        "whole": [1, 4, 6, 6],
+        "sizes": [1, 4, 12, 9],
+        "m": weight(6, 5),
+    }
+    layer = [weight(6), weight(6)]
+    simple = ("Abs", "Ceil", "Cos", "Exp", "Floor", "Neg", "Round", "Sin", "Tanh")
+    return {
+        **{op_type.lower(): single(tools, op_type) for op_type in simple},
+        "conv": convolution(tools, weight(8, 4, 3, 3), pads=[1, 1, 1, 1], strides=[2, 2]),
+        "grouped": convolution(tools, weight(8, 2, 3, 3), group=2),
+        "dilated": convolution(tools, weight(4, 1, 3, 3), group=4, dilations=[2, 2]),
+        "padded": convolution(tools, weight(4, 1, 5, 5), group=4, pads=[2, 0, 1, 2]),
+        "transposed": tools.make_model(
+            [node("ConvTranspose", ["x", "w"], strides=[2, 2])],
+            image,
+            {"w": weight(4, 3, 3, 3)},
+        ),
+        "max_pool": single(tools, "MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4),
+        "average_pool": single(tools, "AveragePool", kernel_shape=[3, 3], pads=[1] * 4),
+        "hard_swish": single(tools, "HardSwish"),
+        "hard_sigmoid": single(tools, "HardSigmoid", alpha=1 / 6, beta=0.5),
+        "sigmoid": single(tools, "Sigmoid"),
+        "gelu": single(tools, "Gelu"),
+        "softmax": single(tools, "Softmax", axis=1),
+        "elu": single(tools, "Elu", alpha=0.5),
+        "leaky": single(tools, "LeakyRelu", alpha=0.1),
+        "depth_to_space": single(tools, "DepthToSpace", blocksize=2, mode="CRD"),
+        "space_to_depth": single(tools, "SpaceToDepth", blocksize=2),
+        "mean": single(tools, "GlobalAveragePool"),
+        "max": single(tools, "GlobalMaxPool"),
+        "matmul": tools.make_model([node("MatMul", ["x", "m"])], image, constants),
+        "batch_matmul": tools.make_model(
+            [node("Transpose", ["x"], ["t"], perm=[0, 1, 3, 2]), node("MatMul", ["x", "t"])], image
+        ),
+        "shuffle": tools.make_model(
+            [
+                node("Reshape", ["x", "shuffle"], ["a"]),
+                node("Transpose", ["a"], ["b"], perm=[0, 2, 1, 3, 4]),
+                node("Reshape", ["b", "whole"]),
+            ],
+            image,
+            constants,
+        ),
+        "five_axes": tools.make_model(
+            [
+                node("Reshape", ["x", "shuffle"], ["a"]),
+                node("Transpose", ["a"], perm=[4, 2, 1, 3, 0]),
+            ],
+            image,
+            constants,
+        ),
+        "bilinear": tools.make_model(
+            [node("Resize", ["x", "", "", "sizes"], mode="linear")], image, constants
+        ),
+        "nearest": tools.make_model(
+            [node("Resize", ["x", "", "", "sizes"], mode="nearest")], image, constants
+        ),
+        "layer_norm": tools.make_model(
+            [node("LayerNormalization", ["x", "s", "t"])],
+            image,
+            dict(zip("st", layer, strict=True)),
+        ),
+    }
+
+
+@pytest.fixture(scope="module")
+def results(tools, old_python, tmp_path_factory):
+    """Error of each network on 2.14 against onnxruntime, or what the runtime said."""
+    folder = tmp_path_factory.mktemp("files")
+    networks = small_networks(tools)
+    for name, model in networks.items():
+        feeds = tools.seeded(model, 0)
+        (want,) = tools.run_onnx(model, feeds).values()
+        (folder / f"{name}.tflite").write_bytes(tools.convert(model).data)
+        np.save(folder / f"{name}.in.npy", tools.stored(feeds["x"], "nhwc"))
+        np.save(folder / f"{name}.out.npy", tools.stored(want, "nhwc"))
+    done = subprocess.run(
+        [str(old_python), str(RUNNER), str(folder)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert set(found) == set(networks)
+    return found
+
+
+def test_every_small_network_is_right_on_2_14(results):
+    bad = {
+        name: result
+        for name, result in results.items()
+        if isinstance(result, str) or not result <= 1e-5
+    }
+    assert not bad
+
+
+def test_the_old_runtime_refuses_a_version_it_does_not_know(tools, old_python, tmp_path):
+    """The negative twin: one operator version too high, and 2.14 says so."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    from export.onnx_to_tflite import versions
+
+    model = small_networks(tools)["conv"]
+    data = tools.convert(model).data
+    file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    for code in file.operatorCodes:
+        if code.builtinCode == schema.BuiltinOperator.CONV_2D:
+            code.version = versions.HIGHEST_IN_2_14["CONV_2D"] + 1
+    import flatbuffers
+
+    builder = flatbuffers.Builder(len(data))
+    builder.Finish(file.Pack(builder), b"TFL3")
+    (tmp_path / "high.tflite").write_bytes(bytes(builder.Output()))
+    np.save(tmp_path / "high.in.npy", np.zeros((1, 7, 7, 4), np.float32))
+    np.save(tmp_path / "high.out.npy", np.zeros((1, 4, 4, 8), np.float32))
+    done = subprocess.run(
+        [str(old_python), str(RUNNER), str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert "Didn't find op for builtin opcode" in json.loads(done.stdout)["high"]
