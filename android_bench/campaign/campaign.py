@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from android_bench.campaign.blocks import block_of
 from android_bench.campaign.calm import raised, raised_text, settle
 from android_bench.campaign.contest import BenchFile, Contest, require_version
 from android_bench.campaign.journal import Journal, limits_now, seconds_before, utc_now
@@ -33,7 +34,7 @@ from android_bench.campaign.rules import Rules, rules_of
 from android_bench.devices.device import Device
 from android_bench.harness.client import run_block, verify
 from android_bench.harness.job import VERIFY_LIMIT, Job
-from android_bench.harness.result import Verification, block_of
+from android_bench.harness.result import Verification
 from android_bench.records import Block, CampaignRecord, DeviceRecord, Flag
 from android_bench.statistics.comparison import rounds_of
 from android_bench.statistics.design import BlockPlan, Campaign, is_disturbed, next_block

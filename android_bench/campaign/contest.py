@@ -128,20 +128,10 @@ def _manifests(paths: Sequence[Path]) -> dict[Path, Manifest]:
                 if candidate.resolve() in wanted and len(wanted) == 1:
                     raise  # the user named this one file
                 continue
-            _refuse_other_folders(manifest, candidate)
             mine = {manifest.path(a).resolve() for a in manifest.artifacts}
             if candidate.resolve() in wanted or mine & wanted:
                 found[candidate.resolve()] = load_manifest(candidate)
     return found
-
-
-def _refuse_other_folders(manifest: Manifest, path: Path) -> None:
-    for stored in manifest.files:
-        if Path(stored.file).name != stored.file:
-            raise InputError(
-                f"{path} names the file {stored.file!r}, which does not lie beside it; "
-                "build the artifacts again"
-            )
 
 
 def _described(path: Path, manifests: Iterable[Manifest]) -> BenchFile:

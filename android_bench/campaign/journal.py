@@ -13,8 +13,8 @@ from typing import Any
 
 from android_bench.campaign.limits import Limits
 from android_bench.records import Block, Event, Reading
-from android_bench.records.plain_data import from_plain, to_plain
 from android_bench.store import Store
+from pfd_models.plain_data import from_plain, to_plain
 
 __all__ = ["Journal", "limits_now", "seconds_before", "utc_now"]
 

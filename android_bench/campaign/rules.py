@@ -9,9 +9,9 @@ from typing import Any
 from android_bench.campaign.limits import Limits
 from android_bench.harness.job import Schedule
 from android_bench.records import CampaignRecord
-from android_bench.records.plain_data import from_plain, to_plain
 from android_bench.statistics.design import Campaign
 from pfd_models.errors import InputError
+from pfd_models.plain_data import from_plain, to_plain
 
 __all__ = ["BLOCK", "Rules", "rules_of", "settings_of"]
 

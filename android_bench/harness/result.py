@@ -1,4 +1,4 @@
-"""What one run of the harness told: plain data, and the block record made of it."""
+"""What one run of the harness told, as plain data."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from android_bench.records import Arm, Block, Flag, OperatorTime, Reading
-from android_bench.statistics.design import BlockPlan
+from android_bench.records import Flag, OperatorTime, Reading
 from export.sets.manifest import TensorSpec
 
-__all__ = ["HarnessResult", "OutputDistance", "Status", "Task", "Verification", "block_of"]
+__all__ = ["HarnessResult", "OutputDistance", "Status", "Task", "Verification"]
 
 
 class Status(Enum):
@@ -158,51 +157,3 @@ class HarnessResult:
         if cpu_mask and any(cpu >= 0 and not cpu_mask >> int(cpu) & 1 for cpu in self.cpus):
             flags.add(Flag.WRONG_CORE)
         return frozenset(flags)
-
-
-def block_of(
-    result: HarnessResult,
-    *,
-    campaign_id: str,
-    plan: BlockPlan,
-    arm: Arm,
-    started_utc: str,
-    harness_version: str,
-    extra_flags: frozenset[Flag] = frozenset(),
-) -> Block:
-    """Return the record of a timed run; one that broke off gives a block with what there is.
-
-    Args:
-        result: What ran.
-        campaign_id: The campaign it belongs to.
-        plan: Its place in the campaign.
-        arm: What it measures.
-        started_utc: ISO 8601.
-        harness_version: As `Harness.version`; a run that broke off may not have told it.
-        extra_flags: What the readings or the host add.
-    """
-    before = result.before or Reading(at_ns=result.began_ns)
-    return Block(
-        campaign_id=campaign_id,
-        index=plan.index,
-        attempt=plan.attempt,
-        label=plan.label,
-        artifact_sha256=arm.artifact_sha256,
-        engine=arm.engine,
-        threads=arm.threads,
-        cpu_mask=arm.cpu_mask,
-        round=plan.round,
-        position=plan.position,
-        started_utc=started_utc,
-        samples_ns=result.samples_ns,
-        cpus=result.cpus,
-        load_ns=result.load_ns,
-        first_inference_ns=result.first_inference_ns,
-        warmup_inferences=result.warmup_inferences,
-        vm_hwm_kib=result.peak_kib,
-        before=before,
-        after=result.after or Reading(at_ns=max(before.at_ns, result.ended_ns)),
-        flags=result.flags(arm.cpu_mask) | extra_flags,
-        handicap_ppm=result.handicap_ppm,
-        harness_version=harness_version,
-    )

@@ -24,6 +24,7 @@ from android_bench.records.field_checks import (
     utc,
 )
 from pfd_models.errors import InputError
+from pfd_models.plain_data import CpuMask
 
 __all__ = ["Block", "Flag", "Reading", "require_same_arm"]
 
@@ -137,7 +138,7 @@ class Block:
     artifact_sha256: str
     engine: str
     threads: int
-    cpu_mask: int = field(metadata={"form": "hex"})
+    cpu_mask: CpuMask
     round: int
     position: int
     started_utc: str

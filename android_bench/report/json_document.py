@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from android_bench.campaign.result import CampaignResult
-from android_bench.records.plain_data import to_plain
 from android_bench.statistics.comparison import Comparison
 from android_bench.store import SCHEMA_VERSION
+from pfd_models.plain_data import to_plain
 
 __all__ = ["result_document", "result_json"]
 

@@ -15,8 +15,8 @@ from android_bench.records import (
     OperatorProfile,
     OperatorTime,
 )
-from android_bench.records.plain_data import from_plain, to_plain
 from android_bench.store import packing
+from pfd_models.plain_data import from_plain, to_plain
 
 __all__ = [
     "arm_rows",
@@ -83,7 +83,8 @@ def campaign_from(row: Row, arms: Sequence[Row]) -> CampaignRecord:
     plain_arms = [
         {str(k): v for k, v in arm.items() if k not in ("campaign_id", "place")} for arm in arms
     ]
-    return from_plain(CampaignRecord, {**row, "arms": plain_arms})
+    plain = {str(k): v for k, v in row.items()}  # the database's names are a kind of their own
+    return from_plain(CampaignRecord, {**plain, "arms": plain_arms})
 
 
 def block_row(block: Block) -> dict[str, Any]:

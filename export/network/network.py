@@ -12,7 +12,7 @@ from export.request.request import BuildRequest
 from export.request.source import ModuleSource, ZooSource
 from export.request.user_module import build_module
 from export.sets.files import sha256_file
-from export.sets.manifest import to_plain
+from pfd_models.plain_data import to_plain
 
 if TYPE_CHECKING:
     from torch import nn

@@ -13,8 +13,8 @@ from export.request.provenance import source_digest, versions
 from export.request.source import ModuleSource, ZooSource
 from export.request.user_module import distributions_of, sources_of
 from export.sets.files import sha256_file
-from export.sets.manifest import to_plain
 from pfd_models.errors import SpecError, WeightsError
+from pfd_models.plain_data import to_plain
 
 __all__ = ["BuildRequest", "content_key"]
 

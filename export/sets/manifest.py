@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from export.sets.files import atomic_write, sha256_file
 from pfd_models.errors import InputError, IntegrityError
+from pfd_models.plain_data import decode_json, from_plain, to_plain
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -30,14 +29,10 @@ __all__ = [
     "PassRecord",
     "ReferenceData",
     "TensorSpec",
-    "from_plain",
     "load_manifest",
-    "to_plain",
 ]
 
 SCHEMA_VERSION = 1
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,57 +223,6 @@ class Manifest:
         return path
 
 
-def to_plain(value: Any) -> Any:
-    """Turn dataclasses, tuples and mappings into what JSON holds."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            f.name: to_plain(getattr(value, f.name))
-            for f in dataclasses.fields(value)
-            if f.metadata.get("stored", True)
-        }
-    if isinstance(value, Mapping):
-        return {str(k): to_plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_plain(v) for v in value]
-    return value
-
-
-def from_plain(kind: type[T], plain: Mapping[str, Any]) -> T:
-    """Build a dataclass from what JSON held, nested dataclasses and tuples included.
-
-    Raises:
-        InputError: A field is missing or unknown; the line names it.
-    """
-    hints = typing.get_type_hints(kind)
-    stored = [f for f in dataclasses.fields(kind) if f.metadata.get("stored", True)]  # type: ignore[arg-type]  # kind is a dataclass
-    names = {f.name for f in stored}
-    if extra := sorted(set(plain) - names):
-        raise InputError(
-            f"{kind.__name__} has no field {extra[0]!r}; was it made by a newer version?"
-        )
-    values = {}
-    for f in stored:
-        if f.name in plain:
-            values[f.name] = _convert(hints[f.name], plain[f.name])
-        elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
-            raise InputError(
-                f"{kind.__name__} lacks the field {f.name!r}; build the artifacts again"
-            )
-    return kind(**values)
-
-
-def _convert(hint: Any, value: Any) -> Any:
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return from_plain(hint, value)
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is tuple and isinstance(value, list):
-        return tuple(_convert(arguments[0], v) for v in value)
-    if origin in (typing.Union, types.UnionType) and value is not None:
-        inner = [a for a in arguments if a is not type(None)]
-        return _convert(inner[0], value) if len(inner) == 1 else value
-    return value
-
-
 def load_manifest(path: str | Path, *, verify: bool = True) -> Manifest:
     """Read a manifest and verify that its files are the ones it describes.
 
@@ -292,27 +236,36 @@ def load_manifest(path: str | Path, *, verify: bool = True) -> Manifest:
     """
     path = Path(path)
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
     except OSError as error:
         raise InputError(
             f"cannot read the manifest {path}: {(error.strerror or '').lower()}"
         ) from error
-    except ValueError as error:
-        raise InputError(
-            f"{path} is no manifest: not valid JSON; build the artifacts again"
-        ) from error
-    if not isinstance(plain, dict) or "schema_version" not in plain:
+    plain = decode_json(dict[str, Any], text, what=f"the manifest {path}")
+    if "schema_version" not in plain:
         raise InputError(f"{path} is no manifest: it has no schema_version")
     if plain["schema_version"] != SCHEMA_VERSION:
         raise InputError(
             f"{path} has manifest schema {plain['schema_version']}, this version reads "
             f"{SCHEMA_VERSION}; build the artifacts again"
         )
-    manifest = dataclasses.replace(from_plain(Manifest, plain), folder=path.parent)
+    manifest = from_plain(Manifest, plain, what=f"the manifest {path}")
+    for stored in manifest.files:
+        _require_plain_name(stored.file, path)
+    manifest = dataclasses.replace(manifest, folder=path.parent)
     if verify:
         for stored in manifest.files:
             _verify_file(manifest.path(stored), stored.size_bytes, stored.sha256)
     return manifest
+
+
+def _require_plain_name(file: str, manifest: Path) -> None:
+    """Refuse a file that does not lie beside its manifest: ``../secret`` is no file of a set."""
+    if not file or file in (".", "..") or "/" in file or "\\" in file or "\0" in file:
+        raise InputError(
+            f"{manifest} names the file {file!r}, which does not lie beside it; build the "
+            "artifacts again"
+        )
 
 
 def _verify_file(path: Path, size_bytes: int, sha256: str) -> None:

@@ -10,10 +10,11 @@ import time
 import numpy as np
 import pytest
 
+from android_bench.campaign.blocks import block_of
 from android_bench.campaign.reference_files import write_reference
 from android_bench.harness.lines import LineReader
 from android_bench.harness.process import Exit, run_here
-from android_bench.harness.result import Status, block_of
+from android_bench.harness.result import Status
 from android_bench.records import Flag
 from android_bench.statistics.design import BlockPlan
 from export.sets.manifest import Artifact, Manifest, Parity, ReferenceData, TensorSpec

@@ -19,9 +19,9 @@ from android_bench.records import (
     artifact_record,
     require_same_arm,
 )
-from android_bench.records.plain_data import from_plain, to_plain
 from export.sets.manifest import Artifact, Leftover, Manifest, Parity, ReferenceData, TensorSpec
 from pfd_models.errors import InputError
+from pfd_models.plain_data import from_plain, to_plain
 
 WRONG_BLOCKS = {
     "index": (-1, 1.5, True),

@@ -13,11 +13,11 @@ import pytest
 
 from android_bench import records
 from android_bench.campaign.result import CampaignResult, read_result
-from android_bench.records.plain_data import is_hex
 from android_bench.report.json_document import result_document, result_json
 from android_bench.statistics import comparison as stats
 from android_bench.statistics import summary
 from android_bench.store import SCHEMA_VERSION, schema
+from pfd_models.plain_data import is_hex
 
 PAGE = (Path(__file__).parents[3] / "docs" / "result-schema.md").read_text()
 

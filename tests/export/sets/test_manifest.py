@@ -13,11 +13,10 @@ from export.sets.manifest import (
     PassRecord,
     ReferenceData,
     TensorSpec,
-    from_plain,
     load_manifest,
-    to_plain,
 )
 from pfd_models.errors import InputError, IntegrityError
+from pfd_models.plain_data import from_plain, to_plain
 
 
 @pytest.fixture
