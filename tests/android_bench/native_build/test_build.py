@@ -221,7 +221,7 @@ def test_a_damaged_cache_is_built_again(sources, cache, damage):
     damage(first.folder)
     again = build_harness(sources=sources)
     assert not again.from_cache
-    assert again == first
+    assert again.folder == first.folder
     subprocess.run([again.program], check=True)
     assert (again.folder / "pfd_engine_test.so").is_file()
     assert build_harness(sources=sources).from_cache

@@ -157,6 +157,8 @@ def test_odd_texts_are_kept_as_they_are(any_store, make, name):
 def test_a_file_name_that_is_no_unicode_is_one_line(any_store, make, refusal):
     make.fill(any_store, [])
     refusal(InputError, lambda: any_store.add_event(make.event(message="\udcff")), "stored")
+    data = {"file": "\udcff"}
+    refusal(InputError, lambda: any_store.add_event(make.event(data=data)), "stored")
 
 
 def test_damaged_samples_are_noticed(store, make, refusal):
@@ -164,6 +166,17 @@ def test_damaged_samples_are_noticed(store, make, refusal):
     with store.writing() as connection:
         connection.execute(text("UPDATE samples SET samples_ns = x'00'"))
     refusal(IntegrityError, lambda: store.blocks(make.campaign().campaign_id), "damaged")
+
+
+@pytest.mark.parametrize("damaged", ["{", "", "[" * 100_000], ids=lambda text: text[:5])
+def test_a_damaged_value_is_one_line(store, make, refusal, damaged):
+    make.fill(store, [make.block(0)])
+    with store.writing() as connection:
+        connection.execute(text("UPDATE events SET data = :d"), {"d": damaged})
+        connection.execute(text("UPDATE blocks SET flags = :d"), {"d": damaged})
+    campaign = make.campaign().campaign_id
+    for read in (store.events, store.blocks):
+        refusal(IntegrityError, lambda read=read: read(campaign), "damaged", "restore a backup")
 
 
 def test_numbers_that_json_lacks_are_refused(store, make, refusal):
@@ -178,15 +191,70 @@ def test_numbers_that_json_lacks_are_refused(store, make, refusal):
 # -- where it is kept --------------------------------------------------------------------------
 
 
-def test_urls_are_read_and_shown_without_passwords(refusal):
+@pytest.mark.parametrize(
+    "name",
+    [
+        "what?.sqlite",
+        "a#b.sqlite",
+        "a%41b.sqlite",
+        "a b .sqlite",
+        "./:memory:",
+        "file:x.sqlite?mode=memory",
+        "C:\\bench.sqlite",
+        "mysql:bench",
+        "-x",
+        "a'b\"c\nd.sqlite",
+        "\udcff.sqlite",
+    ],
+)
+def test_a_name_is_a_name(name, tmp_path, monkeypatch, make):
+    monkeypatch.chdir(tmp_path)
+    with open_store(name) as store:
+        make.fill(store, [])
+    assert os.listdir(tmp_path) == [name.removeprefix("./")]
+    with open_store(name, create=False) as store:
+        assert store.campaigns() == (make.campaign(),)
+        assert "\n" not in store.name
+
+
+def test_a_sqlite_url_is_a_url(tmp_path):
+    open_store(f"sqlite:///{tmp_path}/a%20b%3F.sqlite").close()
+    assert os.listdir(tmp_path) == ["a b?.sqlite"]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("sqlite:///what?.sqlite", "options after '?'"),
+        ("sqlite:///x.sqlite?mode=ro", "options after '?'"),
+        ("mysql://me:secret@x/y", "mysql://me:***@x/y"),
+        ("postgres://x/y", "postgresql://"),
+        ("postgresql+psycopg2://x/y", "no kind of store"),
+        ("postgresql://me:secret@x:port/y", "cannot read the store URL 'postgresql://me:***@x"),
+        ("c://x", "a file's name"),
+        ("://", "'://'"),
+        ("sqlite://host/x", "no kind of store"),
+        ("sqlite:///", "names no file"),
+        ("sqlite:///:memory:", "outlive"),
+        (":memory:", "./:memory:"),
+        ("", "names no file"),
+        ("a\0b", "names no file"),
+    ],
+)
+def test_what_is_no_place_is_one_line_and_makes_nothing(text, part, tmp_path, monkeypatch, refusal):
+    monkeypatch.chdir(tmp_path)
+    line = refusal(InputError, lambda: open_store(text), part)
+    assert "secret" not in line
+    assert os.listdir(tmp_path) == []
+
+
+def test_places_are_shown_without_passwords():
     assert shown(parse_url("bench.sqlite")) == "bench.sqlite"
     assert shown(parse_url("sqlite:////tmp/x.sqlite")) == "/tmp/x.sqlite"
     laboratory = parse_url("postgresql://me:secret@lab:5433/bench")
     assert laboratory.drivername == "postgresql+psycopg"
     assert shown(laboratory) == "postgresql://me:***@lab:5433/bench"
-    refusal(InputError, lambda: parse_url("mysql://x/y"), "mysql", "postgresql://")
-    refusal(InputError, lambda: parse_url("://"), "'://'")
-    refusal(InputError, lambda: parse_url("nosuch://x/y"), "nosuch")
+    assert parse_url("postgresql+psycopg://me:secret@lab:5433/bench") == laboratory
 
 
 def test_a_store_that_is_not_there_is_not_made_for_reading(tmp_path, refusal):
