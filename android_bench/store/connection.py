@@ -69,6 +69,7 @@ def shown(url: URL) -> str:
     if url.get_backend_name() == "sqlite":
         name = str(url.database)
         return name if name.isprintable() else ascii(name)
+    url = url.difference_update_query(["password", "sslpassword"])
     return url.set(drivername="postgresql").render_as_string(hide_password=True)
 
 
@@ -99,7 +100,8 @@ def make_engine(url: URL, *, create: bool) -> Engine:
     try:
         return create_engine(
             url,
-            connect_args={"connect_timeout": CONNECT_S},
+            # Without the second, a network that is gone is noticed after a quarter of an hour.
+            connect_args={"connect_timeout": CONNECT_S, "tcp_user_timeout": 1000 * WAIT_S},
             json_serializer=dumps,
             json_deserializer=_load_json,
             pool_pre_ping=True,  # a campaign may be silent for longer than a server waits

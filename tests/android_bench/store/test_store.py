@@ -12,16 +12,10 @@ import pytest
 from sqlalchemy import event, inspect, text
 
 from android_bench.records import Flag
-from android_bench.store import SCHEMA_VERSION, device_lock, open_store
+from android_bench.store import SCHEMA_VERSION, open_store
 from android_bench.store.connection import parse_url, shown
-from android_bench.store.lock import STALE_S
 from android_bench.store.schema import metadata
-from pfd_models.errors import (
-    DeviceError,
-    InputError,
-    IntegrityError,
-    OutputError,
-)
+from pfd_models.errors import InputError, IntegrityError, OutputError
 
 # -- what is kept ------------------------------------------------------------------------------
 
@@ -498,88 +492,3 @@ def test_commits_wait_for_the_disk(store):
         assert connection.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
         assert connection.execute(text("PRAGMA synchronous")).scalar_one() == 2
         assert connection.execute(text("PRAGMA foreign_keys")).scalar_one() == 1
-
-
-# -- one bench on a device at a time -----------------------------------------------------------
-
-HOLDER = """
-import sys, time
-from pathlib import Path
-from android_bench.store import device_lock, open_store
-with open_store(sys.argv[1]) as store, device_lock(store, "serial/1", folder=Path(sys.argv[2])):
-    print("held", flush=True)
-    time.sleep(600)
-"""
-
-
-def start_holder(url, folder):
-    """Start a process that holds the device until it is killed."""
-    root = str(Path(__file__).parents[3])
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, url, str(folder)],
-        env=os.environ | {"PYTHONPATH": root},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline() == "held\n"
-    return process
-
-
-def enter(lock):
-    with lock:
-        pass
-
-
-def test_a_second_bench_on_the_device_is_refused_and_a_crash_leaves_it_free(tmp_path, refusal):
-    url, folder = f"sqlite:///{tmp_path / 'b.sqlite'}", tmp_path / "locks"
-    holder = start_holder(url, folder)
-    with open_store(url) as store, open_store(f"{url}2") as elsewhere:
-        for other in (store, elsewhere):  # whatever store it writes to
-            refusal(
-                DeviceError,
-                lambda other=other: enter(device_lock(other, "serial/1", folder=folder)),
-                "'serial/1' is in use",
-                f"pid {holder.pid}",
-                "wait",
-            )
-        enter(device_lock(store, "another", folder=folder))
-        holder.kill()
-        holder.communicate()
-        with device_lock(store, "serial/1", folder=folder) as lock:
-            lock.renew()
-        enter(device_lock(store, "serial/1", folder=folder))
-
-
-def test_the_row_holds_off_another_host(any_store, tmp_path, refusal):
-    store, folder = any_store, tmp_path  # two hosts, each with its own lock folder
-    with device_lock(store, "tcp:phone", folder=folder / "1", host="one") as held:
-        refusal(
-            DeviceError,
-            lambda: enter(device_lock(store, "tcp:phone", folder=folder / "2", host="two")),
-            f"pid {os.getpid()} on one",
-            f"{STALE_S:.0f} s",
-        )
-        silence = text("UPDATE locks SET heartbeat_s = heartbeat_s - :s")
-        with store.writing() as connection:
-            connection.execute(silence, {"s": STALE_S / 2})
-        held.renew()
-        with store.writing() as connection:
-            connection.execute(silence, {"s": STALE_S / 2})
-        with pytest.raises(DeviceError, match="in use"):
-            enter(device_lock(store, "tcp:phone", folder=folder / "2", host="two"))
-        with store.writing() as connection:
-            connection.execute(silence, {"s": STALE_S})
-        with device_lock(store, "tcp:phone", folder=folder / "2", host="two") as taken:
-            refusal(DeviceError, held.renew, "was taken by another bench", "resume")
-            taken.renew()
-    enter(device_lock(store, "tcp:phone", folder=folder / "1", host="one"))
-
-
-def test_a_lock_folder_that_cannot_be_used_is_one_line(store, tmp_path, refusal):
-    (tmp_path / "file").write_text("")
-    refusal(
-        OutputError,
-        lambda: enter(device_lock(store, "s", folder=tmp_path / "file" / "x")),
-        "cannot lock",
-        "not a directory",
-    )
