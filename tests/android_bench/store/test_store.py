@@ -1,10 +1,8 @@
-import multiprocessing
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -450,24 +448,39 @@ def test_two_processes_write_at_once(any_url, make):
     assert indices == [*range(60), *range(1000, 1060)]
 
 
-def _open(url, go):
-    go.wait()
-    open_store(url).close()
+OPENERS = """
+import os, sys
+from android_bench.store import open_store
+reading, writing = os.pipe()
+children = []
+for _ in range(4):
+    child = os.fork()
+    if not child:
+        os.close(writing)
+        os.read(reading, 1)  # returns in all of them when the parent closes its end
+        status = 1
+        try:
+            open_store(sys.argv[1]).close()
+            status = 0
+        finally:
+            os._exit(status)
+    children.append(child)
+os.close(writing)
+print([os.waitpid(child, 0)[1] for child in children])
+"""
 
 
 def test_several_processes_create_one_store(any_url):
-    url = any_url
-    context = multiprocessing.get_context("spawn")
-    go = context.Event()
-    openers = [context.Process(target=_open, args=(url, go)) for _ in range(4)]
-    for opener in openers:
-        opener.start()
-    time.sleep(1)
-    go.set()
-    for opener in openers:
-        opener.join(60)
-    assert [opener.exitcode for opener in openers] == [0] * 4
-    with open_store(url) as store:
+    done = subprocess.run(
+        [sys.executable, "-c", OPENERS, any_url],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert done.stdout == "[0, 0, 0, 0]\n", done.stderr
+    with open_store(any_url) as store:
         assert store.campaigns() == ()
 
 
