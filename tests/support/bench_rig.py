@@ -7,7 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import virtual_time
 from scripts import load_script
+from standin_launcher import STANDIN, InProcessLauncher
+from virtual_time import VirtualTime
 
 from android_bench.campaign.campaign import Bench
 from android_bench.campaign.contest import contests_of, find_files
@@ -23,23 +26,30 @@ from android_bench.store import device_lock, open_store
 from export.sets.files import sha256_file
 from export.sets.manifest import Artifact, Manifest, Parity, ReferenceData, TensorSpec
 
-STANDIN = Path(__file__).with_name("standin_harness.py")
 QUICK = Schedule(iterations=40, warmup_seconds=0.0, timeout_seconds=5.0)
 
 
-class StandinDevice(HostDevice):
-    """This computer with the stand-in for a harness, as idle as a test says."""
+STANDIN_COMMAND = (sys.executable, "-IS", str(STANDIN))
 
-    busy = 0.0
+
+class StandinDevice(HostDevice):
+    """This computer with the stand-in for a harness, as idle as a test says, on its own clock.
+
+    Attributes:
+        busy: Share of its CPUs that others use.
+        clock: Passes when a run or a wait takes time.
+        launcher: Runs the stand-in, and remembers each time it did.
+    """
 
     def __init__(self):
-        command = [sys.executable, "-IS", str(STANDIN), source_version()]
-        super().__init__(describe(command))
+        self.busy = 0.0
+        self.clock = VirtualTime()
+        self.launcher = InProcessLauncher(self.clock)
+        super().__init__(describe([*STANDIN_COMMAND, source_version()], launch=self.launcher))
 
     def read(self):
-        real = super().read()
         return Reading(
-            at_ns=real.at_ns,
+            at_ns=self.clock.monotonic_ns(),
             online_cpus=(0, 1),
             steal_fraction=0.0,
             other_busy_fraction=self.busy,
@@ -136,9 +146,10 @@ class Rig:
 
     @contextlib.contextmanager
     def bench(self, url=None):
-        with open_store(url or self.url) as store:
-            locks = self.folder / "locks"
-            with device_lock(store, self.device.record.serial, folder=locks) as lock:
+        locks, serial = self.folder / "locks", self.device.record.serial
+        with pytest.MonkeyPatch.context() as patch, open_store(url or self.url) as store:
+            virtual_time.run_on(self.device.clock, patch)
+            with device_lock(store, serial, folder=locks) as lock:
                 yield Bench(device=self.device, store=store, lock=lock, watch=self.listener)
 
 
@@ -175,8 +186,9 @@ def rig(tmp_path):
 
 @pytest.fixture
 def standin_host(rig, monkeypatch, tmp_path):
-    """Let ``--device host`` be the stand-in, in a folder of its own."""
+    """Let ``--device host`` be the stand-in, in a folder and on a clock of its own."""
     monkeypatch.setattr(device_module, "DEVICES", {"host": lambda: rig.device})
+    virtual_time.run_on(rig.device.clock, monkeypatch)
     own_locks(monkeypatch, tmp_path)
     monkeypatch.chdir(tmp_path)
     return rig
