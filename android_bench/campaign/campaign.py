@@ -36,8 +36,8 @@ from android_bench.harness.client import run_block, verify
 from android_bench.harness.job import VERIFY_LIMIT, Job
 from android_bench.harness.result import Verification
 from android_bench.records import Block, CampaignRecord, DeviceRecord, Flag
-from android_bench.statistics.comparison import rounds_of
-from android_bench.statistics.design import BlockPlan, Campaign, is_disturbed, next_block
+from android_bench.statistics.comparison import collect_rounds
+from android_bench.statistics.design import BlockPlan, Design, is_disturbed, next_block
 from android_bench.statistics.monitor import Decision, Monitor, Reason
 from android_bench.store import Store
 from android_bench.store.lock import DeviceLock
@@ -232,7 +232,7 @@ def _run_blocks(
         gave_up = is_disturbed(block) and next_block(plan, blocks).round > todo.round
         if is_disturbed(block):
             limits = _after_disturbance(bench, journal, blocks, limits, gave_up=gave_up)
-        elapsed_s, rounds = time.monotonic() - begin, rounds_of(plan, blocks)
+        elapsed_s, rounds = time.monotonic() - begin, collect_rounds(plan, blocks)
         if len(rounds) > len(monitor.rounds):
             decision = monitor.update(rounds[-1], elapsed_s)
         elif gave_up and elapsed_s >= plan.budget_seconds:
@@ -241,11 +241,9 @@ def _run_blocks(
     return decision.reason
 
 
-def _standing(
-    plan: Campaign, blocks: Sequence[Block], elapsed_s: float
-) -> tuple[Monitor, Decision]:
+def _standing(plan: Design, blocks: Sequence[Block], elapsed_s: float) -> tuple[Monitor, Decision]:
     """Where the campaign stands with the rounds it has."""
-    if rounds := rounds_of(plan, blocks):
+    if rounds := collect_rounds(plan, blocks):
         monitor = Monitor(plan, rounds[:-1])
         return monitor, monitor.update(rounds[-1], elapsed_s)
     left = plan.budget_seconds - elapsed_s

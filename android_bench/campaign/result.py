@@ -20,9 +20,9 @@ from android_bench.records import (
     OperatorProfile,
     Role,
 )
-from android_bench.statistics.comparison import Comparison, compare, compare_control, rounds_of
-from android_bench.statistics.design import Campaign, is_disturbed
-from android_bench.statistics.stopping import ANYTIME, OURS
+from android_bench.statistics.comparison import Comparison, collect_rounds, compare, compare_control
+from android_bench.statistics.design import Design, is_disturbed
+from android_bench.statistics.stopping import MIXTURE_T_RULE, TRIMMED_T_RULE
 from android_bench.statistics.summary import Summary, summarise
 from android_bench.store import Store
 
@@ -67,10 +67,10 @@ class CampaignResult:
         return self.artifacts[self.campaign.arm(label).artifact_sha256]
 
 
-def plan_of(record: CampaignRecord) -> Campaign:
+def plan_of(record: CampaignRecord) -> Design:
     """Return the plan that a stored campaign follows, to resume or to judge it."""
     order = sorted(record.arms, key=lambda arm: arm.role is not Role.BASELINE)
-    return Campaign(
+    return Design(
         labels=tuple(arm.label for arm in order if arm.role is not Role.CONTROL),
         precision=record.precision,
         budget_seconds=record.budget_seconds,
@@ -96,8 +96,8 @@ def read_result(store: Store, name: str) -> CampaignResult:
     plan, blocks = plan_of(record), store.blocks(record.campaign_id)
     events = store.events(record.campaign_id)
     complete = any(event.kind == STOPPED for event in events)
-    rounds = rounds_of(plan, blocks)
-    rule = OURS if complete else ANYTIME
+    rounds = collect_rounds(plan, blocks)
+    rule = TRIMMED_T_RULE if complete else MIXTURE_T_RULE
     device = store.device(record.device_id)
     judged = rounds if not device.emulated else ()
     return CampaignResult(
@@ -115,7 +115,7 @@ def read_result(store: Store, name: str) -> CampaignResult:
     )
 
 
-def _summaries(plan: Campaign, blocks: tuple[Block, ...]) -> tuple[Summary, ...]:
+def _summaries(plan: Design, blocks: tuple[Block, ...]) -> tuple[Summary, ...]:
     found = []
     for label in plan.labels:
         mine = [block for block in blocks if plan.variant_of(block.label) == label]

@@ -9,7 +9,7 @@ from typing import Any
 from android_bench.campaign.limits import Limits
 from android_bench.harness.job import Schedule
 from android_bench.records import CampaignRecord
-from android_bench.statistics.design import Campaign
+from android_bench.statistics.design import Design
 from pfd_models.errors import InputError
 from pfd_models.plain_data import from_plain, to_plain
 
@@ -58,13 +58,13 @@ class Rules:
         if self.threads < 1:
             raise InputError(f"threads is {self.threads}: it must be at least 1")
 
-    def plan(self, labels: tuple[str, ...]) -> Campaign:
+    def plan(self, labels: tuple[str, ...]) -> Design:
         """Return the plan for these variants.
 
         Raises:
             InputError: A rule or a label is one no campaign can be run with.
         """
-        return Campaign(
+        return Design(
             labels=labels,
             precision=self.precision,
             confidence=self.confidence,

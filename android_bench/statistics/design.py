@@ -10,11 +10,11 @@ cancels in each pair of rounds. The row that starts a cycle, and which variant p
 letter, are drawn afresh from the seed for each cycle.
 
 The **A/A control** costs no device time: of the two baseline blocks in a round and its mirror
-image one carries a second, hidden label (`Campaign.control_label`). Comparisons use both;
+image one carries a second, hidden label (`Design.control_label`). Comparisons use both;
 the control compares them with each other.
 
 A **disturbed** block (throttled, a core lost, a loaded host) is measured again at once, in its
-place. When `Campaign.max_attempts` did not help, the round is given up, stays on record, and
+place. When `Design.max_attempts` did not help, the round is given up, stays on record, and
 its row is run again as a new round: balance is kept and nothing is dropped silently.
 
 Source: Williams, "Experimental designs balanced for the estimation of residual effects of
@@ -34,7 +34,7 @@ from pfd_models.errors import InputError
 __all__ = [
     "DISTURBING",
     "BlockPlan",
-    "Campaign",
+    "Design",
     "RanBlock",
     "is_disturbed",
     "next_block",
@@ -47,7 +47,7 @@ DISTURBING = frozenset(Flag) - {Flag.TEMPERATURE_ROSE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Campaign:
+class Design:
     """What is compared, how finely, and for how long at most.
 
     Attributes:
@@ -154,13 +154,13 @@ def is_disturbed(block: RanBlock) -> bool:
     return not block.flags.isdisjoint(DISTURBING)
 
 
-def next_block(campaign: Campaign, ran: Iterable[RanBlock]) -> BlockPlan:
+def next_block(design: Design, ran: Iterable[RanBlock]) -> BlockPlan:
     """The block to run now, given everything that has run, in order.
 
     A campaign is resumed by calling this with the blocks in the store.
 
     Args:
-        campaign: What is measured.
+        design: What is measured.
         ran: Every block so far, repeats included, in order of running.
 
     Returns:
@@ -177,44 +177,44 @@ def next_block(campaign: Campaign, ran: Iterable[RanBlock]) -> BlockPlan:
                 f" campaign plans round {round_number}, position {position}: the seed, the"
                 " variants or the order of the blocks differ; start a new campaign"
             )
-        if is_disturbed(block) and attempt + 1 < campaign.max_attempts:
+        if is_disturbed(block) and attempt + 1 < design.max_attempts:
             attempt += 1
             continue
         index, attempt = index + 1, 0
         if is_disturbed(block):  # the round is given up; its row is run again as a new round
             round_number, position = round_number + 1, 0
-        elif position + 1 < len(campaign.labels):
+        elif position + 1 < len(design.labels):
             position += 1
         else:
             slot, round_number, position = slot + 1, round_number + 1, 0
-    label = round_order(campaign, slot)[position]
+    label = round_order(design, slot)[position]
     return BlockPlan(
         index=index, round=round_number, position=position, attempt=attempt, label=label
     )
 
 
-def round_order(campaign: Campaign, slot: int) -> tuple[str, ...]:
+def round_order(design: Design, slot: int) -> tuple[str, ...]:
     """The labels of one round, in order of running.
 
     Args:
-        campaign: What is measured.
+        design: What is measured.
         slot: Number of the row, which is the round's number less the rounds given up before.
 
     Returns:
         k labels: each variant once, the baseline under one of its two labels.
     """
-    k = len(campaign.labels)
+    k = len(design.labels)
     cycle, place = divmod(slot, 2 * k)
     pair, is_mirror = divmod(place, 2)
-    draw = random.Random(f"{campaign.seed}/{cycle}")  # a string seeds the same on every platform
-    letters = draw.sample(campaign.labels, k)
+    draw = random.Random(f"{design.seed}/{cycle}")  # a string seeds the same on every platform
+    letters = draw.sample(design.labels, k)
     row = williams_rows(k)[draw.sample(range(k), k)[pair]]
     order = [letters[letter] for letter in (reversed(row) if is_mirror else row)]
 
     # Which of the two baseline blocks is the control alternates from pair to pair.
-    start = random.Random(f"{campaign.seed}/control").randrange(2)
+    start = random.Random(f"{design.seed}/control").randrange(2)
     if (start + slot // 2 + is_mirror) % 2 == 0:
-        order[order.index(campaign.baseline)] = campaign.control_label
+        order[order.index(design.baseline)] = design.control_label
     return tuple(order)
 
 

@@ -27,7 +27,7 @@ from android_bench.records import (
     Reading,
     Role,
 )
-from android_bench.statistics.design import Campaign, next_block
+from android_bench.statistics.design import Design, next_block
 from android_bench.store import open_store
 
 BEGIN = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
@@ -207,7 +207,7 @@ class Make:
 
     def measured_blocks(self, rounds=24, ratio=0.97, noise=0.004, seed=3):
         """A campaign's blocks as a warming device would give them, one of them disturbed."""
-        plan = Campaign(labels=("orig", "ours"), seed=self.campaign().seed)
+        plan = Design(labels=("orig", "ours"), seed=self.campaign().seed)
         rng = np.random.default_rng(seed)
         blocks = []
         while (todo := next_block(plan, blocks)).round < rounds:

@@ -9,8 +9,8 @@ from android_bench.campaign.campaign import run_campaign
 from android_bench.campaign.qualify import HANDICAPS, marked, qualify, resolution
 from android_bench.campaign.result import plan_of, read_result
 from android_bench.report.console import qualify_lines, qualify_table
-from android_bench.statistics.comparison import Verdict, compare, rounds_of
-from android_bench.statistics.stopping import OURS
+from android_bench.statistics.comparison import Verdict, collect_rounds, compare
+from android_bench.statistics.stopping import TRIMMED_T_RULE
 from android_bench.store import open_store
 from pfd_models.errors import InputError
 
@@ -50,7 +50,7 @@ def test_the_statistics_are_not_told(marks):
     one = found[2].result
     hidden = [dataclasses.replace(block, handicap_ppm=0) for block in one.blocks]
     plan = plan_of(one.campaign)
-    assert compare(plan, rounds_of(plan, hidden), OURS) == one.comparisons
+    assert compare(plan, collect_rounds(plan, hidden), TRIMMED_T_RULE) == one.comparisons
 
 
 def test_stored_campaigns_are_marked_again_from_the_store(marks):
