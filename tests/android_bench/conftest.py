@@ -317,8 +317,8 @@ def server():
     if user:
         shutil.chown(secret, "postgres")
     made = ["-U", "bench", "--auth=scram-sha-256", f"--pwfile={secret}", "-E", "UTF8"]
-    control(programs / "initdb", "-D", data, "--locale=C", *made)
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1"
+    control(programs / "initdb", "-D", data, "--locale=C", "--no-sync", *made)
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
     control(programs / "pg_ctl", "-D", data, "-l", log, "-w", "-o", options, "start")
     try:
         yield f"postgresql://bench:right@127.0.0.1:{port}"
@@ -330,28 +330,47 @@ def server():
 _numbers = itertools.count()
 
 
-@pytest.fixture
-def postgres_url(server):
-    """Make an empty database for one test and give its URL."""
+def create_database(server, template="template1"):
+    """Create a database and give its URL."""
     import psycopg
 
     name = f"test{next(_numbers)}"
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     return f"{server}/{name}"
+
+
+@pytest.fixture
+def postgres_url(server):
+    """Make an empty database for one test and give its URL."""
+    return create_database(server)
+
+
+@pytest.fixture(scope="session")
+def template(server):
+    """Give the name of a database with an empty store, to be copied instead of made again."""
+    url = create_database(server)
+    open_store(url).close()
+    return url.rpartition("/")[2]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def any_url(request, tmp_path):
-    """Give the URL of an empty store in each kind of database."""
+    """Give the URL of a store that is yet to be made, in each kind of database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'bench.sqlite'}"
     return request.getfixturevalue("postgres_url")
 
 
-@pytest.fixture
-def any_store(any_url):
-    with open_store(any_url) as opened:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_store(request, tmp_path):
+    """Give an empty store in each kind of database."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'bench.sqlite'}"
+    else:
+        server, template = map(request.getfixturevalue, ("server", "template"))
+        url = create_database(server, template)
+    with open_store(url) as opened:
         yield opened
 
 

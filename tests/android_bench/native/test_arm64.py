@@ -16,7 +16,7 @@ from android_bench.harness.client import (
 )
 from android_bench.harness.result import Status
 from android_bench.native_build.build import SOURCES
-from android_bench.native_build.runtimes import cache_folder
+from android_bench.native_build.cache import cache_folder
 from export.sets.files import sha256_file
 from pfd_models.errors import InputError, ParityError
 
