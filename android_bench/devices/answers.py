@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["files", "printable", "sections", "thermal_status"]
+__all__ = ["files", "one_line", "sections", "thermal_status"]
 
 MARK = "@@pfd-section"
 _LONGEST = 120
 
 
-def printable(text: str) -> str:
+def one_line(text: str) -> str:
     """Return a device's string on one line, without control characters, of bearable length."""
     line = "".join(c if c.isprintable() else " " for c in text)
     line = " ".join(line.split())

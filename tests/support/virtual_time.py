@@ -1,5 +1,6 @@
 """Time that passes only when somebody waits, so that a campaign of minutes takes none."""
 
+import inspect
 import sys
 import time
 import types
@@ -24,14 +25,18 @@ class VirtualTime:
         return getattr(time, name)
 
 
-def run_on(virtual, patch, package="android_bench.campaign"):
-    """Let a package go by a virtual clock until the patch is undone.
+PACKAGES = ("android_bench.campaign", "android_bench.devices")
 
-    Changed are the name `time` in its modules, and a clock or a sleep that is the default of a
+
+def run_on(virtual, patch, packages=PACKAGES):
+    """Let packages go by a virtual clock until the patch is undone.
+
+    Changed are the name `time` in their modules, and a clock or a sleep that is the default of a
     parameter there. A caller that passes its own keeps it.
     """
+    inside = tuple(f"{package}." for package in packages)
     for name, module in list(sys.modules.items()):
-        if name != package and not name.startswith(f"{package}."):
+        if not f"{name}.".startswith(inside):
             continue
         if getattr(module, "time", None) is time:
             patch.setattr(module, "time", virtual)
@@ -41,7 +46,7 @@ def run_on(virtual, patch, package="android_bench.campaign"):
 
 
 def _change_defaults(virtual, patch, member):
-    function = member.__init__ if isinstance(member, type) else member
+    function = inspect.unwrap(member.__init__ if isinstance(member, type) else member)
     if not isinstance(function, types.FunctionType):
         return
     defaults = function.__kwdefaults__ or {}

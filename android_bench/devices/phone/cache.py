@@ -17,7 +17,7 @@ from pathlib import Path
 
 from android_bench.devices.phone.launcher import patiently
 from android_bench.native_build.build import Built
-from android_bench.native_build.bundle import BundleFile
+from android_bench.native_build.record import BundleFile
 from android_bench.transports import Transport
 from export.sets.files import sha256_file
 from pfd_models.errors import DeviceError, InputError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from android_bench.devices.answers import printable
+from android_bench.devices.answers import one_line
 from android_bench.devices.phone.choice import list_devices, open_transport
 from android_bench.devices.phone.profile import DeviceProfile, read_profile
 from android_bench.devices.phone.readiness import lacks, require_abi
@@ -31,7 +31,7 @@ class FoundPhone:
 
 def look_for_phones() -> list[FoundPhone]:
     """Return every phone that is connected, and the virtual one where it is up."""
-    serials = [printable(one.serial) for one in list_devices()]
+    serials = [one_line(one.serial) for one in list_devices()]
     return [_look(serial) for serial in serials + (["virtual"] if _virtual_is_up() else [])]
 
 

@@ -14,7 +14,7 @@ import shlex
 import socket
 from collections.abc import Iterator
 
-from android_bench.devices.answers import printable
+from android_bench.devices.answers import one_line
 from android_bench.transports import Transport
 from pfd_models.errors import DeviceError
 
@@ -75,12 +75,12 @@ def locked(transport: Transport, *, stale_s: int = _STALE_S) -> Iterator[Lock]:
         result = transport.run(script)
     if result.exit_code == 12:
         raise DeviceError(
-            f"another bench is using {transport.serial} ({printable(result.stdout)}): wait until "
+            f"another bench is using {transport.serial} ({one_line(result.stdout)}): wait until "
             f"it has ended"
         )
     if result.exit_code:
         raise DeviceError(
-            f"cannot lock {transport.serial}: {printable(result.stderr)}; see that "
+            f"cannot lock {transport.serial}: {one_line(result.stderr)}; see that "
             f"/data/local/tmp can be written"
         )
     try:
@@ -92,7 +92,7 @@ def locked(transport: Transport, *, stale_s: int = _STALE_S) -> Iterator[Lock]:
 
 
 def _here() -> str:
-    return printable(socket.gethostname())
+    return one_line(socket.gethostname())
 
 
 def _is_dead(owner: str) -> bool:

@@ -12,7 +12,7 @@ import contextlib
 import shlex
 from collections.abc import Iterator, Mapping
 
-from android_bench.devices.answers import printable
+from android_bench.devices.answers import one_line
 from android_bench.devices.phone.profile import DeviceProfile, Root
 from android_bench.errors import ConnectionLostError, UnfitDeviceError
 from android_bench.transports import CommandResult, Transport, detached
@@ -127,7 +127,7 @@ def _read(transport: Transport, profile: DeviceProfile, path: str) -> str:
     result = _as_root(transport, profile, f"cat {shlex.quote(path)}")
     if result.exit_code:
         raise InputError(
-            f"{profile.serial} has no readable setting {path}: {printable(result.stderr)}"
+            f"{profile.serial} has no readable setting {path}: {one_line(result.stderr)}"
         )
     return result.stdout.strip()
 
@@ -138,7 +138,7 @@ def _write(transport: Transport, profile: DeviceProfile, path: str, value: str) 
     result = _as_root(transport, profile, command)
     now = _read(transport, profile, path)
     if now != value:
-        reason = printable(result.stderr) or f"it is {now!r} now"
+        reason = one_line(result.stderr) or f"it is {now!r} now"
         raise DeviceError(
             f"{profile.serial} did not take {value!r} for {path} ({reason}): choose a value that "
             f"the kernel offers"
