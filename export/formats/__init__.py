@@ -12,14 +12,13 @@ parity compares like with like.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from export.sets.manifest import Leftover, TensorSpec
+from pfd_models.discovery import import_file, list_files
 from pfd_models.errors import SpecError, unknown
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ class Format(Protocol):
 
 def list_formats() -> tuple[str, ...]:
     """Return the names of all formats, in alphabetical order."""
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__)))
+    return list_files(__name__)
 
 
 def get_format(name: str) -> Format:
@@ -95,4 +94,4 @@ def get_format(name: str) -> Format:
     """
     if name not in list_formats():
         raise SpecError(unknown("format", name, list_formats()))
-    return cast("Format", importlib.import_module(f"{__name__}.{name}"))
+    return cast("Format", import_file(__name__, name))
