@@ -94,7 +94,7 @@ def read_identity(path: Path) -> dict[str, str]:
 def _export(program: Program) -> ModelProto:
     import torch
 
-    from export.graph.tracing import fast_tracing
+    from export.formats._tracing import fast_tracing
 
     with fast_tracing(), quiet_logs():
         try:

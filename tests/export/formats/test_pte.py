@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from export.formats import WriteOptions, pte
+from export.formats._tracing import replaced
 from export.formats.pte.backends import get_backend, list_backends
 from export.formats.pte.lowering import lower
 from export.graph.program import capture
-from export.graph.tracing import replaced
 from export.passes import run_passes
 from pfd_models.errors import ModuleError, SpecError
 
