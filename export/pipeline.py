@@ -180,7 +180,8 @@ def _make_file(
     with output_errors(path):
         written = format_module.write(program, path, options)
     begin = time.perf_counter()
-    outputs = [format_module.run(path, sample) for sample in reference.inputs]
+    run = format_module.load(path)
+    outputs = [run(sample) for sample in reference.inputs]
     figures = parity.compare(reference, outputs, what=path.name)
     seconds = {**written.seconds, f"check {name}": time.perf_counter() - begin}
     if written.backend:
