@@ -9,12 +9,12 @@ checked first.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from export.network.inputs import Arrays
 from export.sets.manifest import Parity
 from pfd_models.errors import ParityError
 
@@ -23,17 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ABSOLUTE_LIMIT",
-    "Arrays",
     "Reference",
     "compare",
     "make_reference",
     "relative_linf",
-    "seeded_inputs",
     "sqnr_db",
 ]
-
-Arrays = list[np.ndarray[Any, Any]]
-"""The inputs or the outputs of one sample, in order."""
 
 ABSOLUTE_LIMIT = 1e-4
 """No float32 file may be further than this from the float64 run (relative L-infinity)."""
@@ -77,15 +72,6 @@ class Reference:
         if self.eager_relative_linf is None:
             return ABSOLUTE_LIMIT
         return min(ABSOLUTE_LIMIT, max(EAGER_FLOOR, EAGER_MULTIPLE * self.eager_relative_linf))
-
-
-def seeded_inputs(shapes: Sequence[tuple[int, ...]], seed: int, samples: int = 8) -> list[Arrays]:
-    """Return `samples` sets of standard normal float32 inputs, equal for equal arguments."""
-    generator = np.random.Generator(np.random.PCG64(seed))
-    return [
-        [generator.standard_normal(shape, dtype=np.float32) for shape in shapes]
-        for _ in range(samples)
-    ]
 
 
 def make_reference(module: nn.Module, inputs: list[Arrays]) -> Reference:
