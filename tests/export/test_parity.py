@@ -5,6 +5,7 @@ from torch import nn
 
 from export import parity
 from export.network.inputs import make_inputs
+from export.sets.manifest import PARITY_LIMIT
 from pfd_models.errors import ParityError
 
 
@@ -31,7 +32,7 @@ def outputs_of(reference):
 def test_the_yardstick_is_float64_and_eager_has_its_own_distance(reference):
     assert reference.outputs[0][0].dtype == np.float64
     assert 0 < reference.eager_relative_linf < 1e-5
-    assert reference.limit <= parity.ABSOLUTE_LIMIT
+    assert reference.limit <= PARITY_LIMIT
 
 
 def test_equal_outputs_pass_and_say_how_close(reference):
@@ -66,7 +67,7 @@ def test_broad_noise_fails_although_one_output_is_huge():
     exact = [[np.array([[1e4, 1.0, 1.0]])], [np.array([[-1e4, 2.0, 1.0]])]]
     reference = parity.Reference(inputs=[], outputs=exact, eager_relative_linf=None)
     found = [[a + 0.9] for (a,) in exact]
-    assert parity.relative_linf(exact[0], found[0]) < parity.ABSOLUTE_LIMIT
+    assert parity.relative_linf(exact[0], found[0]) < PARITY_LIMIT
     assert parity.compare(reference, found, what="x").sqnr_db > parity.LEAST_SQNR_DB
     noisy = [[a + 9.0] for (a,) in exact]
     with pytest.raises(ParityError):
@@ -96,4 +97,4 @@ def test_a_module_that_refuses_float64_is_held_to_float32():
 
     reference = parity.make_reference(Stubborn().eval(), make_inputs([(1, 3, 8, 8)], 0))
     assert reference.eager_relative_linf is None
-    assert reference.limit == parity.ABSOLUTE_LIMIT
+    assert reference.limit == PARITY_LIMIT
