@@ -37,7 +37,7 @@ from android_bench.campaign.repeats import after_giving_up, disturbed_text
 from android_bench.campaign.result import STOPPED, CampaignResult, read_result
 from android_bench.devices.device import Device
 from android_bench.harness.client import run_block, verify
-from android_bench.harness.job import VERIFY_LIMIT, Job
+from android_bench.harness.job import Job
 from android_bench.harness.result import Verification
 from android_bench.records import (
     Block,
@@ -53,6 +53,7 @@ from android_bench.statistics.design import BlockPlan, is_disturbed, next_block
 from android_bench.statistics.monitor import Decision, Monitor, Reason
 from android_bench.store import Store
 from android_bench.store.lock import DeviceLock
+from export.sets.manifest import PARITY_LIMIT
 from pfd_models.errors import PfdError
 
 __all__ = ["Bench", "Watcher", "resume_campaign", "run_campaign", "uploaded"]
@@ -171,7 +172,7 @@ def uploaded(device: Device, contest: Contest, rules: Rules) -> Iterator[Jobs]:
                 cpu_mask=rules.cpu_mask,
                 inputs=tuple(device.upload(path) for path in reference.inputs),
                 expected=tuple(device.upload(path) for path in reference.expected),
-                limit=max(VERIFY_LIMIT, file.artifact.parity.limit),
+                limit=max(PARITY_LIMIT, file.artifact.parity.limit),
             )
         yield {**jobs, design.control_label: jobs[design.baseline]}
 

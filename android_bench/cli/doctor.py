@@ -29,11 +29,12 @@ from android_bench.devices.phone.profile import DeviceProfile, read_profile
 from android_bench.devices.phone.readiness import lacks, require_abi
 from android_bench.devices.phone.state import read_state
 from android_bench.harness.client import run_block, verify
-from android_bench.harness.job import VERIFY_LIMIT, Job, Schedule
+from android_bench.harness.job import Job, Schedule
 from android_bench.harness.result import Status
 from android_bench.native_build.build import source_version
 from android_bench.report.wording import milliseconds
 from android_bench.transports import Transport, delivery, detached
+from export.sets.manifest import PARITY_LIMIT
 from pfd_models.errors import DeviceError, PfdError
 
 __all__ = ["Step", "examine"]
@@ -256,7 +257,7 @@ def _networks(visit: _Visit) -> str:
                 cpu_mask=choose_cpus(device, 1),
                 inputs=tuple(device.upload(path) for path in reference.inputs),
                 expected=tuple(device.upload(path) for path in reference.expected),
-                limit=max(VERIFY_LIMIT, file.artifact.parity.limit),
+                limit=max(PARITY_LIMIT, file.artifact.parity.limit),
             )
         distance = max(output.relative_linf for output in verify(device.harness, job).outputs)
         result = run_block(device.harness, job, _SHORT)

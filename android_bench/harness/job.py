@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from android_bench.records.schedule import Schedule
+from export.sets.manifest import PARITY_LIMIT
 
-__all__ = ["VERIFY_LIMIT", "Job", "Schedule"]
-
-VERIFY_LIMIT = 1e-4
-"""Relative L-infinity distance of float32 outputs; as export.parity.ABSOLUTE_LIMIT."""
+__all__ = ["Job", "Schedule"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,4 +30,4 @@ class Job:
     cpu_mask: int = 0
     inputs: tuple[str, ...] = ()
     expected: tuple[str, ...] = ()
-    limit: float = VERIFY_LIMIT
+    limit: float = PARITY_LIMIT

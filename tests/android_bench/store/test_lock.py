@@ -108,18 +108,21 @@ def test_hosts_whose_clocks_differ_agree(postgres_url, tmp_path, monkeypatch, re
         return right() + wrong_by_s
 
     with open_store(postgres_url) as store:
+
+        def refused(clock):
+            monkeypatch.setattr(time, "time", clock)
+            other = device_lock(store, "tcp:phone", folder=tmp_path / "2", host="two")
+            refusal(DeviceError, lambda: enter(other), "on one")
+
         monkeypatch.setattr(time, "time", wrong)
         with device_lock(store, "tcp:phone", folder=tmp_path / "1", host="one") as held:
-            monkeypatch.setattr(time, "time", right)
-            other = device_lock(store, "tcp:phone", folder=tmp_path / "2", host="two")
-            refusal(DeviceError, lambda: enter(other), "on one")
-            monkeypatch.setattr(time, "time", wrong)
+            refused(right)
+            refused(wrong)
             held.renew()
-            monkeypatch.setattr(time, "time", right)
-            other = device_lock(store, "tcp:phone", folder=tmp_path / "2", host="two")
-            refusal(DeviceError, lambda: enter(other), "on one")
+            refused(right)
+            held.renew()
+            refused(wrong)
             pass_time(store, STALE_S + 1)
-            monkeypatch.setattr(time, "time", wrong)
             with device_lock(store, "tcp:phone", folder=tmp_path / "2", host="two"):
                 refusal(DeviceError, held.renew, "was taken")
 
