@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from android_bench.devices import opening
 from android_bench.devices.host import HostDevice
 from android_bench.harness.client import describe
 from android_bench.harness.job import Schedule
+from android_bench.harness.process import run_here
 from android_bench.native_build.build import source_version
 from android_bench.records import Reading, Rules
 from android_bench.store import device_lock, open_store
@@ -32,18 +34,21 @@ STANDIN_COMMAND = (sys.executable, "-IS", str(STANDIN))
 
 
 class StandinDevice(HostDevice):
-    """This computer with the stand-in for a harness, as idle as a test says, on its own clock.
+    """This computer with the stand-in for a harness, as idle as a test says.
+
+    Args:
+        in_process: Whether runs are made in this process and take no time, or are processes.
 
     Attributes:
         busy: Share of its CPUs that others use.
-        clock: Passes when a run or a wait takes time.
-        launcher: Runs the stand-in, and remembers each time it did.
+        clock: What its readings, and a campaign on it, go by.
+        launcher: Runs the stand-in; in this process it remembers each time it did.
     """
 
-    def __init__(self):
+    def __init__(self, *, in_process=True):
         self.busy = 0.0
-        self.clock = VirtualTime()
-        self.launcher = InProcessLauncher(self.clock)
+        self.clock = VirtualTime() if in_process else time
+        self.launcher = InProcessLauncher(self.clock) if in_process else run_here
         super().__init__(describe([*STANDIN_COMMAND, source_version()], launch=self.launcher))
 
     def read(self):
@@ -80,10 +85,11 @@ class Listener:
 class Rig:
     """Makes artifact sets and benches below one folder."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *, in_process=True):
         self.folder = folder
+        self.in_process = in_process
         self.artifacts = folder / "artifacts"
-        self.artifacts.mkdir()
+        self.artifacts.mkdir(exist_ok=True)
         self.url = str(folder / "bench.sqlite")
         self.listener = Listener()
         self.rules = Rules(
@@ -140,7 +146,7 @@ class Rig:
     @property
     def device(self):
         if not hasattr(self, "_device"):
-            self._device = StandinDevice()
+            self._device = StandinDevice(in_process=self.in_process)
         return self._device
 
     @contextlib.contextmanager

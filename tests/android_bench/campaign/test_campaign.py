@@ -1,6 +1,7 @@
 """The walk of a campaign, with a harness that does as it is told."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,7 +66,12 @@ def test_a_real_difference_is_found_and_everything_about_it_is_stored(pair):
 
 def test_blocks_alternate_in_fresh_processes_and_keep_every_sample(pair):
     with pair.bench() as bench:
-        blocks = run_campaign(bench, pair.contest(), pair.rules).blocks
+        result = run_campaign(bench, pair.contest(), pair.rules)
+    blocks, started = result.blocks, pair.device.launcher.runs("time")
+    assert len({run.pid for run in started}) == len(started) == len(blocks)
+    assert [Path(run.options["--model"]).name for run in started] == [
+        result.artifact(block.label).file for block in blocks
+    ]
     first = [b.label.partition(" ")[0] for b in blocks[:4]]
     assert first in (["orig", "ours", "ours", "orig"], ["ours", "orig", "orig", "ours"])
     assert all(len(block.run.samples_ns) == QUICK.iterations for block in blocks)
@@ -113,6 +119,9 @@ def test_the_budget_ends_a_campaign_that_is_not_precise(pair):
         result = run_campaign(bench, pair.contest(), rules)
     assert result.events[-1].message == "budget spent"
     assert result.complete
+    blocks = result.blocks
+    a_round_s = 2 * (blocks[-1].run.after.at_ns - blocks[-2].run.after.at_ns) / 1e9
+    assert 1.0 <= seconds_before(result.events, blocks) <= 1.0 + a_round_s
 
 
 def test_a_disturbed_block_is_kept_flagged_and_measured_again(rig):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from phone_rig import PhoneRig, over_adb_server, over_adb_shell
 
-from android_bench.devices.device import choose_cpus
+from android_bench.devices.cpu_choice import choose_cpus
 from android_bench.statistics.design import is_disturbed
 from pfd_models.errors import DeviceError
 
