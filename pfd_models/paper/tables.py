@@ -20,10 +20,10 @@ import torch
 
 from pfd_models.errors import GateError, PfdError
 from pfd_models.paper.counting import Counts, bsconv_profile, count_params, thop_counts
-from pfd_models.paper.published import PublishedRow, published_rows
+from pfd_models.paper.published import PublishedRow, load_published_rows
 from pfd_models.zoo.factory import create_model, get_spec
 
-__all__ = ["MeasuredRow", "main", "measured_rows"]
+__all__ = ["MeasuredRow", "main", "measure_rows"]
 
 _COUNTERS = {"bsconv_profile": bsconv_profile, "thop_0_0_31": thop_counts}
 _NOT_COUNTED = "the paper's counter misses {} parameters: position embeddings, attention biases"
@@ -103,9 +103,9 @@ def _difference(what: str, measured: int, printed: str) -> str:
     return f"{facts} ({(figure - rounded) / digit:+} in the last digit)"
 
 
-def measured_rows() -> Iterator[MeasuredRow]:
+def measure_rows() -> Iterator[MeasuredRow]:
     """Build and count the network of every row that has counts, in the tables' order."""
-    for row in published_rows():
+    for row in load_published_rows():
         if row.counter:
             params, counted = _measure(row.model, row.variant, row.dataset, row.counter)
             yield MeasuredRow(published=row, params=params, counted=counted)
@@ -171,9 +171,9 @@ def _latency_table(rows: Sequence[PublishedRow]) -> tuple[list[str], list[list[s
     return header, cells, notes
 
 
-def _titled_tables() -> Iterator[tuple[str, list[str], list[list[str]], list[str]]]:
-    measured = {id(row.published): row for row in measured_rows()}
-    for title, group in itertools.groupby(published_rows(), key=lambda row: row.table):
+def _make_tables() -> Iterator[tuple[str, list[str], list[list[str]], list[str]]]:
+    measured = {id(row.published): row for row in measure_rows()}
+    for title, group in itertools.groupby(load_published_rows(), key=lambda row: row.table):
         rows = list(group)
         if rows[0].printed_latency:
             yield title, *_latency_table(rows)
@@ -183,7 +183,7 @@ def _titled_tables() -> Iterator[tuple[str, list[str], list[list[str]], list[str
 
 def _as_text(*, markdown: bool) -> str:
     lines: list[str] = []
-    for title, header, cells, notes in _titled_tables():
+    for title, header, cells, notes in _make_tables():
         widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
         gap, edge = (" | ", "|") if markdown else ("  ", "")
         rule = ["-" * width for width in widths]
@@ -198,8 +198,8 @@ def _as_text(*, markdown: bool) -> str:
 
 
 def _as_plain() -> list[dict[str, Any]]:
-    measured = {id(row.published): row for row in measured_rows()}
-    return [_plain_row(row, measured.get(id(row))) for row in published_rows()]
+    measured = {id(row.published): row for row in measure_rows()}
+    return [_plain_row(row, measured.get(id(row))) for row in load_published_rows()]
 
 
 def _plain_row(row: PublishedRow, measured: MeasuredRow | None) -> dict[str, Any]:
@@ -243,7 +243,7 @@ def _print_tables(arguments: Sequence[str] | None) -> None:
         else _as_text(markdown=options.markdown).rstrip()
     )
     print(text)  # noqa: T201  # a command-line program prints
-    wrong = [row for row in measured_rows() if not row.is_exact]
+    wrong = [row for row in measure_rows() if not row.is_exact]
     if wrong:
         raise GateError(
             f"{len(wrong)} rows are not the reference's networks, first "

@@ -8,15 +8,15 @@ import sys
 import pytest
 
 from pfd_models import DATASETS, list_models, list_variants
-from pfd_models.paper.published import published_rows
-from pfd_models.paper.tables import main, measured_rows
+from pfd_models.paper.published import load_published_rows
+from pfd_models.paper.tables import main, measure_rows
 
-ROWS = published_rows()
+ROWS = load_published_rows()
 
 
 @pytest.fixture(scope="module")
 def rows():
-    return list(measured_rows())
+    return list(measure_rows())
 
 
 @pytest.fixture(scope="module")
