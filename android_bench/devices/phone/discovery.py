@@ -84,14 +84,14 @@ def phone_lines(phones: Iterable[FoundPhone]) -> list[str]:
 def _lines(phone: FoundPhone) -> list[str]:
     if phone.profile is None:
         return [f"{phone.serial}: {phone.problem}"]
-    lines = [f"{phone.serial}: {described(phone.profile)}"]
+    lines = [f"{phone.serial}: {describe_phone(phone.profile)}"]
     if phone.problem:
         return [*lines, f"  unusable: {phone.problem}"]
     missing = [f"  {lack.what}: {lack.advice}" for lack in lacks(phone.profile)]
     return lines + (missing or ["  ready for a good measurement"])
 
 
-def described(profile: DeviceProfile) -> str:
+def describe_phone(profile: DeviceProfile) -> str:
     """Return a phone in one line."""
     clusters = " + ".join(
         f"{len(cluster.cpus)} x {cluster.core or 'core'}"
