@@ -8,17 +8,31 @@ of MIDR_EL1.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from android_bench.devices.answers import printable
+from android_bench.devices.answers import one_line, whole_number
 
-__all__ = ["CPU_FOLDER", "CpuCluster", "big_cpus", "clusters", "core_mask", "cpu_list"]
+__all__ = [
+    "ARM_CORES",
+    "CPU_FOLDER",
+    "HIGHEST_CPU",
+    "Cores",
+    "CpuCluster",
+    "big_cpus",
+    "clusters",
+    "cpu_list",
+]
 
 CPU_FOLDER = "/sys/devices/system/cpu"
+HIGHEST_CPU = 1023
+"""The highest core number that is believed; as many fit into the kernel's affinity masks."""
+_HIGHEST_KHZ = 100_000_000
+_MOST = 64  # governors
 
 # Arm Limited is implementer 0x41; in-order cores are LITTLE where frequencies do not tell.
-_CORES = {
+ARM_CORES: Mapping[int, str] = {
     0xD03: "Cortex-A53",
     0xD04: "Cortex-A35",
     0xD05: "Cortex-A55",
@@ -27,12 +41,14 @@ _CORES = {
     0xD09: "Cortex-A73",
     0xD0A: "Cortex-A75",
     0xD0B: "Cortex-A76",
+    0xD0C: "Neoverse-N1",
     0xD0D: "Cortex-A77",
     0xD41: "Cortex-A78",
     0xD44: "Cortex-X1",
     0xD46: "Cortex-A510",
     0xD47: "Cortex-A710",
     0xD48: "Cortex-X2",
+    0xD49: "Neoverse-N2",
     0xD4D: "Cortex-A715",
     0xD4E: "Cortex-X3",
     0xD80: "Cortex-A520",
@@ -63,25 +79,38 @@ class CpuCluster:
     governors: tuple[str, ...]
 
 
-def core_mask(cpus: tuple[int, ...]) -> int:
-    """Return the affinity mask with bit i set for core i."""
-    return sum(1 << cpu for cpu in cpus)
-
-
 def cpu_list(text: str) -> tuple[int, ...]:
     """Return the cores of the kernel's list form, with commas or spaces; ``0-2,6`` is 0, 1, 2, 6.
 
-    What is not of this form is left out: a device may say anything.
+    What is not of this form, or beyond `HIGHEST_CPU`, is left out: a device may say anything.
     """
     cpus: set[int] = set()
     for part in text.replace(",", " ").split():
-        if match := re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part):
-            first = int(match[1])
-            cpus.update(range(first, int(match[2] or first) + 1))
+        first, dash, last = part.partition("-")
+        begin = whole_number(first, highest=HIGHEST_CPU)
+        end = whole_number(last, highest=HIGHEST_CPU) if dash else begin
+        if begin is not None and end is not None:
+            cpus.update(range(begin, end + 1))
     return tuple(sorted(cpus))
 
 
-def big_cpus(clusters: tuple[CpuCluster, ...]) -> tuple[int, ...]:
+class Cores(Protocol):
+    """Cores that share one clock, as `CpuCluster` and a stored device's clusters have them."""
+
+    @property
+    def cpus(self) -> tuple[int, ...]:
+        """Their numbers."""
+
+    @property
+    def core(self) -> str:
+        """Their kind; empty when unknown."""
+
+    @property
+    def max_khz(self) -> int | None:
+        """Highest frequency; None when unknown."""
+
+
+def big_cpus(clusters: Sequence[Cores]) -> tuple[int, ...]:
     """Return the cores to measure on, ascending.
 
     Where the clusters' highest frequencies are equal, the LITTLE cores are those of an in-order
@@ -101,15 +130,17 @@ def big_cpus(clusters: tuple[CpuCluster, ...]) -> tuple[int, ...]:
 def clusters(content: Mapping[str, str]) -> tuple[CpuCluster, ...]:
     """Return the cores by clock, from file to content, in the order of their first core."""
     cores = _core_names(content.get("/proc/cpuinfo", ""))
-    found = []
+    found: list[CpuCluster] = []
     policies = {
-        m[1] for path in content if (m := re.match(rf"({CPU_FOLDER}/cpufreq/policy\d+)/", path))
+        m[1] for path in content if (m := re.match(rf"({CPU_FOLDER}/cpufreq/policy[0-9]+)/", path))
     }
-    for policy in policies:
-        cpus = cpu_list(content.get(f"{policy}/related_cpus", ""))
-        if cpus:
+    covered: set[int] = set()
+    for policy in sorted(policies):
+        related = cpu_list(content.get(f"{policy}/related_cpus", ""))
+        # A core has one clock, whatever the device says.
+        if cpus := tuple(cpu for cpu in related if cpu not in covered):
             found.append(_cluster(content, policy, cpus, cores))
-    covered = {cpu for cluster in found for cpu in cluster.cpus}
+            covered.update(cpus)
     rest = [cpu for cpu in cpu_list(content.get(f"{CPU_FOLDER}/present", "")) if cpu not in covered]
     # Without cpufreq the kinds of cores are all there is to tell them apart by.
     for core in dict.fromkeys(cores.get(cpu, "") for cpu in rest):
@@ -122,16 +153,16 @@ def _cluster(
     content: Mapping[str, str], policy: str, cpus: tuple[int, ...], cores: Mapping[int, str]
 ) -> CpuCluster:
     def khz(name: str) -> int | None:
-        text = content.get(f"{policy}/{name}", "")
-        return int(text) if text.isdecimal() and int(text) > 0 else None
+        # Some drivers say 0 for "do not know".
+        return whole_number(content.get(f"{policy}/{name}", ""), highest=_HIGHEST_KHZ) or None
 
     return CpuCluster(
         cpus=cpus,
         core=cores.get(cpus[0], ""),
         min_khz=khz("cpuinfo_min_freq"),
         max_khz=khz("cpuinfo_max_freq"),
-        governor=printable(content.get(f"{policy}/scaling_governor", "")),
-        governors=tuple(content.get(f"{policy}/scaling_available_governors", "").split()),
+        governor=one_line(content.get(f"{policy}/scaling_governor", "")),
+        governors=tuple(one_line(content.get(f"{policy}/scaling_available_governors", "")).split()),
     )
 
 
@@ -140,8 +171,8 @@ def _core_names(cpuinfo: str) -> dict[int, str]:
     number = None
     for line in cpuinfo.splitlines():
         key, _, value = (part.strip() for part in line.partition(":"))
-        if key == "processor" and value.isdecimal():
-            number = int(value)
-        elif key == "CPU part" and number is not None and re.fullmatch(r"0x[0-9a-f]+", value):
-            names[number] = _CORES.get(int(value, 16), f"part {value}")
+        if key == "processor":
+            number = whole_number(value, highest=HIGHEST_CPU)
+        elif key == "CPU part" and number is not None and re.fullmatch(r"0x[0-9a-f]{1,4}", value):
+            names[number] = ARM_CORES.get(int(value, 16), f"part {value}")
     return names

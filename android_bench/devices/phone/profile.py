@@ -13,7 +13,7 @@ import enum
 import re
 from dataclasses import dataclass
 
-from android_bench.devices.answers import MARK, files, printable, sections, thermal_status
+from android_bench.devices.answers import MARK, files, one_line, sections, thermal_status
 from android_bench.devices.cores import CPU_FOLDER, CpuCluster, big_cpus, clusters, cpu_list
 from android_bench.transports import Transport
 
@@ -143,7 +143,7 @@ def read_profile(transport: Transport) -> DeviceProfile:
     memory = re.search(r"^MemTotal:\s+(\d+) kB", parts.get("files", ""), re.MULTILINE)
 
     def said(*names: str) -> str:
-        return next((printable(properties[n]) for n in names if properties.get(n)), "")
+        return next((one_line(properties[n]) for n in names if properties.get(n)), "")
 
     sdk = said("ro.build.version.sdk")
     abi = said("ro.product.cpu.abi")
@@ -156,12 +156,12 @@ def read_profile(transport: Transport) -> DeviceProfile:
         abis=tuple(filter(None, said("ro.product.cpu.abilist").split(","))) or (abi,),
         android=said("ro.build.version.release") if sdk else "",
         sdk=int(sdk) if sdk.isdecimal() else None,
-        kernel=printable(kernel_files.get("/proc/sys/kernel/osrelease", "")),
+        kernel=one_line(kernel_files.get("/proc/sys/kernel/osrelease", "")),
         clusters=clusters(kernel_files),
         online=cpu_list(kernel_files.get(f"{CPU_FOLDER}/online", "")),
         memory_kib=int(memory[1]) if memory else None,
         thermal_zones=tuple(
-            printable(name)
+            one_line(name)
             for path, name in sorted(kernel_files.items())
             if re.fullmatch(r"/sys/class/thermal/thermal_zone\d+/type", path)
         ),
@@ -170,7 +170,7 @@ def read_profile(transport: Transport) -> DeviceProfile:
         screen_on=_screen_on(parts.get("power", "")),
         power_saving={"1": True, "0": False}.get(parts.get("low_power", "").strip()),
         root=_root(user),
-        boot_id=printable(kernel_files.get("/proc/sys/kernel/random/boot_id", "")),
+        boot_id=one_line(kernel_files.get("/proc/sys/kernel/random/boot_id", "")),
         virtual=properties.get("ro.pfd.virtual") == "1"
         or properties.get("ro.kernel.qemu") == "1"
         or properties.get("ro.boot.qemu") == "1",

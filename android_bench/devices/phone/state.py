@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from android_bench.devices.answers import MARK, files, printable, sections, thermal_status
+from android_bench.devices.answers import MARK, files, one_line, sections, thermal_status
 from android_bench.devices.cores import CPU_FOLDER, cpu_list
 from android_bench.transports import Transport
 from pfd_models.errors import DeviceError
@@ -94,14 +94,14 @@ def snapshot(transport: Transport) -> PhoneState:
     if "files" not in parts:
         raise DeviceError(
             f"{transport.serial} does not tell its state: "
-            f"{printable(result.stdout + result.stderr) or 'it said nothing'}; reconnect it"
+            f"{one_line(result.stdout + result.stderr) or 'it said nothing'}; reconnect it"
         )
     content = files(parts["files"])
     uptime = _number(content.get("/proc/uptime", "").partition(" ")[0])
     load = _number(content.get("/proc/loadavg", "").partition(" ")[0])
     clock = parts.get("clock", "").strip()
     return PhoneState(
-        boot_id=printable(content.get("/proc/sys/kernel/random/boot_id", "")),
+        boot_id=one_line(content.get("/proc/sys/kernel/random/boot_id", "")),
         uptime_s=uptime,
         clock_s=int(clock) if clock.isdecimal() else None,
         online_cpus=cpu_list(content.get(f"{CPU_FOLDER}/online", "")),
@@ -139,7 +139,7 @@ def _temperatures(content: Mapping[str, str]) -> dict[str, int]:
         zone, _, last = path.rpartition("/")
         if last != "temp" or not re.fullmatch(r"-?\d{1,7}", text):
             continue
-        name = printable(content.get(f"{zone}/type", "")) or zone.rpartition("/")[2]
+        name = one_line(content.get(f"{zone}/type", "")) or zone.rpartition("/")[2]
         # Several zones may share a type; each keeps a name of its own.
         if name in found:
             name = f"{name}#{zone.rpartition('thermal_zone')[2]}"
