@@ -21,7 +21,7 @@ from export.formats import get_format, list_formats
 from export.pipeline import BuildResult
 from export.request.request import BuildRequest
 from export.request.source import ModuleSource, ZooSource
-from export.request.user_module import parse_shape
+from export.request.user_code import parse_shape
 from export.sets import publish
 from pfd_models.errors import PfdError, SpecError
 

@@ -21,7 +21,8 @@ from pfd_models.errors import DelegationError, ParityError
 if TYPE_CHECKING:
     from export.formats import WriteOptions
     from export.graph.program import Program
-    from export.parity import Arrays, Reference
+    from export.network.inputs import Arrays
+    from export.parity import Reference
 
 __all__ = ["BuildResult", "make_artifacts"]
 
@@ -115,10 +116,11 @@ def _build_into(
 ) -> Manifest:
     from export import parity
     from export.graph.program import capture
+    from export.network.inputs import make_inputs
     from export.passes import run_passes
 
     seconds: dict[str, float] = {}
-    inputs = parity.seeded_inputs(network.shapes, request.seed)
+    inputs = make_inputs(network.shapes, request.seed)
     with _timed("capture", seconds, report):  # first: it knows why a module does not trace
         captured = capture(network.module, _tensors(inputs[0]))
     with _timed("reference", seconds, report):
@@ -178,7 +180,8 @@ def _make_file(
     with output_errors(path):
         written = format_module.write(program, path, options)
     begin = time.perf_counter()
-    outputs = [format_module.run(path, sample) for sample in reference.inputs]
+    run = format_module.load(path)
+    outputs = [run(sample) for sample in reference.inputs]
     figures = parity.compare(reference, outputs, what=path.name)
     seconds = {**written.seconds, f"check {name}": time.perf_counter() - begin}
     if written.backend:

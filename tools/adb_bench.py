@@ -26,14 +26,16 @@ from android_bench.campaign.contest import BenchFile, Contest, contests_of, file
 from android_bench.campaign.extra_passes import add_memory_pass, add_profile_pass
 from android_bench.campaign.qualify import qualify
 from android_bench.campaign.result import CampaignResult, read_result
-from android_bench.campaign.rules import Rules
 from android_bench.campaign.series import last_unfinished, run_batch
 from android_bench.cli.doctor import examine
 from android_bench.cli.options import STORE, parse
 from android_bench.cli.progress import Display
-from android_bench.devices.device import Device, choose_cpus, open_device
+from android_bench.devices.cpu_choice import choose_cpus
+from android_bench.devices.device import Device
+from android_bench.devices.opening import open_device
 from android_bench.devices.phone.device import open_phone
 from android_bench.devices.phone.discovery import look_for_phones, phone_lines, usable_serials
+from android_bench.records import Rules
 from android_bench.report.console import (
     closing_lines,
     qualify_lines,

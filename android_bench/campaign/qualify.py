@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from android_bench.campaign.campaign import Bench, run_campaign
 from android_bench.campaign.contest import BenchFile, Contest
 from android_bench.campaign.result import CampaignResult
-from android_bench.campaign.rules import Rules
+from android_bench.records import Rules
 from android_bench.statistics.comparison import Comparison, Verdict
 from pfd_models.errors import InputError
 
@@ -102,16 +102,16 @@ def marked(result: CampaignResult) -> Marked:
     Raises:
         InputError: It is no campaign of this kind.
     """
-    settings = result.campaign.settings
-    if settings.get("purpose") != "qualify":
+    rules = result.campaign.rules
+    if rules.purpose != "qualify":
         raise InputError(
             f"campaign {result.campaign.campaign_id} compares variants and its truth is unknown: "
             "name one that qualify made"
         )
-    times = [block.after.at_ns for block in result.blocks]
-    starts = [block.before.at_ns for block in result.blocks]
+    times = [block.run.after.at_ns for block in result.blocks]
+    starts = [block.run.before.at_ns for block in result.blocks]
     return Marked(
-        handicap=max(settings["handicap_ppm"].values()) / 1e6,
+        handicap=max(rules.handicap_ppm.values()) / 1e6,
         result=result,
         seconds=(max(times) - min(starts)) / 1e9 if times else 0.0,
     )

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from android_bench.devices.device import mask_text
+from android_bench.devices.cpu_choice import describe_mask
 from android_bench.records import CampaignRecord, DeviceRecord
 from android_bench.report.escape import visible
 from android_bench.report.wording import change
@@ -75,10 +75,10 @@ class Display:
         self._plan, self._next_line = record, 1.0
         self._shows_intervals = not device.emulated
         self._progress.reset(self._task, total=1.0)
-        arm = record.arms[0]
+        arm, rules = record.arms[0], record.rules
         self.say(
-            f"{record.name} on {mask_text(arm.cpu_mask)} of {device.model}: until "
-            f"±{record.precision:.2%} or {record.budget_seconds:.0f} s ({record.campaign_id})"
+            f"{record.name} on {describe_mask(arm.cpu_mask)} of {device.model}: until "
+            f"±{rules.precision:.2%} or {rules.budget_seconds:.0f} s ({record.campaign_id})"
         )
 
     def step(self, text: str) -> None:
@@ -140,7 +140,7 @@ def interval_line(record: CampaignRecord, blocks: int, disturbed: int, decision:
     """Return a campaign's standing as one line; intervals before its end are no verdicts."""
     shown = decision.comparisons or ((decision.control,) if decision.control else ())
     parts = [_standing(one) for one in shown] or ["too few rounds to say"]
-    parts.append(f"aim ±{record.precision:.2%}")
+    parts.append(f"aim ±{record.rules.precision:.2%}")
     parts.append(f"{blocks} blocks" + (f", {disturbed} disturbed" if disturbed else ""))
     if not decision.stop and math.isfinite(decision.seconds_left):
         parts.append(f"about {max(decision.seconds_left, 0):.0f} s left")

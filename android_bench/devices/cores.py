@@ -1,41 +1,42 @@
-"""Which cores a device has, and which of them are big.
+"""Which cores a device has, and how fast their kinds are.
 
-Sources: the kernel's documentation of cpufreq and CPU lists in sysfs; for big and LITTLE cores
-the rule of LiteRT's ``mini_benchmark/big_little_affinity.cc``; Arm's manuals for the part numbers
-of MIDR_EL1.
+Sources: the kernel's documentation of cpufreq and CPU lists in sysfs; Arm's Technical Reference
+Manuals for the part numbers of MIDR_EL1.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from android_bench.devices.answers import one_line, whole_number
 
 __all__ = [
-    "ARM_CORES",
     "CPU_FOLDER",
     "HIGHEST_CPU",
-    "Cores",
     "CpuCluster",
-    "big_cpus",
     "clusters",
+    "core_name",
     "cpu_list",
+    "rank_core",
 ]
 
 CPU_FOLDER = "/sys/devices/system/cpu"
 HIGHEST_CPU = 1023
 """The highest core number that is believed; as many fit into the kernel's affinity masks."""
 _HIGHEST_KHZ = 100_000_000
-_MOST = 64  # governors
+_MOST_GOVERNORS = 64
 
-# Arm Limited is implementer 0x41; in-order cores are LITTLE where frequencies do not tell.
-ARM_CORES: Mapping[int, str] = {
-    0xD03: "Cortex-A53",
+# Arm Limited; part numbers are its own. From slow to fast within the in-order and the other kinds.
+_ARM = 0x41
+_HEX = re.compile(r"0x[0-9a-fA-F]{1,8}")
+_CORES = {
     0xD04: "Cortex-A35",
+    0xD03: "Cortex-A53",
     0xD05: "Cortex-A55",
+    0xD46: "Cortex-A510",
+    0xD80: "Cortex-A520",
     0xD07: "Cortex-A57",
     0xD08: "Cortex-A72",
     0xD09: "Cortex-A73",
@@ -44,15 +45,13 @@ ARM_CORES: Mapping[int, str] = {
     0xD0C: "Neoverse-N1",
     0xD0D: "Cortex-A77",
     0xD41: "Cortex-A78",
-    0xD44: "Cortex-X1",
-    0xD46: "Cortex-A510",
     0xD47: "Cortex-A710",
-    0xD48: "Cortex-X2",
     0xD49: "Neoverse-N2",
     0xD4D: "Cortex-A715",
-    0xD4E: "Cortex-X3",
-    0xD80: "Cortex-A520",
     0xD81: "Cortex-A720",
+    0xD44: "Cortex-X1",
+    0xD48: "Cortex-X2",
+    0xD4E: "Cortex-X3",
     0xD82: "Cortex-X4",
 }
 _IN_ORDER = frozenset({"Cortex-A35", "Cortex-A53", "Cortex-A55", "Cortex-A510", "Cortex-A520"})
@@ -94,37 +93,22 @@ def cpu_list(text: str) -> tuple[int, ...]:
     return tuple(sorted(cpus))
 
 
-class Cores(Protocol):
-    """Cores that share one clock, as `CpuCluster` and a stored device's clusters have them."""
+def rank_core(core: str) -> tuple[int, int]:
+    """Return how fast a kind of core is beside others: in-order ones first, then by age.
 
-    @property
-    def cpus(self) -> tuple[int, ...]:
-        """Their numbers."""
-
-    @property
-    def core(self) -> str:
-        """Their kind; empty when unknown."""
-
-    @property
-    def max_khz(self) -> int | None:
-        """Highest frequency; None when unknown."""
-
-
-def big_cpus(clusters: Sequence[Cores]) -> tuple[int, ...]:
-    """Return the cores to measure on, ascending.
-
-    Where the clusters' highest frequencies are equal, the LITTLE cores are those of an in-order
-    kind; where exactly two cores are the fastest, these are big; else all are big but the slowest.
+    A kind that is not in the table (a newer one, or of another maker) counts as out of order.
     """
-    freqs = {cpu: c.max_khz for c in clusters for cpu in c.cpus if c.max_khz is not None}
-    if len(set(freqs.values())) <= 1:
-        every = [(cpu, c.core) for c in clusters for cpu in c.cpus]
-        out_of_order = [cpu for cpu, core in every if core not in _IN_ORDER]
-        return tuple(sorted(out_of_order or [cpu for cpu, _ in every]))
-    fastest = [cpu for cpu, khz in freqs.items() if khz == max(freqs.values())]
-    if len(fastest) == 2:
-        return tuple(sorted(fastest))
-    return tuple(sorted(cpu for cpu, khz in freqs.items() if khz > min(freqs.values())))
+    names = list(_CORES.values())
+    age = names.index(core) if core in names else len(names)
+    return (core not in _IN_ORDER, age)
+
+
+def core_name(implementer: str, part: str) -> str:
+    """Return a core's name from two fields of /proc/cpuinfo, as ``Cortex-A77``."""
+    if not (_HEX.fullmatch(implementer) and _HEX.fullmatch(part)):
+        return ""
+    name = _CORES.get(int(part, 16), "") if int(implementer, 16) == _ARM else ""
+    return name or f"implementer {implementer} part {part}"
 
 
 def clusters(content: Mapping[str, str]) -> tuple[CpuCluster, ...]:
@@ -162,17 +146,25 @@ def _cluster(
         min_khz=khz("cpuinfo_min_freq"),
         max_khz=khz("cpuinfo_max_freq"),
         governor=one_line(content.get(f"{policy}/scaling_governor", "")),
-        governors=tuple(one_line(content.get(f"{policy}/scaling_available_governors", "")).split()),
+        governors=tuple(
+            one_line(name)
+            for name in content.get(f"{policy}/scaling_available_governors", "").split()[
+                :_MOST_GOVERNORS
+            ]
+        ),
     )
 
 
 def _core_names(cpuinfo: str) -> dict[int, str]:
     names = {}
-    number = None
+    number: int | None = None
+    implementer = hex(_ARM)
     for line in cpuinfo.splitlines():
         key, _, value = (part.strip() for part in line.partition(":"))
         if key == "processor":
             number = whole_number(value, highest=HIGHEST_CPU)
-        elif key == "CPU part" and number is not None and re.fullmatch(r"0x[0-9a-f]{1,4}", value):
-            names[number] = ARM_CORES.get(int(value, 16), f"part {value}")
+        elif key == "CPU implementer":
+            implementer = value
+        elif key == "CPU part" and number is not None:
+            names[number] = core_name(implementer, value)
     return names

@@ -8,23 +8,28 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import hashlib
-import json
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from android_bench.native_build.bundle import collect
-from android_bench.native_build.runtimes import Runtimes, cache_folder, find_runtimes
+from android_bench.native_build.cache import cache_folder, make_alone, replace_folder
+from android_bench.native_build.record import (
+    PROGRAMS,
+    RECORD_VERSION,
+    BuildRecord,
+    BundleRecord,
+    read_whole_build,
+)
+from android_bench.native_build.runtimes import Runtimes, find_runtimes
 from android_bench.native_build.toolchain import TARGETS, Toolchain, find_toolchain
-from export.sets.files import atomic_write, output_errors
+from export.sets.files import atomic_write
 from pfd_models.errors import DeviceError, InputError, PfdError, unknown
 
 __all__ = ["PROTOCOL", "SOURCES", "Built", "build_harness", "main", "source_version"]
@@ -33,7 +38,6 @@ PROTOCOL = 1
 """Version of the lines between host and harness; docs/harness-protocol.md."""
 
 SOURCES = Path(__file__).parent.parent / "native"
-_PROGRAMS = ("pfd_bench", "pfd_bare_loop")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,18 +45,34 @@ class Built:
     """A harness that is ready to run.
 
     Attributes:
-        target: ``host`` or ``linux-arm64``.
         folder: What belongs together; a bundle of all it needs for another machine.
-        version: What it answers and the host compares.
-        left_out: A line for each engine that could not be built.
+        record: What lies there, and of what it was made.
         from_cache: Whether nothing had to be done.
     """
 
-    target: str
     folder: Path
-    version: str
-    left_out: tuple[str, ...]
+    record: BuildRecord
     from_cache: bool
+
+    @property
+    def target(self) -> str:
+        """Return what it was built for, as ``host``."""
+        return self.record.target
+
+    @property
+    def version(self) -> str:
+        """Return what it answers and the host compares."""
+        return self.record.version
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Return a line for each engine that could not be built."""
+        return self.record.left_out
+
+    @property
+    def bundle(self) -> BundleRecord:
+        """Return the files of the folder."""
+        return self.record.bundle
 
     @property
     def program(self) -> Path:
@@ -83,7 +103,8 @@ def _source_files(sources: Path) -> list[Path]:
 def build_harness(target: str = "host", *, sources: Path = SOURCES) -> Built:
     """Build the harness, or take it from the cache when nothing it is made of has changed.
 
-    The walk: tools, runtimes, cache, configure and compile, bundle, publish by one rename.
+    The walk: tools, runtimes, cache, configure and compile, bundle, publish by one rename. What
+    is in the cache is taken when every file is what it was; two callers build once.
 
     Args:
         target: ``host``; ``linux-arm64`` for phones and emulated ones; ``android-arm64`` for
@@ -101,23 +122,20 @@ def build_harness(target: str = "host", *, sources: Path = SOURCES) -> Built:
     runtimes = find_runtimes(target)
     version = source_version(sources)
     folder = cache_folder() / "native" / f"{target}-{_key(version, toolchain, runtimes)}"
-    if cached := _cached(folder, target, version):
-        return cached
-    with output_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".build-") as temporary:
-            made = _compile(Path(temporary), sources, version, toolchain, runtimes)
-            _publish(made, folder)
-    built = _cached(folder, target, version)
-    if built is None:
-        raise DeviceError(f"{folder} is damaged: remove it and call again")
-    return dataclasses.replace(built, from_cache=False)
+    if record := read_whole_build(folder):
+        return Built(folder=folder, record=record, from_cache=True)
+    with make_alone(folder.parent) as temporary:
+        if record := read_whole_build(folder):  # another process built it meanwhile
+            return Built(folder=folder, record=record, from_cache=True)
+        made, record = _compile(temporary, sources, version, toolchain, runtimes)
+        replace_folder(made, folder)
+    return Built(folder=folder, record=record, from_cache=False)
 
 
 def _key(version: str, toolchain: Toolchain, runtimes: Runtimes) -> str:
     """Return a hash of all that the result depends on."""
     parts = [
-        version,
+        f"{RECORD_VERSION} {version}",
         toolchain.target,
         str(toolchain.compiler.resolve()),
         toolchain.compiler_version,
@@ -129,24 +147,10 @@ def _key(version: str, toolchain: Toolchain, runtimes: Runtimes) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def _cached(folder: Path, target: str, version: str) -> Built | None:
-    try:
-        facts = json.loads((folder / "build.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return Built(
-        target=target,
-        folder=folder,
-        version=version,
-        left_out=tuple(facts["left_out"]),
-        from_cache=True,
-    )
-
-
 def _compile(
     temporary: Path, sources: Path, version: str, toolchain: Toolchain, runtimes: Runtimes
-) -> Path:
-    """Return a folder with everything, inside the temporary one."""
+) -> tuple[Path, BuildRecord]:
+    """Return a folder with everything, inside the temporary one, and what is in it."""
     tree, made = temporary / "tree", temporary / "made"
     made.mkdir()
     options = [
@@ -169,22 +173,21 @@ def _compile(
         options.append("-DCMAKE_EXE_LINKER_FLAGS=-static-libstdc++")
     said = _run([toolchain.cmake, "-S", sources, "-B", tree, *options], "configure")
     _run([toolchain.cmake, "--build", tree, "--parallel", str(os.cpu_count() or 1)], "compile")
-    for path in [*(tree / name for name in _PROGRAMS), *tree.glob("pfd_engine_*.so")]:
+    for path in [*(tree / name for name in PROGRAMS), *tree.glob("pfd_engine_*.so")]:
         shutil.copy2(path, made / path.name)
-    facts = {
-        "target": toolchain.target,
-        "version": version,
-        "compiler": toolchain.compiler_version,
-        "runtimes": {
+    record = BuildRecord(
+        target=toolchain.target,
+        version=version,
+        compiler=toolchain.compiler_version,
+        runtimes={
             "executorch": runtimes.executorch_version,
             "ai-edge-litert": runtimes.litert_version,
         },
-        "left_out": [line.partition("pfd: ")[2] for line in said.splitlines() if "pfd: " in line],
-    }
-    if toolchain.target != "host":
-        facts["bundle"] = collect(made, runtimes, toolchain)
-    atomic_write(made / "build.json", json.dumps(facts, indent=2) + "\n")
-    return made
+        left_out=tuple(line.partition("pfd: ")[2] for line in said.splitlines() if "pfd: " in line),
+        bundle=collect(made, runtimes, toolchain),
+    )
+    record.save(made)
+    return made, record
 
 
 def _run(command: Sequence[str | Path], what: str) -> str:
@@ -208,15 +211,6 @@ def _run(command: Sequence[str | Path], what: str) -> str:
         first = errors[0] if errors else f"status {done.returncode}"
         raise DeviceError(f"cannot {what} the harness: {first[:300]}; all of it is in {log}")
     return done.stdout
-
-
-def _publish(made: Path, folder: Path) -> None:
-    try:
-        made.rename(folder)
-    except OSError:
-        if not (folder / "build.json").is_file():
-            raise
-        # Another process built the same at the same time.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

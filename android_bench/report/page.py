@@ -98,7 +98,7 @@ def report_page(
     for number, result in enumerate(results, start=1):
         read, unread = track_names(result)
         samples, beyond = samples_figure(result)
-        if any(len(b.samples_ns) for b in result.blocks):
+        if any(len(b.run.samples_ns) for b in result.blocks):
             figures[f"blocks-{number}"] = blocks_figure(result)
             figures[f"samples-{number}"] = samples
         section = _Section(

@@ -51,7 +51,8 @@ def open_store(url: str, *, create: bool = True) -> Store:
     """Open a store, creating or upgrading its tables when needed.
 
     Args:
-        url: ``sqlite:///bench.sqlite``, a path, or ``postgresql://user@host/database``.
+        url: A file's path, taken as it stands; ``sqlite:///bench.sqlite``; or
+            ``postgresql://user@host/database``.
         create: Whether a SQLite file may be created.
 
     Raises:

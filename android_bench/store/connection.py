@@ -4,52 +4,72 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 
-from pfd_models.errors import DeviceError, InputError, OutputError, PfdError
+from pfd_models.errors import DeviceError, InputError, IntegrityError, OutputError, PfdError
+from pfd_models.plain_data import decode_json
 
 __all__ = ["make_engine", "parse_url", "shown", "store_errors"]
 
 WAIT_S = 30  # for another process that is writing; a write takes milliseconds
 CONNECT_S = 10  # for a PostgreSQL server to answer
 
+_URLS = ("postgresql://", "postgresql+psycopg://", "sqlite:///")
+_CHOICES = "give a file's name, sqlite:///bench.sqlite or postgresql://user@host/database"
+
 
 def parse_url(text: str) -> URL:
-    """Read a store's URL; a bare path is a SQLite file.
+    """Read a store's place: one of three kinds of URL, or a file's name, taken as it stands.
 
     Raises:
-        InputError: It is no URL of a database that is supported.
+        InputError: It is another kind of URL, or no place that keeps anything.
     """
-    text = text if "://" in text else f"sqlite:///{text}"
+    if "://" not in text:
+        return _file(text, text)
+    if not text.startswith(_URLS):
+        raise InputError(f"{_hidden(text)!r} is no kind of store: {_CHOICES}")
     try:
         url = make_url(text)
-        kind = url.get_backend_name()
     except (exc.ArgumentError, ValueError) as error:
-        raise InputError(
-            f"cannot read the store URL {text!r}; give sqlite:///bench.sqlite or "
-            "postgresql://user@host/database"
-        ) from error
-    if kind == "postgresql":
+        raise InputError(f"cannot read the store URL {_hidden(text)!r}: {_CHOICES}") from error
+    if url.get_backend_name() == "postgresql":
         return url.set(drivername="postgresql+psycopg")
-    if kind == "sqlite":
-        return url.set(drivername="sqlite")
-    raise InputError(
-        f"the store cannot be a {kind} database; give sqlite:///bench.sqlite or "
-        "postgresql://user@host/database"
-    )
+    if "?" in text:  # what follows would be options: never write to half a name
+        raise InputError(
+            f"the store URL {text!r} has options after '?', which a file takes none of: give the "
+            "file's name alone, without sqlite:///, or write %3F"
+        )
+    return _file(url.database or "", text)
+
+
+def _file(name: str, text: str) -> URL:
+    if name in ("", ":memory:") or "\0" in name:
+        raise InputError(
+            f"{text!r} names no file, and records must outlive this program: {_CHOICES} "
+            "(./:memory: for a file of that name)"
+        )
+    return URL.create("sqlite", database=name)
+
+
+def _hidden(text: str) -> str:
+    """Return a URL that cannot be read, without what may be its password."""
+    return re.sub(r"(://[^:/@]*):.*@", r"\1:***@", text)
 
 
 def shown(url: URL) -> str:
     """Return the URL for a message: a file's path, or the server's URL without its password."""
     if url.get_backend_name() == "sqlite":
-        return url.database or ":memory:"
+        name = str(url.database)
+        return name if name.isprintable() else ascii(name)
+    url = url.difference_update_query(["password", "sslpassword"])
     return url.set(drivername="postgresql").render_as_string(hide_password=True)
 
 
@@ -63,26 +83,40 @@ def make_engine(url: URL, *, create: bool) -> Engine:
     Raises:
         InputError: The file does not exist, or the PostgreSQL driver is not installed.
     """
-    dumps = partial(json.dumps, allow_nan=False)
+    # Text as it is, not escaped: what is no Unicode is then refused here as in every column.
+    dumps = partial(json.dumps, allow_nan=False, ensure_ascii=False)
     if url.get_backend_name() == "sqlite":
-        in_memory = url.database in (None, "", ":memory:")
-        if not create and not in_memory and not Path(str(url.database)).is_file():
-            raise InputError(f"no store at {url.database}; run a campaign first or give its URL")
-        engine = create_engine(url, connect_args={"timeout": WAIT_S}, json_serializer=dumps)
+        if not create and not Path(str(url.database)).is_file():
+            raise InputError(f"no store at {shown(url)}; run a campaign first or give its URL")
+        engine = create_engine(
+            url,
+            connect_args={"timeout": WAIT_S},
+            json_serializer=dumps,
+            json_deserializer=_load_json,
+        )
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     try:
         return create_engine(
             url,
-            connect_args={"connect_timeout": CONNECT_S},
+            # Without the second, a network that is gone is noticed after a quarter of an hour.
+            connect_args={"connect_timeout": CONNECT_S, "tcp_user_timeout": 1000 * WAIT_S},
             json_serializer=dumps,
+            json_deserializer=_load_json,
             pool_pre_ping=True,  # a campaign may be silent for longer than a server waits
         )
     except ModuleNotFoundError as error:
         raise InputError(
             "a PostgreSQL store needs the extra 'postgres': pip install 'pfd-mobile[postgres]'"
         ) from error
+
+
+def _load_json(text: str | bytes) -> Any:
+    """Read a column's value; rows.py makes it a part of a record."""
+    what = "a value in the store, which is damaged (restore a backup),"
+    anything = cast("type[Any]", Any)
+    return decode_json(anything, text, what=what, error=IntegrityError, strict=False)
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _: Any) -> None:

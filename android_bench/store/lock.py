@@ -5,7 +5,12 @@ Two locks, because hosts and stores multiply in different ways:
 * a file lock on this host, held by the kernel for the life of the process: it needs no clean-up
   after a crash and holds across stores;
 * a row in the store, for a device that several hosts can reach: it goes stale when its host's
-  file lock is free again, or, for another host, when its heartbeat is older than `STALE_S`.
+  file lock is free again, or, for another host, when its last renewal is older than `STALE_S` by
+  the clock of the database.
+
+The bench renews the row before each block. Where no such call comes for `RENEW_S`, as in a long
+build or pass, a thread does: it sleeps but for one short statement, and leaves a block that is
+being timed alone.
 """
 
 from __future__ import annotations
@@ -17,47 +22,114 @@ import os
 import re
 import secrets
 import socket
+import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import Connection, delete, func, or_, select, update
 
 from android_bench.store.archive import Store
 from android_bench.store.queries import insert_unless_known
 from android_bench.store.schema import locks
-from pfd_models.errors import DeviceError, OutputError
+from pfd_models.errors import DeviceError, OutputError, PfdError
 
-__all__ = ["STALE_S", "DeviceLock", "device_lock"]
+__all__ = ["QUIET_S", "RENEW_S", "STALE_S", "DeviceLock", "device_lock"]
 
-STALE_S = 600.0  # a campaign renews between blocks, and no block takes ten minutes
+STALE_S = 600.0
+RENEW_S = STALE_S / 5  # four renewals may fail
+QUIET_S = (
+    STALE_S / 2
+)  # blocks take seconds; one that takes longer bears a statement of a millisecond
+_RETRY_S = 10.0
+_PATIENCE_S = 5.0  # for the thread to end; it may wait for a server that is gone
+
 LOCK_FOLDER = Path("/tmp/pfd-bench-locks")  # the same for all users of the host
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceLock:
-    """A held lock. `renew` it between blocks."""
+    """A held lock.
 
-    store: Store
-    serial: str
-    token: str
+    Attributes:
+        store: Where other hosts look.
+        serial: The device's.
+        token: Tells this holder from all others.
+    """
+
+    def __init__(self, store: Store, serial: str) -> None:
+        self.store = store
+        self.serial = serial
+        self.token = secrets.token_hex(8)
+        self._turn = threading.Lock()
+        self._renewed = time.monotonic()
+        self._longest_s = RENEW_S
+        self._ended = threading.Event()
 
     def renew(self) -> None:
-        """Say that this bench is alive.
+        """Say that this bench is alive: before each block and after each long step.
 
         Raises:
             DeviceError: Another host took the device because this one was silent too long.
         """
+        with self._turn:
+            if not self._write():
+                raise DeviceError(
+                    f"device {self.serial!r} was taken by another bench after {STALE_S:.0f} s of "
+                    "silence; resume the campaign when it is free"
+                )
+
+    @contextlib.contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Renew, then leave the processor alone while a block is timed.
+
+        Within the ``with`` block nothing happens for `QUIET_S`, far longer than a block takes.
+
+        Raises:
+            DeviceError: As `renew`.
+        """
+        self.renew()
+        self._longest_s = QUIET_S
+        try:
+            yield
+        finally:
+            self._longest_s = RENEW_S
+
+    def _write(self) -> bool:
+        """Set the row's time; whether the row is still this holder's."""
         mine = (locks.c.serial == self.serial) & (locks.c.token == self.token)
         with self.store.writing() as connection:
-            done = connection.execute(update(locks).where(mine).values(heartbeat_s=time.time()))
-        if done.rowcount != 1:
-            raise DeviceError(
-                f"device {self.serial!r} was taken by another bench after {STALE_S:.0f} s of "
-                "silence; resume the campaign when it is free"
+            done = connection.execute(
+                update(locks).where(mine).values(heartbeat_s=_now(connection))
             )
+        self._renewed = time.monotonic()
+        return done.rowcount == 1
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Renew in the background within a ``with`` block."""
+        keeper = threading.Thread(target=self._keep, name="device-lock", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            keeper.join(_PATIENCE_S)
+
+    def _keep(self) -> None:
+        wait_s = self._longest_s
+        while not self._ended.wait(wait_s):
+            try:
+                with self._turn:
+                    if self._left_s() <= 0 and not self._write():
+                        return  # the next `renew` says so
+                wait_s = min(max(self._left_s(), 0.0), RENEW_S)
+            except PfdError:
+                wait_s = _RETRY_S  # what the bench stores meets the same, and says so
+
+    def _left_s(self) -> float:
+        return self._longest_s - (time.monotonic() - self._renewed)
 
 
 @contextlib.contextmanager
@@ -76,13 +148,15 @@ def device_lock(
         DeviceError: Another bench holds it; the line says which.
         OutputError: The lock file cannot be made.
     """
-    host = host or socket.gethostname()
     with _file_lock(folder, serial):
-        lock = _take_row(store, serial, host)
+        lock = DeviceLock(store, serial)
+        _take_row(lock, host or socket.gethostname())
         try:
-            yield lock
+            with lock._kept():
+                yield lock
         finally:
-            with store.writing() as connection:
+            # When the server is gone, the row grows stale by itself.
+            with contextlib.suppress(PfdError), store.writing() as connection:
                 connection.execute(delete(locks).where(locks.c.token == lock.token))
 
 
@@ -126,27 +200,47 @@ def _open(path: Path) -> int:
         raise OutputError(f"cannot lock {path}: {reason}; remove it or ask its owner") from error
 
 
-def _take_row(store: Store, serial: str, host: str) -> DeviceLock:
-    lock = DeviceLock(store=store, serial=serial, token=secrets.token_hex(8))
-    now = time.time()
+def _take_row(lock: DeviceLock, host: str) -> None:
+    holder = None
+    while holder is None:
+        with lock.store.writing() as connection:
+            holder = _claim(connection, lock, host)
+    if holder["token"] != lock.token:
+        raise DeviceError(
+            f"device {lock.serial!r} is in use by pid {holder['pid']} on {holder['host']} since "
+            f"{holder['since_utc']}; wait for it, it is free {STALE_S:.0f} s after its last sign"
+        )
+
+
+def _claim(connection: Connection, lock: DeviceLock, host: str) -> Mapping[Any, Any] | None:
+    """Take the row if it is free and return whose it is; None when it went at this moment."""
+    now = _now(connection)
     # The file lock is ours, so a row of this host was left by a process that is gone.
     stale = or_(locks.c.host == host, locks.c.heartbeat_s < now - STALE_S)
     row = {
-        "serial": serial,
+        "serial": lock.serial,
         "token": lock.token,
         "host": host,
         "pid": os.getpid(),
-        "since_utc": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "since_utc": datetime.datetime.fromtimestamp(now, datetime.UTC).isoformat(
+            timespec="seconds"
+        ),
         "heartbeat_s": now,
     }
-    with store.writing() as connection:
-        connection.execute(delete(locks).where(locks.c.serial == serial, stale))
-        insert_unless_known(connection, locks, [row])
-        query = select(locks).where(locks.c.serial == serial)
-        holder = connection.execute(query).mappings().one()
-    if holder["token"] != lock.token:
-        raise DeviceError(
-            f"device {serial!r} is in use by pid {holder['pid']} on {holder['host']} since "
-            f"{holder['since_utc']}; wait for it, it is free {STALE_S:.0f} s after its last sign"
-        )
-    return lock
+    connection.execute(delete(locks).where(locks.c.serial == lock.serial, stale))
+    insert_unless_known(connection, locks, [row])
+    query = select(locks).where(locks.c.serial == lock.serial)
+    return connection.execute(query).mappings().one_or_none()
+
+
+def _now(connection: Connection) -> float:
+    """Return the seconds since 1970 by the one clock that all users of the store share.
+
+    That is the server's: the hosts' own clocks differ, by years where a board has no battery. All
+    users of a SQLite file are on one host (its write-ahead log is memory that they share), so
+    there this host's clock is the one.
+    """
+    if connection.dialect.name == "postgresql":
+        now = select(func.extract("epoch", func.clock_timestamp()))
+        return float(connection.execute(now).scalar_one())
+    return time.time()

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from android_bench.errors import VirtualPhoneError
-from android_bench.native_build import runtimes
+from android_bench.native_build.cache import cache_folder as bench_cache_folder
 
 __all__ = ["ADB", "EMULATOR", "USERLAND", "PackageSet", "cache_folder", "unpacked"]
 
@@ -95,7 +95,7 @@ USERLAND = PackageSet(
 
 def cache_folder() -> Path:
     """Return the folder where everything fetched is kept, made when missing."""
-    folder = runtimes.cache_folder() / "virtual-phone"
+    folder = bench_cache_folder() / "virtual-phone"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

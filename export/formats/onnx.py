@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.formats import WriteOptions, Written
+from export.formats import Run, WriteOptions, Written
 from export.quiet import quiet_logs
 from pfd_models.errors import InputError, ModuleError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from export.graph.program import Program
 
-__all__ = ["NEEDS", "read_identity", "run", "write"]
+__all__ = ["NEEDS", "load", "read_identity", "write"]
 
 NEEDS: str | None = None
 
@@ -54,8 +54,8 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
     )
 
 
-def run(path: Path, inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-    """Run a file with onnxruntime on one thread; arrays in PyTorch's layout.
+def load(path: Path) -> Run:
+    """Load a file into onnxruntime, for one thread; arrays in PyTorch's layout.
 
     Raises:
         InputError: The file cannot be read as an ONNX model.
@@ -72,7 +72,11 @@ def run(path: Path, inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[A
     except Exception as error:  # onnxruntime's own classes have no common root
         raise InputError(f"{path} is no ONNX model onnxruntime can load: {_line(error)}") from error
     names = [i.name for i in session.get_inputs()]
-    return list(session.run(None, dict(zip(names, inputs, strict=True))))
+
+    def run(inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+        return list(session.run(None, dict(zip(names, inputs, strict=True))))
+
+    return run
 
 
 def read_identity(path: Path) -> dict[str, str]:
@@ -94,7 +98,7 @@ def read_identity(path: Path) -> dict[str, str]:
 def _export(program: Program) -> ModelProto:
     import torch
 
-    from export.graph.tracing import fast_tracing
+    from export.formats._tracing import fast_tracing
 
     with fast_tracing(), quiet_logs():
         try:

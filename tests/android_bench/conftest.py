@@ -1,5 +1,6 @@
 """Records to test with: a device, two files, a campaign of three arms and its blocks."""
 
+import dataclasses
 import datetime
 import itertools
 import os
@@ -26,14 +27,23 @@ from android_bench.records import (
     OperatorTime,
     Reading,
     Role,
+    Rules,
+    TimedRun,
 )
-from android_bench.statistics.design import Campaign, next_block
+from android_bench.statistics.design import Design, next_block
 from android_bench.store import open_store
 
 BEGIN = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
 
 
 SHA256 = {"orig": "a" * 64, "ours": "b" * 64}
+
+
+def split_fields(kind, changes):
+    """Return those of the changes that are fields of a type, and the rest."""
+    names = {field.name for field in dataclasses.fields(kind)}
+    mine = {name: value for name, value in changes.items() if name in names}
+    return mine, {name: value for name, value in changes.items() if name not in names}
 
 
 class Make:
@@ -102,20 +112,17 @@ class Make:
             "device_id": self.device().device_id,
             "started_utc": BEGIN.isoformat(),
             "arms": (self.arm("orig"), self.arm("orig (A/A)"), self.arm("ours")),
-            "precision": 0.01,
-            "confidence": 0.95,
-            "budget_seconds": 300.0,
-            "min_rounds": 12,
-            "max_attempts": 3,
-            "seed": 7,
+            "rules": Rules(cpu_mask=0b10, budget_seconds=300.0, seed=7),
+            "manifests": {SHA256["orig"]: "/artifacts/orig.json"},
             "harness_version": "1",
             "host": "bench-host",
-            "settings": {"inferences": 90, "warmup_seconds": 0.5},
             "versions": {"numpy": "2.4.6"},
             "git_revision": "0123abcd",
             "git_dirty": True,
         }
-        return CampaignRecord(**(fields | changes))
+        rules, rest = split_fields(Rules, changes)
+        fields["rules"] = dataclasses.replace(fields["rules"], **rules)
+        return CampaignRecord(**(fields | rest))
 
     def reading(self, at_ns=1_000_000, temp_c=45.0, khz=2_900_000, **changes):
         fields = {
@@ -144,6 +151,9 @@ class Make:
             "round": index // 2,
             "position": index % 2,
             "started_utc": (BEGIN + datetime.timedelta(seconds=index)).isoformat(),
+            "flags": frozenset(),
+        }
+        run_fields = {
             "samples_ns": np.asarray(samples_ns),
             "cpus": np.ones(len(samples_ns), np.int16),
             "load_ns": 5_000_000,
@@ -152,11 +162,11 @@ class Make:
             "vm_hwm_kib": 40_000,
             "before": self.reading(1_000_000 + index),
             "after": self.reading(2_000_000 + index, temp_c=46.5),
-            "flags": frozenset(),
             "handicap_ppm": 0,
             "harness_version": "1",
         }
-        return Block(**(fields | changes))
+        run, rest = split_fields(TimedRun, changes)
+        return Block(**({"run": TimedRun(**(run_fields | run))} | fields | rest))
 
     def event(self, kind="started", **changes):
         fields = {
@@ -207,7 +217,7 @@ class Make:
 
     def measured_blocks(self, rounds=24, ratio=0.97, noise=0.004, seed=3):
         """A campaign's blocks as a warming device would give them, one of them disturbed."""
-        plan = Campaign(labels=("orig", "ours"), seed=self.campaign().seed)
+        plan = Design(labels=("orig", "ours"), seed=self.campaign().rules.seed)
         rng = np.random.default_rng(seed)
         blocks = []
         while (todo := next_block(plan, blocks)).round < rounds:
@@ -307,8 +317,8 @@ def server():
     if user:
         shutil.chown(secret, "postgres")
     made = ["-U", "bench", "--auth=scram-sha-256", f"--pwfile={secret}", "-E", "UTF8"]
-    control(programs / "initdb", "-D", data, "--locale=C", *made)
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1"
+    control(programs / "initdb", "-D", data, "--locale=C", "--no-sync", *made)
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
     control(programs / "pg_ctl", "-D", data, "-l", log, "-w", "-o", options, "start")
     try:
         yield f"postgresql://bench:right@127.0.0.1:{port}"
@@ -320,28 +330,47 @@ def server():
 _numbers = itertools.count()
 
 
-@pytest.fixture
-def postgres_url(server):
-    """Make an empty database for one test and give its URL."""
+def create_database(server, template="template1"):
+    """Create a database and give its URL."""
     import psycopg
 
     name = f"test{next(_numbers)}"
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     return f"{server}/{name}"
+
+
+@pytest.fixture
+def postgres_url(server):
+    """Make an empty database for one test and give its URL."""
+    return create_database(server)
+
+
+@pytest.fixture(scope="session")
+def template(server):
+    """Give the name of a database with an empty store, to be copied instead of made again."""
+    url = create_database(server)
+    open_store(url).close()
+    return url.rpartition("/")[2]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def any_url(request, tmp_path):
-    """Give the URL of an empty store in each kind of database."""
+    """Give the URL of a store that is yet to be made, in each kind of database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'bench.sqlite'}"
     return request.getfixturevalue("postgres_url")
 
 
-@pytest.fixture
-def any_store(any_url):
-    with open_store(any_url) as opened:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_store(request, tmp_path):
+    """Give an empty store in each kind of database."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'bench.sqlite'}"
+    else:
+        server, template = map(request.getfixturevalue, ("server", "template"))
+        url = create_database(server, template)
+    with open_store(url) as opened:
         yield opened
 
 

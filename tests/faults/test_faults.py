@@ -9,6 +9,8 @@ import pytest
 from bench_rig import stored
 from sqlalchemy import event, text
 
+from android_bench.devices import opening
+from android_bench.devices.host import HostDevice
 from android_bench.harness import client as harness
 from android_bench.records import Flag
 from android_bench.statistics.design import is_disturbed
@@ -201,12 +203,11 @@ def test_a_harness_that_hangs_is_ended(rig, monkeypatch):
 
 
 def test_a_harness_that_is_not_there(standin_host, adb_bench, monkeypatch):
-    from android_bench import device as devices
     from android_bench.harness.client import describe
 
     standin_host.make_set("orig", suffixes=(".pte",))
-    gone = lambda: devices.HostDevice(describe(["/nowhere/pfd_bench"]))  # noqa: E731
-    monkeypatch.setattr(devices, "DEVICES", {"host": gone})
+    gone = lambda: HostDevice(describe(["/nowhere/pfd_bench"]))  # noqa: E731
+    monkeypatch.setattr(opening, "DEVICES", {"host": gone})
     assert adb_bench(*PTE) == 3
     assert "cannot run /nowhere/pfd_bench" in adb_bench.error
 

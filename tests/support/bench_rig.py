@@ -12,13 +12,12 @@ from scripts import load_script
 from android_bench.campaign.campaign import Bench
 from android_bench.campaign.contest import contests_of, find_files
 from android_bench.campaign.result import read_result
-from android_bench.campaign.rules import Rules
-from android_bench.devices import device as device_module
-from android_bench.devices.device import HostDevice
+from android_bench.devices import opening
+from android_bench.devices.host import HostDevice
 from android_bench.harness.client import describe
 from android_bench.harness.job import Schedule
 from android_bench.native_build.build import source_version
-from android_bench.records import Reading
+from android_bench.records import Reading, Rules
 from android_bench.store import device_lock, open_store
 from export.sets.files import sha256_file
 from export.sets.manifest import Artifact, Manifest, Parity, ReferenceData, TensorSpec
@@ -176,7 +175,7 @@ def rig(tmp_path):
 @pytest.fixture
 def standin_host(rig, monkeypatch, tmp_path):
     """Let ``--device host`` be the stand-in, in a folder of its own."""
-    monkeypatch.setattr(device_module, "DEVICES", {"host": lambda: rig.device})
+    monkeypatch.setattr(opening, "DEVICES", {"host": lambda: rig.device})
     own_locks(monkeypatch, tmp_path)
     monkeypatch.chdir(tmp_path)
     return rig

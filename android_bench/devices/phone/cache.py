@@ -23,7 +23,7 @@ from android_bench.devices.answers import whole_number
 from android_bench.devices.phone.launcher import clear_runs, with_reconnect
 from android_bench.devices.phone.lock import Lock, locked
 from android_bench.native_build.build import Built
-from android_bench.native_build.bundle import BundleFile
+from android_bench.native_build.record import BundleFile
 from android_bench.transports import Transport, delivery
 from export.sets.files import sha256_file
 from pfd_models.errors import DeviceError, InputError, PfdError

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 
 from android_bench.devices.answers import MARK, files, one_line, sections, thermal_status
-from android_bench.devices.cores import CPU_FOLDER, CpuCluster, big_cpus, clusters, cpu_list
+from android_bench.devices.cores import CPU_FOLDER, CpuCluster, clusters, cpu_list
 from android_bench.transports import Transport
 
 __all__ = ["Battery", "DeviceProfile", "Root", "read_profile"]
@@ -119,16 +119,6 @@ class DeviceProfile:
         """All cores, ascending."""
         return tuple(sorted(cpu for cluster in self.clusters for cpu in cluster.cpus))
 
-    @property
-    def big_cpus(self) -> tuple[int, ...]:
-        """The cores to measure on; see ``cores.big_cpus``."""
-        return big_cpus(self.clusters)
-
-    @property
-    def little_cpus(self) -> tuple[int, ...]:
-        """All cores that are not big."""
-        return tuple(cpu for cpu in self.cpus if cpu not in self.big_cpus)
-
 
 def read_profile(transport: Transport) -> DeviceProfile:
     """Read everything about a device.
@@ -140,22 +130,22 @@ def read_profile(transport: Transport) -> DeviceProfile:
     parts = sections(transport.run(_READ, timeout_s=_TIMEOUT_S).stdout)
     kernel_files = files(parts.get("files", ""))
     user = parts.get("user", "").split()
-    memory = re.search(r"^MemTotal:\s+(\d+) kB", parts.get("files", ""), re.MULTILINE)
+    memory = re.search(r"^MemTotal:\s+(\d{1,15}) kB", parts.get("files", ""), re.MULTILINE)
 
-    def said(*names: str) -> str:
+    def find(*names: str) -> str:
         return next((one_line(properties[n]) for n in names if properties.get(n)), "")
 
-    sdk = said("ro.build.version.sdk")
-    abi = said("ro.product.cpu.abi")
+    sdk = find("ro.build.version.sdk")
+    abi = find("ro.product.cpu.abi")
     return DeviceProfile(
         serial=transport.serial,
-        manufacturer=said("ro.product.manufacturer", "ro.product.brand"),
-        model=said("ro.product.model", "ro.product.name") or "unknown",
-        soc=said("ro.soc.model", "ro.board.platform", "ro.hardware"),
+        manufacturer=find("ro.product.manufacturer", "ro.product.brand"),
+        model=find("ro.product.model", "ro.product.name") or "unknown",
+        soc=find("ro.soc.model", "ro.board.platform", "ro.hardware"),
         abi=abi,
-        abis=tuple(filter(None, said("ro.product.cpu.abilist").split(","))) or (abi,),
-        android=said("ro.build.version.release") if sdk else "",
-        sdk=int(sdk) if sdk.isdecimal() else None,
+        abis=tuple(filter(None, find("ro.product.cpu.abilist").split(","))) or (abi,),
+        android=find("ro.build.version.release") if sdk else "",
+        sdk=int(sdk) if re.fullmatch(r"\d{1,4}", sdk) else None,
         kernel=one_line(kernel_files.get("/proc/sys/kernel/osrelease", "")),
         clusters=clusters(kernel_files),
         online=cpu_list(kernel_files.get(f"{CPU_FOLDER}/online", "")),

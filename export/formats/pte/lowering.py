@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch.export import ExportedProgram
 
+from export.formats._tracing import LOCK, fast_tracing, replaced
 from export.formats.pte.delegation import find_leftovers
-from export.graph.tracing import LOCK, fast_tracing, replaced
 from export.sets.manifest import Leftover
 
 if TYPE_CHECKING:

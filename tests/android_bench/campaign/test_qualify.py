@@ -7,10 +7,10 @@ from bench_rig import Rig
 
 from android_bench.campaign.campaign import run_campaign
 from android_bench.campaign.qualify import HANDICAPS, marked, qualify, resolution
-from android_bench.campaign.result import plan_of, read_result
+from android_bench.campaign.result import read_result
 from android_bench.report.console import qualify_lines, qualify_table
-from android_bench.statistics.comparison import Verdict, compare, rounds_of
-from android_bench.statistics.stopping import OURS
+from android_bench.statistics.comparison import Verdict, collect_rounds, compare
+from android_bench.statistics.stopping import TRIMMED_T_RULE
 from android_bench.store import open_store
 from pfd_models.errors import InputError
 
@@ -30,8 +30,10 @@ def test_the_handicap_reaches_the_harness_and_the_interval_holds_it(marks):
     _, found = marks
     assert [mark.handicap for mark in found] == [0.0, 0.01, 0.05]
     for mark in found:
-        slowed = {block.handicap_ppm for block in mark.result.blocks if "slowed" in block.label}
-        plain = {block.handicap_ppm for block in mark.result.blocks if "slowed" not in block.label}
+        slowed = {block.run.handicap_ppm for block in mark.result.blocks if "slowed" in block.label}
+        plain = {
+            block.run.handicap_ppm for block in mark.result.blocks if "slowed" not in block.label
+        }
         assert slowed == {round(mark.handicap * 1e6)}
         assert plain == {0}
         assert mark.covered
@@ -48,9 +50,12 @@ def test_the_statistics_are_not_told(marks):
     """Equal samples give equal comparisons, whatever the record says of a handicap."""
     _, found = marks
     one = found[2].result
-    hidden = [dataclasses.replace(block, handicap_ppm=0) for block in one.blocks]
-    plan = plan_of(one.campaign)
-    assert compare(plan, rounds_of(plan, hidden), OURS) == one.comparisons
+    hidden = [
+        dataclasses.replace(block, run=dataclasses.replace(block.run, handicap_ppm=0))
+        for block in one.blocks
+    ]
+    design = one.campaign.design
+    assert compare(design, collect_rounds(design, hidden), TRIMMED_T_RULE) == one.comparisons
 
 
 def test_stored_campaigns_are_marked_again_from_the_store(marks):
@@ -103,5 +108,5 @@ def test_the_command_says_what_the_device_resolves(standin_host, adb_bench):
     assert "this device resolves 2.00% and more in the given time" in adb_bench.out
     assert "2 of 2 intervals hold the true ratio" in adb_bench.out
     with open_store("bench.sqlite") as store:
-        assert [c.settings["purpose"] for c in store.campaigns()] == ["qualify", "qualify"]
+        assert [c.rules.purpose for c in store.campaigns()] == ["qualify", "qualify"]
     assert HANDICAPS == (0.0, 0.005, 0.01, 0.02, 0.05)

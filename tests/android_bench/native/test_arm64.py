@@ -16,7 +16,7 @@ from android_bench.harness.client import (
 )
 from android_bench.harness.result import Status
 from android_bench.native_build.build import SOURCES
-from android_bench.native_build.runtimes import cache_folder
+from android_bench.native_build.cache import cache_folder
 from export.sets.files import sha256_file
 from pfd_models.errors import InputError, ParityError
 
@@ -83,9 +83,9 @@ def test_a_wrong_input_is_seen_there_too(arm64_harness, network, engine):
 def test_an_emulated_block_is_whole(arm64_harness, network, engine):
     result = run_block(arm64_harness, network.job(engine, threads=2), SLOW)
     assert result.status is Status.DONE
-    assert len(result.samples_ns) == 3
+    assert len(result.run.samples_ns) == 3
     assert len(result.tasks) == 2
-    assert result.before.online_cpus == tuple(range(8))
+    assert result.run.before.online_cpus == tuple(range(8))
 
 
 @each_engine

@@ -1,9 +1,11 @@
 """Building the harness: what is missing is named, what is unchanged is not built again."""
 
+import concurrent.futures
 import dataclasses
 import os
 import shutil
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from pfd_models.errors import DeviceError, InputError, OutputError
 
 @pytest.fixture
 def sources(tmp_path):
-    """A harness that builds in a moment: one program that prints nothing, no engines."""
+    """A harness that builds in a moment: programs that print nothing, an engine that does."""
     folder = tmp_path / "native"
     folder.mkdir()
     (folder / "main.cpp").write_text("int main() {}\n")
@@ -26,6 +28,8 @@ def sources(tmp_path):
         'message(STATUS "pfd: built without everything: it is a test")\n'
         "add_executable(pfd_bench main.cpp)\n"
         "add_executable(pfd_bare_loop main.cpp)\n"
+        "add_library(pfd_engine_test MODULE main.cpp)\n"
+        'set_target_properties(pfd_engine_test PROPERTIES PREFIX "")\n'
     )
     return folder
 
@@ -46,6 +50,10 @@ def _fake(path, text):
     return path
 
 
+def in_cache(cache):
+    return {path.name for path in (cache / "native").iterdir()} - {".lock"}
+
+
 def test_the_same_sources_are_built_once(sources, cache):
     first = build_harness(sources=sources)
     assert not first.from_cache
@@ -53,7 +61,7 @@ def test_the_same_sources_are_built_once(sources, cache):
     assert first.left_out == ("built without everything: it is a test",)
     again = build_harness(sources=sources)
     assert again == dataclasses.replace(first, from_cache=True)
-    assert [p.name for p in (cache / "native").iterdir()] == [first.folder.name]
+    assert in_cache(cache) == {first.folder.name}
 
 
 def test_a_changed_source_gives_another_version_and_another_folder(sources):
@@ -101,7 +109,7 @@ def test_a_failed_compilation_is_one_line_and_leaves_nothing(sources, cache, ref
         "failed-compile.log",
     )
     assert "nonsense" in Path(line.rpartition(" ")[2]).read_text()
-    assert {p.name for p in (cache / "native").iterdir()} == {"failed-compile.log"}
+    assert in_cache(cache) == {"failed-compile.log"}
 
 
 def test_a_missing_compiler_is_named_with_where_to_get_it(sources, monkeypatch, refusal):
@@ -195,10 +203,54 @@ def test_a_cache_that_cannot_be_written_is_one_line(sources, tmp_path, monkeypat
     refusal(OutputError, lambda: build_harness(sources=sources), "cannot write", "not a directory")
 
 
-def test_a_damaged_cache_is_built_again(sources):
+def _truncate(folder):
+    os.truncate(folder / "pfd_bench", 100)
+
+
+def _lose_an_engine(folder):
+    (folder / "pfd_engine_test.so").unlink()
+
+
+def _empty_the_record(folder):
+    (folder / "build.json").write_text("{}")
+
+
+@pytest.mark.parametrize("damage", [_truncate, _lose_an_engine, _empty_the_record])
+def test_a_damaged_cache_is_built_again(sources, cache, damage):
     first = build_harness(sources=sources)
-    shutil.rmtree(first.folder)
-    assert not build_harness(sources=sources).from_cache
+    damage(first.folder)
+    again = build_harness(sources=sources)
+    assert not again.from_cache
+    assert again.folder == first.folder
+    subprocess.run([again.program], check=True)
+    assert (again.folder / "pfd_engine_test.so").is_file()
+    assert build_harness(sources=sources).from_cache
+    assert in_cache(cache) == {first.folder.name}
+
+
+def test_what_a_killed_build_left_is_no_hindrance_and_goes(sources, cache):
+    first = build_harness(sources=sources)
+    (first.folder / "build.json").unlink()  # written last, so a folder cut off has none
+    left = cache / "native" / ".making-by-a-dead-process"
+    (left / "tree").mkdir(parents=True)
+    again = build_harness(sources=sources)
+    assert not again.from_cache
+    assert in_cache(cache) == {first.folder.name}
+
+
+def test_two_callers_at_once_build_once(sources, monkeypatch):
+    compiled, real = [], build._compile
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+
+        def compile_while_another_asks(*arguments):
+            compiled.append(arguments)
+            compiled.append(pool.submit(build_harness, sources=sources))
+            return real(*arguments)
+
+        monkeypatch.setattr(build, "_compile", compile_while_another_asks)
+        first = build_harness(sources=sources)
+        assert len(compiled) == 2
+        assert compiled[1].result(60) == dataclasses.replace(first, from_cache=True)
 
 
 def test_an_unknown_target_is_refused(refusal):

@@ -1,10 +1,8 @@
-import multiprocessing
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +10,10 @@ import pytest
 from sqlalchemy import event, inspect, text
 
 from android_bench.records import Flag
-from android_bench.store import SCHEMA_VERSION, device_lock, open_store
+from android_bench.store import SCHEMA_VERSION, open_store
 from android_bench.store.connection import parse_url, shown
-from android_bench.store.lock import STALE_S
 from android_bench.store.schema import metadata
-from pfd_models.errors import (
-    DeviceError,
-    InputError,
-    IntegrityError,
-    OutputError,
-)
+from pfd_models.errors import InputError, IntegrityError, OutputError
 
 # -- what is kept ------------------------------------------------------------------------------
 
@@ -157,6 +149,8 @@ def test_odd_texts_are_kept_as_they_are(any_store, make, name):
 def test_a_file_name_that_is_no_unicode_is_one_line(any_store, make, refusal):
     make.fill(any_store, [])
     refusal(InputError, lambda: any_store.add_event(make.event(message="\udcff")), "stored")
+    data = {"file": "\udcff"}
+    refusal(InputError, lambda: any_store.add_event(make.event(data=data)), "stored")
 
 
 def test_damaged_samples_are_noticed(store, make, refusal):
@@ -164,6 +158,17 @@ def test_damaged_samples_are_noticed(store, make, refusal):
     with store.writing() as connection:
         connection.execute(text("UPDATE samples SET samples_ns = x'00'"))
     refusal(IntegrityError, lambda: store.blocks(make.campaign().campaign_id), "damaged")
+
+
+@pytest.mark.parametrize("damaged", ["{", "", "[" * 100_000], ids=lambda text: text[:5])
+def test_a_damaged_value_is_one_line(store, make, refusal, damaged):
+    make.fill(store, [make.block(0)])
+    with store.writing() as connection:
+        connection.execute(text("UPDATE events SET data = :d"), {"d": damaged})
+        connection.execute(text("UPDATE blocks SET flags = :d"), {"d": damaged})
+    campaign = make.campaign().campaign_id
+    for read in (store.events, store.blocks):
+        refusal(IntegrityError, lambda read=read: read(campaign), "damaged", "restore a backup")
 
 
 def test_numbers_that_json_lacks_are_refused(store, make, refusal):
@@ -178,15 +183,70 @@ def test_numbers_that_json_lacks_are_refused(store, make, refusal):
 # -- where it is kept --------------------------------------------------------------------------
 
 
-def test_urls_are_read_and_shown_without_passwords(refusal):
+@pytest.mark.parametrize(
+    "name",
+    [
+        "what?.sqlite",
+        "a#b.sqlite",
+        "a%41b.sqlite",
+        "a b .sqlite",
+        "./:memory:",
+        "file:x.sqlite?mode=memory",
+        "C:\\bench.sqlite",
+        "mysql:bench",
+        "-x",
+        "a'b\"c\nd.sqlite",
+        "\udcff.sqlite",
+    ],
+)
+def test_a_name_is_a_name(name, tmp_path, monkeypatch, make):
+    monkeypatch.chdir(tmp_path)
+    with open_store(name) as store:
+        make.fill(store, [])
+    assert os.listdir(tmp_path) == [name.removeprefix("./")]
+    with open_store(name, create=False) as store:
+        assert store.campaigns() == (make.campaign(),)
+        assert "\n" not in store.name
+
+
+def test_a_sqlite_url_is_a_url(tmp_path):
+    open_store(f"sqlite:///{tmp_path}/a%20b%3F.sqlite").close()
+    assert os.listdir(tmp_path) == ["a b?.sqlite"]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("sqlite:///what?.sqlite", "options after '?'"),
+        ("sqlite:///x.sqlite?mode=ro", "options after '?'"),
+        ("mysql://me:secret@x/y", "mysql://me:***@x/y"),
+        ("postgres://x/y", "postgresql://"),
+        ("postgresql+psycopg2://x/y", "no kind of store"),
+        ("postgresql://me:secret@x:port/y", "cannot read the store URL 'postgresql://me:***@x"),
+        ("c://x", "a file's name"),
+        ("://", "'://'"),
+        ("sqlite://host/x", "no kind of store"),
+        ("sqlite:///", "names no file"),
+        ("sqlite:///:memory:", "outlive"),
+        (":memory:", "./:memory:"),
+        ("", "names no file"),
+        ("a\0b", "names no file"),
+    ],
+)
+def test_what_is_no_place_is_one_line_and_makes_nothing(text, part, tmp_path, monkeypatch, refusal):
+    monkeypatch.chdir(tmp_path)
+    line = refusal(InputError, lambda: open_store(text), part)
+    assert "secret" not in line
+    assert os.listdir(tmp_path) == []
+
+
+def test_places_are_shown_without_passwords():
     assert shown(parse_url("bench.sqlite")) == "bench.sqlite"
     assert shown(parse_url("sqlite:////tmp/x.sqlite")) == "/tmp/x.sqlite"
     laboratory = parse_url("postgresql://me:secret@lab:5433/bench")
     assert laboratory.drivername == "postgresql+psycopg"
     assert shown(laboratory) == "postgresql://me:***@lab:5433/bench"
-    refusal(InputError, lambda: parse_url("mysql://x/y"), "mysql", "postgresql://")
-    refusal(InputError, lambda: parse_url("://"), "'://'")
-    refusal(InputError, lambda: parse_url("nosuch://x/y"), "nosuch")
+    assert parse_url("postgresql+psycopg://me:secret@lab:5433/bench") == laboratory
 
 
 def test_a_store_that_is_not_there_is_not_made_for_reading(tmp_path, refusal):
@@ -388,24 +448,39 @@ def test_two_processes_write_at_once(any_url, make):
     assert indices == [*range(60), *range(1000, 1060)]
 
 
-def _open(url, go):
-    go.wait()
-    open_store(url).close()
+OPENERS = """
+import os, sys
+from android_bench.store import open_store
+reading, writing = os.pipe()
+children = []
+for _ in range(4):
+    child = os.fork()
+    if not child:
+        os.close(writing)
+        os.read(reading, 1)  # returns in all of them when the parent closes its end
+        status = 1
+        try:
+            open_store(sys.argv[1]).close()
+            status = 0
+        finally:
+            os._exit(status)
+    children.append(child)
+os.close(writing)
+print([os.waitpid(child, 0)[1] for child in children])
+"""
 
 
 def test_several_processes_create_one_store(any_url):
-    url = any_url
-    context = multiprocessing.get_context("spawn")
-    go = context.Event()
-    openers = [context.Process(target=_open, args=(url, go)) for _ in range(4)]
-    for opener in openers:
-        opener.start()
-    time.sleep(1)
-    go.set()
-    for opener in openers:
-        opener.join(60)
-    assert [opener.exitcode for opener in openers] == [0] * 4
-    with open_store(url) as store:
+    done = subprocess.run(
+        [sys.executable, "-c", OPENERS, any_url],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert done.stdout == "[0, 0, 0, 0]\n", done.stderr
+    with open_store(any_url) as store:
         assert store.campaigns() == ()
 
 
@@ -422,7 +497,7 @@ def test_a_killed_writer_loses_nothing_acknowledged(any_url, make):
     indices = [b.index for b in blocks]
     assert indices[: len(acknowledged)] == acknowledged
     assert len(indices) - len(acknowledged) in (0, 1)  # committed, killed before it could say so
-    assert all(b.samples_ns.tolist() == list(range(1, 300)) for b in blocks)
+    assert all(b.run.samples_ns.tolist() == list(range(1, 300)) for b in blocks)
 
 
 def test_commits_wait_for_the_disk(store):
@@ -430,88 +505,3 @@ def test_commits_wait_for_the_disk(store):
         assert connection.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
         assert connection.execute(text("PRAGMA synchronous")).scalar_one() == 2
         assert connection.execute(text("PRAGMA foreign_keys")).scalar_one() == 1
-
-
-# -- one bench on a device at a time -----------------------------------------------------------
-
-HOLDER = """
-import sys, time
-from pathlib import Path
-from android_bench.store import device_lock, open_store
-with open_store(sys.argv[1]) as store, device_lock(store, "serial/1", folder=Path(sys.argv[2])):
-    print("held", flush=True)
-    time.sleep(600)
-"""
-
-
-def start_holder(url, folder):
-    """Start a process that holds the device until it is killed."""
-    root = str(Path(__file__).parents[3])
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, url, str(folder)],
-        env=os.environ | {"PYTHONPATH": root},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline() == "held\n"
-    return process
-
-
-def enter(lock):
-    with lock:
-        pass
-
-
-def test_a_second_bench_on_the_device_is_refused_and_a_crash_leaves_it_free(tmp_path, refusal):
-    url, folder = f"sqlite:///{tmp_path / 'b.sqlite'}", tmp_path / "locks"
-    holder = start_holder(url, folder)
-    with open_store(url) as store, open_store(f"{url}2") as elsewhere:
-        for other in (store, elsewhere):  # whatever store it writes to
-            refusal(
-                DeviceError,
-                lambda other=other: enter(device_lock(other, "serial/1", folder=folder)),
-                "'serial/1' is in use",
-                f"pid {holder.pid}",
-                "wait",
-            )
-        enter(device_lock(store, "another", folder=folder))
-        holder.kill()
-        holder.communicate()
-        with device_lock(store, "serial/1", folder=folder) as lock:
-            lock.renew()
-        enter(device_lock(store, "serial/1", folder=folder))
-
-
-def test_the_row_holds_off_another_host(any_store, tmp_path, refusal):
-    store, folder = any_store, tmp_path  # two hosts, each with its own lock folder
-    with device_lock(store, "tcp:phone", folder=folder / "1", host="one") as held:
-        refusal(
-            DeviceError,
-            lambda: enter(device_lock(store, "tcp:phone", folder=folder / "2", host="two")),
-            f"pid {os.getpid()} on one",
-            f"{STALE_S:.0f} s",
-        )
-        silence = text("UPDATE locks SET heartbeat_s = heartbeat_s - :s")
-        with store.writing() as connection:
-            connection.execute(silence, {"s": STALE_S / 2})
-        held.renew()
-        with store.writing() as connection:
-            connection.execute(silence, {"s": STALE_S / 2})
-        with pytest.raises(DeviceError, match="in use"):
-            enter(device_lock(store, "tcp:phone", folder=folder / "2", host="two"))
-        with store.writing() as connection:
-            connection.execute(silence, {"s": STALE_S})
-        with device_lock(store, "tcp:phone", folder=folder / "2", host="two") as taken:
-            refusal(DeviceError, held.renew, "was taken by another bench", "resume")
-            taken.renew()
-    enter(device_lock(store, "tcp:phone", folder=folder / "1", host="one"))
-
-
-def test_a_lock_folder_that_cannot_be_used_is_one_line(store, tmp_path, refusal):
-    (tmp_path / "file").write_text("")
-    refusal(
-        OutputError,
-        lambda: enter(device_lock(store, "s", folder=tmp_path / "file" / "x")),
-        "cannot lock",
-        "not a directory",
-    )

@@ -80,7 +80,7 @@ def test_several_inputs_keep_their_order(tmp_path):
     a, b = torch.randn(2, 5), torch.randn(2, 5)
     path = tmp_path / "x.onnx"
     onnx_format.write(capture(Difference(), (a, b)), path, WriteOptions())
-    first, second = onnx_format.run(path, [a.numpy(), b.numpy()])
+    first, second = onnx_format.load(path)([a.numpy(), b.numpy()])
     assert torch.equal(torch.from_numpy(first), a - b)
     assert abs(second - b.sum(1).numpy()).max() < 1e-6
 

@@ -127,14 +127,14 @@ def test_hostile_names_are_shown_harmless(virtual_is_ours, adb_bench, monkeypatc
 def test_a_file_with_a_hostile_name_is_one_file(rig_on_phone, tmp_path):
     path = tmp_path / "a b$(touch pwned);'\"&.bin"
     path.write_bytes(b"content")
-    remote = rig_on_phone.device.place(path)
+    remote = rig_on_phone.device.upload(path)
     transport = over_adb_shell(rig_on_phone.phone)
     names = transport.run(f"ls {ROOT}/files; ls /data/local/tmp /pwned pwned").stdout
     transport.close()
     assert remote.rpartition("/")[2] in names.splitlines()
     assert "\npwned" not in names
     with pytest.raises(InputError):
-        rig_on_phone.device.place(tmp_path / "missing.bin")
+        rig_on_phone.device.upload(tmp_path / "missing.bin")
 
 
 def test_the_doctor_says_which_step_failed(virtual_is_ours, adb_bench, tiny_set):
