@@ -26,7 +26,7 @@ from android_bench.devices.phone.choice import open_transport
 from android_bench.devices.phone.device import PhoneDevice, phone_device
 from android_bench.devices.phone.discovery import describe_phone
 from android_bench.devices.phone.profile import DeviceProfile, read_profile
-from android_bench.devices.phone.readiness import lacks, require_abi
+from android_bench.devices.phone.readiness import find_issues, require_abi
 from android_bench.devices.phone.state import read_state
 from android_bench.harness.client import run_block, verify
 from android_bench.harness.job import Job, Schedule
@@ -133,7 +133,8 @@ def _identity(visit: _Visit) -> str:
 def _fitness(visit: _Visit) -> str:
     """What it lacks for a good measurement."""
     assert visit.profile is not None
-    return "; ".join(f"{lack.what} ({lack.advice})" for lack in lacks(visit.profile)) or "nothing"
+    issues = find_issues(visit.profile)
+    return "; ".join(f"{issue.what} ({issue.advice})" for issue in issues) or "nothing"
 
 
 def _shell(visit: _Visit) -> str:
