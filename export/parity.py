@@ -9,34 +9,25 @@ checked first.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.sets.manifest import Parity
+from export.network.inputs import Arrays
+from export.sets.manifest import PARITY_LIMIT, Parity
 from pfd_models.errors import ParityError
 
 if TYPE_CHECKING:
     from torch import nn
 
 __all__ = [
-    "ABSOLUTE_LIMIT",
-    "Arrays",
-    "Reference",
+    "ReferenceRun",
     "compare",
     "make_reference",
     "relative_linf",
-    "seeded_inputs",
     "sqnr_db",
 ]
-
-Arrays = list[np.ndarray[Any, Any]]
-"""The inputs or the outputs of one sample, in order."""
-
-ABSOLUTE_LIMIT = 1e-4
-"""No float32 file may be further than this from the float64 run (relative L-infinity)."""
 
 EAGER_MULTIPLE = 10.0
 """How many times eager float32's own distance a file may have: runtimes sum in another order and
@@ -49,7 +40,7 @@ EAGER_FLOOR = 2e-6
 LEAST_SQNR_DB = 60.0
 """A file must also be this close on average, so that one huge output hides no noise."""
 
-LEAST_SPREAD = 100 * ABSOLUTE_LIMIT
+LEAST_SPREAD = 100 * PARITY_LIMIT
 """Outputs of two inputs must differ by this share of their size, or the check is vacuous."""
 
 TINY = 1e-12
@@ -57,7 +48,7 @@ TINY = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
+class ReferenceRun:
     """Seeded inputs and what the module makes of them.
 
     Attributes:
@@ -75,20 +66,11 @@ class Reference:
     def limit(self) -> float:
         """Return the relative L-infinity distance a float32 file may have."""
         if self.eager_relative_linf is None:
-            return ABSOLUTE_LIMIT
-        return min(ABSOLUTE_LIMIT, max(EAGER_FLOOR, EAGER_MULTIPLE * self.eager_relative_linf))
+            return PARITY_LIMIT
+        return min(PARITY_LIMIT, max(EAGER_FLOOR, EAGER_MULTIPLE * self.eager_relative_linf))
 
 
-def seeded_inputs(shapes: Sequence[tuple[int, ...]], seed: int, samples: int = 8) -> list[Arrays]:
-    """Return `samples` sets of standard normal float32 inputs, equal for equal arguments."""
-    generator = np.random.Generator(np.random.PCG64(seed))
-    return [
-        [generator.standard_normal(shape, dtype=np.float32) for shape in shapes]
-        for _ in range(samples)
-    ]
-
-
-def make_reference(module: nn.Module, inputs: list[Arrays]) -> Reference:
+def make_reference(module: nn.Module, inputs: list[Arrays]) -> ReferenceRun:
     """Run the module in float64 and in float32 on the inputs.
 
     Args:
@@ -109,10 +91,10 @@ def make_reference(module: nn.Module, inputs: list[Arrays]) -> Reference:
         exact, worst = eager, None
     _require_finite(exact, "the module")
     _require_spread(exact)
-    return Reference(inputs=inputs, outputs=exact, eager_relative_linf=worst)
+    return ReferenceRun(inputs=inputs, outputs=exact, eager_relative_linf=worst)
 
 
-def compare(reference: Reference, outputs: list[Arrays], *, what: str) -> Parity:
+def compare(reference: ReferenceRun, outputs: list[Arrays], *, what: str) -> Parity:
     """Hold a file's outputs against the reference.
 
     Args:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["bench_rig", "phone_rig"]  # tests/support
+pytest_plugins = ["bench_rig", "phone_rig", "trained_digits"]  # tests/support
 
 REPOSITORY = Path(__file__).parent.parent
 

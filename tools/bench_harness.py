@@ -152,7 +152,7 @@ def harness_groups(harness: Harness, job: Job, inferences: int) -> Floats:
     result = run_block(harness, job, schedule)
     if result.status is not Status.DONE:
         raise DeviceError(f"the harness {result.status.value}: {result.message}")
-    groups = result.samples_ns[: inferences // TOGETHER * TOGETHER].reshape(-1, TOGETHER)
+    groups = result.run.samples_ns[: inferences // TOGETHER * TOGETHER].reshape(-1, TOGETHER)
     return np.asarray(groups.mean(axis=1))
 
 

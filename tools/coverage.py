@@ -16,11 +16,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from android_bench.statistics.design import Campaign
+from android_bench.statistics.design import Design
 from android_bench.statistics.intervals import trimmed_t
 from android_bench.statistics.monitor import precision_to_resolve
-from android_bench.statistics.stopping import INFLATION, OURS, Rule, rivals
+from android_bench.statistics.stopping import INFLATION, TRIMMED_T_RULE, Rule
 from android_bench.statistics.study.coverage import Share, judge
+from android_bench.statistics.study.rivals import make_rivals
 from android_bench.statistics.study.simulated_device import CONDITIONS, Conditions, conditions
 from pfd_models.errors import InputError, PfdError
 
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if args.variants < 2:
             raise InputError(f"--variants {args.variants}: a comparison needs at least 2 variants")
-        campaign = Campaign(
+        design = Design(
             labels=tuple(f"variant {i}" for i in range(args.variants)),
             precision=args.precision,
             budget_seconds=args.budget,
@@ -50,32 +51,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         chosen = [conditions(name) for name in args.conditions] or list(CONDITIONS)
         if args.compare:
-            return compare(campaign, chosen, args.campaigns, args.seed)
+            return compare(design, chosen, args.campaigns, args.seed)
         if args.calibrate:
-            return calibrate(campaign, chosen, args.campaigns, args.seed)
-        return check(campaign, chosen, args.campaigns, args.seed)
+            return calibrate(design, chosen, args.campaigns, args.seed)
+        return check(design, chosen, args.campaigns, args.seed)
     except PfdError as error:
         print(f"coverage: {error}", file=sys.stderr)
         return error.exit_status
 
 
-def check(campaign: Campaign, chosen: Sequence[Conditions], campaigns: int, seed: int) -> int:
+def check(design: Design, chosen: Sequence[Conditions], campaigns: int, seed: int) -> int:
     """Print what the bench promises and what it keeps, one line per condition.
 
     Returns:
         1 if a promise is not kept, else 0.
     """
     resolving = replace(
-        campaign,
+        design,
         precision=precision_to_resolve(
-            EFFECT, confidence=campaign.confidence, comparisons=len(campaign.candidates)
+            EFFECT, confidence=design.confidence, comparisons=len(design.candidates)
         ),
-        budget_seconds=4.0 * campaign.budget_seconds,
+        budget_seconds=4.0 * design.budget_seconds,
     )
     print(
-        f"{campaigns} campaigns each of {len(campaign.labels)} variants, rule: {OURS.name},"
-        f" stopped at ±{campaign.precision:.2%} or {campaign.budget_seconds:g} s, nominal"
-        f" {campaign.confidence:.0%}; in brackets 95 % binomial intervals.\nThe last column:"
+        f"{campaigns} campaigns each of {len(design.labels)} variants, rule: {TRIMMED_T_RULE.name},"
+        f" stopped at ±{design.precision:.2%} or {design.budget_seconds:g} s, nominal"
+        f" {design.confidence:.0%}; in brackets 95 % binomial intervals.\nThe last column:"
         f" a true {EFFECT:.0%} effect, stopped at ±{resolving.precision:.2%} or"
         f" {resolving.budget_seconds:g} s.\n"
     )
@@ -86,9 +87,9 @@ def check(campaign: Campaign, chosen: Sequence[Conditions], campaigns: int, seed
     broken = []
     for number, how in enumerate(chosen):
         first = seed + 3 * number
-        (effect,) = judge((OURS,), campaign, how, 1.0 + EFFECT, campaigns, first)
-        (null,) = judge((OURS,), campaign, how, 1.0, campaigns, first + 1)
-        (power,) = judge((OURS,), resolving, how, 1.0 + EFFECT, campaigns, first + 2)
+        (effect,) = judge((TRIMMED_T_RULE,), design, how, 1.0 + EFFECT, campaigns, first)
+        (null,) = judge((TRIMMED_T_RULE,), design, how, 1.0, campaigns, first + 1)
+        (power,) = judge((TRIMMED_T_RULE,), resolving, how, 1.0 + EFFECT, campaigns, first + 2)
         print(
             f"{how.name:<11}{_percent(effect.covered):<28}{_percent(null.claimed):<26}"
             f"{null.control_missed.fraction:>8.1%}{effect.median_seconds:>9.0f}   "
@@ -103,11 +104,11 @@ def check(campaign: Campaign, chosen: Sequence[Conditions], campaigns: int, seed
     return 1 if broken else 0
 
 
-def compare(campaign: Campaign, chosen: Sequence[Conditions], campaigns: int, seed: int) -> int:
+def compare(design: Design, chosen: Sequence[Conditions], campaigns: int, seed: int) -> int:
     """Print what other rules make of the same campaigns; always returns 0."""
     print(
-        f"{campaigns} A/A campaigns each, stopped at ±{campaign.precision:.2%} or"
-        f" {campaign.budget_seconds:g} s, nominal {campaign.confidence:.0%}.\n"
+        f"{campaigns} A/A campaigns each, stopped at ±{design.precision:.2%} or"
+        f" {design.budget_seconds:g} s, nominal {design.confidence:.0%}.\n"
         "'at will': campaigns of which some interval on the way left out the truth, as somebody"
         " who stops\nat the first verdict would report. 'reached': precision within the budget.\n"
     )
@@ -116,9 +117,9 @@ def compare(campaign: Campaign, chosen: Sequence[Conditions], campaigns: int, se
         f"{'mean s':>9}{'p90 s':>8}"
     )
     for how in chosen:
-        round_seconds = len(campaign.labels) * how.block_seconds
-        rules = (OURS, *rivals(campaign, int(campaign.budget_seconds / round_seconds)))
-        for one in judge(rules, campaign, how, 1.0, campaigns, seed):
+        round_seconds = len(design.labels) * how.block_seconds
+        rules = (TRIMMED_T_RULE, *make_rivals(design, int(design.budget_seconds / round_seconds)))
+        for one in judge(rules, design, how, 1.0, campaigns, seed):
             print(
                 f"{one.conditions:<11}{one.rule:<27}{_percent(one.covered):<24}"
                 f"{one.peeked_wrongly.fraction:>9.1%}{one.reached.fraction:>9.1%}"
@@ -129,7 +130,7 @@ def compare(campaign: Campaign, chosen: Sequence[Conditions], campaigns: int, se
     return 0
 
 
-def calibrate(campaign: Campaign, chosen: Sequence[Conditions], campaigns: int, seed: int) -> int:
+def calibrate(design: Design, chosen: Sequence[Conditions], campaigns: int, seed: int) -> int:
     """Print coverage over the factor that widens the interval; always returns 0."""
     factors = [1.0 + 0.02 * step for step in range(13)]
     rules = tuple(
@@ -140,9 +141,7 @@ def calibrate(campaign: Campaign, chosen: Sequence[Conditions], campaigns: int, 
     print(f"{'conditions':<11}" + "".join(f"{rule.name:>7}" for rule in rules))
     worst = [1.0] * len(rules)
     for how in chosen:
-        covered = [
-            one.covered.fraction for one in judge(rules, campaign, how, 1.0, campaigns, seed)
-        ]
+        covered = [one.covered.fraction for one in judge(rules, design, how, 1.0, campaigns, seed)]
         worst = [min(pair) for pair in zip(worst, covered, strict=True)]
         print(f"{how.name:<11}" + "".join(f"{share:>7.1%}" for share in covered), flush=True)
     print(f"{'worst':<11}" + "".join(f"{share:>7.1%}" for share in worst))

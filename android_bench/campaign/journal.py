@@ -8,18 +8,32 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from android_bench.campaign.limits import Limits
-from android_bench.records import Block, Event, Reading
+from android_bench.records import Block, Event, Limits, Reading
 from android_bench.store import Store
 from pfd_models.plain_data import from_plain, to_plain
 
 __all__ = ["Journal", "limits_now", "seconds_before", "utc_now"]
 
 _BEGINNINGS = ("started", "resumed")
-_RAISED = "limits_raised"
+_LIMITS = ("start_chosen", "limits_raised")  # kinds of events whose data are limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Beginning:
+    """What the event at the beginning of a session holds.
+
+    Attributes:
+        blocks: How many blocks there were.
+        at_ns: CLOCK_MONOTONIC of the device.
+        relative_linf: Label to the worst relative distance of its outputs.
+    """
+
+    blocks: int
+    at_ns: int
+    relative_linf: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +48,9 @@ class Journal:
         done = len(self.store.blocks(self.campaign_id))
         self.tell(kind, message, data={"blocks": done, "at_ns": reading.at_ns, **facts})
 
-    def raised(self, message: str, limits: Limits) -> None:
-        """Say that wider limits hold from here on."""
-        self.tell(_RAISED, message, data=to_plain(limits))
+    def tell_limits(self, kind: str, message: str, limits: Limits) -> None:
+        """Say that other limits hold from here on: ``start_chosen`` or ``limits_raised``."""
+        self.tell(kind, message, data=to_plain(limits))
 
     def tell(
         self,
@@ -60,8 +74,10 @@ class Journal:
 
 def limits_now(first: Limits, events: Sequence[Event]) -> Limits:
     """Return the limits that hold after these events."""
-    kept = [event.data for event in events if event.kind == _RAISED]
-    return from_plain(Limits, kept[-1]) if kept else first
+    kept = [event for event in events if event.kind in _LIMITS]
+    if not kept:
+        return first
+    return from_plain(Limits, kept[-1].data, what=f"the event {kept[-1].kind!r}")
 
 
 def seconds_before(events: Sequence[Event], blocks: Sequence[Block]) -> float:
@@ -71,11 +87,15 @@ def seconds_before(events: Sequence[Event], blocks: Sequence[Block]) -> float:
         events: Of the campaign, in order.
         blocks: Of the campaign, in order of running.
     """
-    begins = [event.data for event in events if event.kind in _BEGINNINGS]
-    ends = [*(data["blocks"] for data in begins[1:]), len(blocks)]
+    begins = [
+        from_plain(_Beginning, event.data, what=f"the event {event.kind!r}")
+        for event in events
+        if event.kind in _BEGINNINGS
+    ]
+    ends = [*(each.blocks for each in begins[1:]), len(blocks)]
     spent_ns = 0
-    for data, end in zip(begins, ends, strict=True):
-        times = [block.after.at_ns - data["at_ns"] for block in blocks[data["blocks"] : end]]
+    for begin, end in zip(begins, ends, strict=True):
+        times = [block.run.after.at_ns - begin.at_ns for block in blocks[begin.blocks : end]]
         spent_ns += max([0, *times])  # a block that was killed early has no time of its own
     return spent_ns / 1e9
 

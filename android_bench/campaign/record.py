@@ -11,10 +11,9 @@ from importlib import metadata
 from pathlib import Path
 
 from android_bench.campaign.contest import BenchFile, Contest, files_of
-from android_bench.campaign.result import STOPPED, plan_of
-from android_bench.campaign.rules import Rules, settings_of
+from android_bench.campaign.result import STOPPED
 from android_bench.devices.device import Device
-from android_bench.records import Arm, CampaignRecord, Role
+from android_bench.records import Arm, CampaignRecord, Role, Rules
 from android_bench.store import Store
 from export.request.provenance import git_state
 from export.sets.manifest import load_manifest
@@ -28,7 +27,6 @@ _PACKAGES = ("numpy", "scipy", "sqlalchemy")
 def new_record(device: Device, contest: Contest, rules: Rules) -> CampaignRecord:
     """Return the record of a campaign that begins now."""
     begin = datetime.datetime.now(datetime.UTC)
-    plan = rules.plan(contest.labels)
     revision, dirty = git_state(Path(__file__).parent)
     return CampaignRecord(
         campaign_id=f"{begin:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
@@ -36,18 +34,10 @@ def new_record(device: Device, contest: Contest, rules: Rules) -> CampaignRecord
         device_id=device.record.device_id,
         started_utc=begin.isoformat(),
         arms=arms_of(contest, rules),
-        precision=plan.precision,
-        confidence=plan.confidence,
-        budget_seconds=plan.budget_seconds,
-        min_rounds=plan.min_rounds,
-        max_attempts=plan.max_attempts,
-        seed=plan.seed,
+        rules=rules,
+        manifests={f.artifact.sha256: os.fspath(f.manifest_path) for f in contest.files},
         harness_version=device.harness.version,
         host=platform.node() or "unknown",
-        settings={
-            **settings_of(rules),
-            "manifests": {f.artifact.sha256: os.fspath(f.manifest_path) for f in contest.files},
-        },
         versions={"python": platform.python_version()}
         | {name: metadata.version(name) for name in _PACKAGES},
         git_revision=revision,
@@ -62,13 +52,15 @@ def _name(contest: Contest, rules: Rules) -> str:
 
 def arms_of(contest: Contest, rules: Rules) -> tuple[Arm, ...]:
     """Return an arm a variant, and the baseline again as the A/A control."""
-    plan, arms = rules.plan(contest.labels), []
+    design, arms = rules.design(contest.labels), []
     for label, file in contest.entries:
-        is_baseline = label == plan.baseline
-        arms.append(_arm(label, file, contest, rules, Role.CANDIDATE, plan.baseline))
+        is_baseline = label == design.baseline
+        arms.append(_arm(label, file, contest, rules, Role.CANDIDATE, design.baseline))
         if is_baseline:
             arms[-1] = _arm(label, file, contest, rules, Role.BASELINE, "")
-            arms.append(_arm(plan.control_label, file, contest, rules, Role.CONTROL, plan.baseline))
+            arms.append(
+                _arm(design.control_label, file, contest, rules, Role.CONTROL, design.baseline)
+            )
     return tuple(arms)
 
 
@@ -115,8 +107,8 @@ def resumable(
             f"{device.harness.version}: their blocks do not belong together; start a new one"
         )
     by_sha256 = {file.artifact.sha256: file for file in (*_remembered(record), *files)}
-    plan, entries = plan_of(record), []
-    for label in plan.labels:
+    entries = []
+    for label in record.design.labels:
         arm = record.arm(label)
         if arm.artifact_sha256 not in by_sha256:
             stored = store.artifacts(record.campaign_id)[arm.artifact_sha256]
@@ -140,7 +132,7 @@ def _other(store: Store, record: CampaignRecord, device: Device) -> str:
 
 def _remembered(record: CampaignRecord) -> list[BenchFile]:
     found: list[BenchFile] = []
-    for path in record.settings.get("manifests", {}).values():
+    for path in record.manifests.values():
         if Path(path).is_file():
             found += files_of(load_manifest(path))
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +12,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.sets.files import atomic_write, sha256_file
+from export.sets.files import sha256_file
 from export.sets.manifest import Artifact, Manifest, TensorSpec
 from pfd_models.errors import InputError, IntegrityError
+from pfd_models.files import atomic_write
 
 __all__ = ["ReferenceFiles", "write_reference"]
+
+# What NumPy raises for archives that are none, cut off, or claim what cannot be.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +61,7 @@ def write_reference(manifest: Manifest, artifact: Artifact, folder: Path) -> Ref
 
     Raises:
         IntegrityError: The reference file is not the one the manifest describes.
-        InputError: It does not fit the artifact.
+        InputError: It cannot be read or does not fit the artifact.
         OutputError: The folder cannot be written.
     """
     path = manifest.path(manifest.reference)
@@ -53,25 +69,40 @@ def write_reference(manifest: Manifest, artifact: Artifact, folder: Path) -> Ref
         raise IntegrityError(
             f"{path} is missing or not the file that {manifest.stem}.json describes: build again"
         )
-    with np.load(path, allow_pickle=False) as arrays:
-        names = {
-            kind: _save(arrays, kind, tensors, manifest, folder)
-            for kind, tensors in (("input", artifact.inputs), ("output", artifact.outputs))
-        }
+    arrays = _read(path)
+    names = {
+        kind: _save(arrays, kind, tensors, manifest, folder)
+        for kind, tensors in (("input", artifact.inputs), ("output", artifact.outputs))
+    }
     return ReferenceFiles(
         inputs=names["input"], expected=names["output"], samples=manifest.reference.samples
     )
 
 
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"cannot read {path}: {reason[:200]}; build the artifacts again"
+        ) from error
+
+
 def _save(
-    arrays: Any, kind: str, tensors: Sequence[TensorSpec], manifest: Manifest, folder: Path
+    arrays: dict[str, NDArray[Any]],
+    kind: str,
+    tensors: Sequence[TensorSpec],
+    manifest: Manifest,
+    folder: Path,
 ) -> tuple[Path, ...]:
     paths = []
     for i, tensor in enumerate(tensors):
         key = f"{kind}_{i}"
         if key not in arrays:
             raise InputError(f"{manifest.reference.file} has no {key}; build the artifacts again")
-        dtype = np.dtype(tensor.dtype if kind == "input" else "float32").newbyteorder("<")
+        dtype = _dtype(tensor.dtype if kind == "input" else "float32", tensor)
         raw = _arranged(arrays[key], tensor, manifest).astype(dtype, copy=False).tobytes()
         layout = tensor.layout.lower() or "plain"
         path = folder / f"{manifest.reference.sha256[:16]}_{key}_{layout}_{dtype.name}.bin"
@@ -81,16 +112,26 @@ def _save(
     return tuple(paths)
 
 
+def _dtype(name: str, tensor: TensorSpec) -> np.dtype[Any]:
+    try:
+        return np.dtype(name).newbyteorder("<")
+    except TypeError as error:
+        raise InputError(
+            f"{tensor.name!r} has the unknown dtype {name!r}; build the artifacts again"
+        ) from error
+
+
 def _arranged(array: NDArray[Any], tensor: TensorSpec, manifest: Manifest) -> NDArray[Any]:
     """Return (samples, *tensor.shape) in the tensor's layout."""
-    if tensor.layout == "NHWC":
-        if array.ndim != 5:
-            raise InputError(f"{tensor.name} is NHWC and its reference is no row of images")
-        array = array.transpose(0, 1, 3, 4, 2)
+    channels = {"NHWC": 2, "HWC": 1}.get(tensor.layout)
+    if channels is not None and array.ndim == channels + 3:
+        array = np.moveaxis(array, channels, -1)
     expected = (manifest.reference.samples, *tensor.shape)
     if array.shape != expected:
         raise InputError(
             f"the reference of {tensor.name!r} has shape {array.shape} and the file wants "
             f"{expected}: build the artifacts again"
         )
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"the reference of {tensor.name!r} holds no numbers; build again")
     return np.ascontiguousarray(array)

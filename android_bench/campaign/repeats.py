@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from android_bench.campaign.calm import raised
-from android_bench.campaign.limits import Limits
-from android_bench.records import Block, Flag
+from android_bench.campaign.limits import widen_limits
+from android_bench.records import Block, Flag, Limits
 from android_bench.statistics.design import is_disturbed
 from pfd_models.errors import DeviceError
 
@@ -40,7 +39,7 @@ def after_giving_up(blocks: Sequence[Block], limits: Limits) -> Limits:
             f"({_words(last)}): try the file by itself, or another engine"
         )
     if all(Flag.LOADED_HOST in block.flags for block in attempts):
-        wider = raised(limits, [block.after for block in attempts])
+        wider = widen_limits(limits, [block.run.after for block in attempts])
         if wider != limits:
             return wider
     if _given_up_in_a_row(blocks) >= MOST_ROUNDS_GIVEN_UP:

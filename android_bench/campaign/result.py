@@ -14,19 +14,19 @@ from android_bench.records import (
     ArtifactRecord,
     Block,
     CampaignRecord,
+    Design,
     DeviceRecord,
     Event,
     MemoryRecord,
     OperatorProfile,
-    Role,
 )
-from android_bench.statistics.comparison import Comparison, compare, compare_control, rounds_of
-from android_bench.statistics.design import Campaign, is_disturbed
-from android_bench.statistics.stopping import ANYTIME, OURS
+from android_bench.statistics.comparison import Comparison, collect_rounds, compare, compare_control
+from android_bench.statistics.design import is_disturbed
+from android_bench.statistics.stopping import MIXTURE_T_RULE, TRIMMED_T_RULE
 from android_bench.statistics.summary import Summary, summarise
 from android_bench.store import Store
 
-__all__ = ["STOPPED", "CampaignResult", "plan_of", "read_result"]
+__all__ = ["STOPPED", "CampaignResult", "read_result"]
 
 STOPPED = "stopped"  # kind of the event that says that the campaign's own rule ended it
 
@@ -67,20 +67,6 @@ class CampaignResult:
         return self.artifacts[self.campaign.arm(label).artifact_sha256]
 
 
-def plan_of(record: CampaignRecord) -> Campaign:
-    """Return the plan that a stored campaign follows, to resume or to judge it."""
-    order = sorted(record.arms, key=lambda arm: arm.role is not Role.BASELINE)
-    return Campaign(
-        labels=tuple(arm.label for arm in order if arm.role is not Role.CONTROL),
-        precision=record.precision,
-        budget_seconds=record.budget_seconds,
-        confidence=record.confidence,
-        seed=record.seed,
-        min_rounds=record.min_rounds,
-        max_attempts=record.max_attempts,
-    )
-
-
 def read_result(store: Store, name: str) -> CampaignResult:
     """Read a campaign and derive what follows from it.
 
@@ -93,11 +79,11 @@ def read_result(store: Store, name: str) -> CampaignResult:
         IntegrityError: Its stored samples are damaged.
     """
     record = store.campaign(name)
-    plan, blocks = plan_of(record), store.blocks(record.campaign_id)
+    design, blocks = record.design, store.blocks(record.campaign_id)
     events = store.events(record.campaign_id)
     complete = any(event.kind == STOPPED for event in events)
-    rounds = rounds_of(plan, blocks)
-    rule = OURS if complete else ANYTIME
+    rounds = collect_rounds(design, blocks)
+    rule = TRIMMED_T_RULE if complete else MIXTURE_T_RULE
     device = store.device(record.device_id)
     judged = rounds if not device.emulated else ()
     return CampaignResult(
@@ -108,17 +94,17 @@ def read_result(store: Store, name: str) -> CampaignResult:
         events=events,
         profiles=store.profiles(record.campaign_id),
         memory=store.memory(record.campaign_id),
-        summaries=_summaries(plan, blocks),
-        comparisons=compare(plan, judged, rule),
-        control=compare_control(plan, judged, rule),
+        summaries=_summaries(design, blocks),
+        comparisons=compare(design, judged, rule),
+        control=compare_control(design, judged, rule),
         complete=complete,
     )
 
 
-def _summaries(plan: Campaign, blocks: tuple[Block, ...]) -> tuple[Summary, ...]:
+def _summaries(design: Design, blocks: tuple[Block, ...]) -> tuple[Summary, ...]:
     found = []
-    for label in plan.labels:
-        mine = [block for block in blocks if plan.variant_of(block.label) == label]
+    for label in design.labels:
+        mine = [block for block in blocks if design.variant_of(block.label) == label]
         if any(not is_disturbed(block) for block in mine):
             found.append(summarise(mine, label))
     return tuple(found)

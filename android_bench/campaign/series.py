@@ -16,8 +16,7 @@ from android_bench.campaign.campaign import Bench, resume_campaign, run_campaign
 from android_bench.campaign.contest import BenchFile, Contest
 from android_bench.campaign.record import arms_of
 from android_bench.campaign.result import STOPPED, CampaignResult, read_result
-from android_bench.campaign.rules import Rules
-from android_bench.records import CampaignRecord
+from android_bench.records import CampaignRecord, Rules
 from android_bench.store import Store
 from pfd_models.errors import DeviceError, InputError, OutputError, PfdError
 
@@ -87,7 +86,7 @@ def _run(bench: Bench, contest: Contest, rules: Rules) -> CampaignResult:
 def _newest_batch(bench: Bench) -> str:
     for record in reversed(bench.store.campaigns()):
         if record.device_id == bench.device.record.device_id:
-            return str(record.settings.get("batch", ""))
+            return record.rules.batch
     return ""
 
 
@@ -95,7 +94,7 @@ def _earlier(store: Store, contest: Contest, rules: Rules) -> CampaignRecord | N
     """Return the campaign of the same call that measures the same files in the same way."""
     arms = arms_of(contest, rules)
     for record in store.campaigns():
-        if record.settings.get("batch") == rules.batch and record.arms == arms:
+        if record.rules.batch == rules.batch and record.arms == arms:
             return record
     return None
 

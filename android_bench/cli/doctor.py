@@ -19,21 +19,22 @@ from importlib import metadata
 from pathlib import Path
 
 from android_bench.campaign.contest import BenchFile
-from android_bench.campaign.references import write_references
-from android_bench.devices.device import choose_cpus, mask_text
+from android_bench.campaign.reference_files import write_reference
+from android_bench.devices.cpu_choice import choose_cpus, describe_mask
 from android_bench.devices.phone.cache import ROOT
 from android_bench.devices.phone.choice import open_transport
 from android_bench.devices.phone.device import PhoneDevice, phone_device
-from android_bench.devices.phone.discovery import described
+from android_bench.devices.phone.discovery import describe_phone
 from android_bench.devices.phone.profile import DeviceProfile, read_profile
-from android_bench.devices.phone.readiness import lacks, require_abi
-from android_bench.devices.phone.state import snapshot
+from android_bench.devices.phone.readiness import find_issues, require_abi
+from android_bench.devices.phone.state import read_state
 from android_bench.harness.client import run_block, verify
-from android_bench.harness.job import VERIFY_LIMIT, Job, Schedule
+from android_bench.harness.job import Job, Schedule
 from android_bench.harness.result import Status
 from android_bench.native_build.build import source_version
 from android_bench.report.wording import milliseconds
 from android_bench.transports import Transport, delivery, detached
+from export.sets.manifest import PARITY_LIMIT
 from pfd_models.errors import DeviceError, PfdError
 
 __all__ = ["Step", "examine"]
@@ -126,13 +127,14 @@ def _identity(visit: _Visit) -> str:
     visit.profile = read_profile(visit.link)
     require_abi(visit.profile)
     kernel, root = visit.profile.kernel, visit.profile.root.value
-    return f"{described(visit.profile)}, kernel {kernel}, root {root}"
+    return f"{describe_phone(visit.profile)}, kernel {kernel}, root {root}"
 
 
 def _fitness(visit: _Visit) -> str:
     """What it lacks for a good measurement."""
     assert visit.profile is not None
-    return "; ".join(f"{lack.what} ({lack.advice})" for lack in lacks(visit.profile)) or "nothing"
+    issues = find_issues(visit.profile)
+    return "; ".join(f"{issue.what} ({issue.advice})" for issue in issues) or "nothing"
 
 
 def _shell(visit: _Visit) -> str:
@@ -196,13 +198,14 @@ def _detached(visit: _Visit) -> str:
 
 def _readings(visit: _Visit) -> str:
     """Readings."""
-    state = snapshot(visit.link)
-    hottest = "none" if state.hottest_mc is None else f"hottest {state.hottest_mc / 1000:.1f} °C"
+    state = read_state(visit.link)
+    values = [mc for mc in state.temp_mc.values() if mc is not None]
+    hottest = f"hottest {max(values) / 1000:.1f} °C" if values else "none"
     return (
         f"{len(state.temp_mc)} temperatures ({hottest}), thermal status {state.thermal_status}, "
         f"{len(state.freq_khz)} clocks, {len(state.freq_cap_khz)} frequency caps, cores online: "
         f"{','.join(map(str, state.online_cpus)) or 'not readable'}, load "
-        f"{'readable' if state.cpu_ticks else 'not readable'}"
+        f"{'readable' if state.ticks else 'not readable'}"
     )
 
 
@@ -235,7 +238,7 @@ def _cores(visit: _Visit) -> str:
     device = visit.device
     assert device is not None
     usable = ",".join(map(str, device.usable_cpus))
-    return f"{mask_text(choose_cpus(device, 1))} for 1 thread; its shell may use {usable}"
+    return f"{describe_mask(choose_cpus(device, 1))} for 1 thread; its shell may use {usable}"
 
 
 def _networks(visit: _Visit) -> str:
@@ -248,25 +251,25 @@ def _networks(visit: _Visit) -> str:
             continue  # a set has files for other runtimes too
         engine = device.harness.engine_for(file.artifact.file)
         with tempfile.TemporaryDirectory(prefix="pfd-doctor-") as folder:
-            inputs, expected = write_references(file, Path(folder), "reference")
+            reference = write_reference(file.manifest, file.artifact, Path(folder))
             job = Job(
-                model=device.place(file.path),
+                model=device.upload(file.path),
                 engine=engine.name,
                 cpu_mask=choose_cpus(device, 1),
-                inputs=tuple(device.place(path) for path in inputs),
-                expected=tuple(device.place(path) for path in expected),
-                limit=max(VERIFY_LIMIT, file.artifact.parity.limit),
+                inputs=tuple(device.upload(path) for path in reference.inputs),
+                expected=tuple(device.upload(path) for path in reference.expected),
+                limit=max(PARITY_LIMIT, file.artifact.parity.limit),
             )
         distance = max(output.relative_linf for output in verify(device.harness, job).outputs)
         result = run_block(device.harness, job, _SHORT)
         if result.status is not Status.DONE:
             raise DeviceError(f"{file.artifact.file} {result.status.value}: {result.message}")
-        cpus = ",".join(map(str, sorted(set(result.cpus.tolist()))))
-        middle = sorted(result.samples_ns.tolist())[len(result.samples_ns) // 2]
+        cpus = ",".join(map(str, sorted(set(result.run.cpus.tolist()))))
+        middle = sorted(result.run.samples_ns.tolist())[len(result.run.samples_ns) // 2]
         time_text = "" if device.record.emulated else f", about {milliseconds(middle)}"
         parts.append(
             f"{file.artifact.file} by {engine.name}: outputs within {distance:.1e}, "
-            f"{len(result.samples_ns)} inferences on CPU {cpus}{time_text}"
+            f"{len(result.run.samples_ns)} inferences on CPU {cpus}{time_text}"
         )
     return "; ".join(parts)
 

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from android_bench.devices.device import mask_text
+from android_bench.devices.cpu_choice import describe_mask
 from android_bench.records import CampaignRecord, DeviceRecord
-from android_bench.report.escape import visible
+from android_bench.report.escape import escape_controls
 from android_bench.report.wording import change
 from android_bench.statistics.comparison import Comparison
 from android_bench.statistics.monitor import Decision, Reason
@@ -49,7 +49,7 @@ class Display:
         """Return a display of one device among several: the same screen, a line of its own."""
         lane = Display(self._console)
         lane._progress, lane._stop, lane._name = self._progress, self._stop, f"{name}: "
-        lane._task = self._progress.add_task(visible(name), total=None)
+        lane._task = self._progress.add_task(escape_controls(name), total=None)
         return lane
 
     def stop(self) -> None:
@@ -75,17 +75,17 @@ class Display:
         self._plan, self._next_line = record, 1.0
         self._shows_intervals = not device.emulated
         self._progress.reset(self._task, total=1.0)
-        arm = record.arms[0]
+        arm, rules = record.arms[0], record.rules
         self.say(
-            f"{record.name} on {mask_text(arm.cpu_mask)} of {device.model}: until "
-            f"±{record.precision:.2%} or {record.budget_seconds:.0f} s ({record.campaign_id})"
+            f"{record.name} on {describe_mask(arm.cpu_mask)} of {device.model}: until "
+            f"±{rules.precision:.2%} or {rules.budget_seconds:.0f} s ({record.campaign_id})"
         )
 
     def step(self, text: str) -> None:
         """Say what takes a moment."""
         self._heed()
         if self._live:
-            line = visible(self._name + text)
+            line = escape_controls(self._name + text)
             self._progress.update(self._task, description=line, refresh=True)
         else:
             self.say(text)
@@ -107,7 +107,7 @@ class Display:
         if self._shows_intervals:
             line = interval_line(self._plan, blocks, disturbed, decision)
         if self._live:
-            line, share = visible(self._name) + line, done_share(decision, elapsed_s)
+            line, share = escape_controls(self._name) + line, done_share(decision, elapsed_s)
             self._progress.update(self._task, description=line, completed=share, refresh=True)
         elif blocks >= self._next_line or decision.stop:
             self._next_line = max(blocks + 1, blocks * LINE_EVERY)
@@ -119,7 +119,7 @@ class Display:
 
     def say(self, text: str, before: Text | None = None) -> None:
         """Print a line of text from wherever it comes."""
-        line = (before or Text()) + Text(visible(self._name + text, longest=2000))
+        line = (before or Text()) + Text(escape_controls(self._name + text, longest=2000))
         self._console.print(line, soft_wrap=True)
 
     def _heed(self) -> None:
@@ -140,7 +140,7 @@ def interval_line(record: CampaignRecord, blocks: int, disturbed: int, decision:
     """Return a campaign's standing as one line; intervals before its end are no verdicts."""
     shown = decision.comparisons or ((decision.control,) if decision.control else ())
     parts = [_standing(one) for one in shown] or ["too few rounds to say"]
-    parts.append(f"aim ±{record.precision:.2%}")
+    parts.append(f"aim ±{record.rules.precision:.2%}")
     parts.append(f"{blocks} blocks" + (f", {disturbed} disturbed" if disturbed else ""))
     if not decision.stop and math.isfinite(decision.seconds_left):
         parts.append(f"about {max(decision.seconds_left, 0):.0f} s left")
@@ -148,4 +148,4 @@ def interval_line(record: CampaignRecord, blocks: int, disturbed: int, decision:
 
 
 def _standing(one: Comparison) -> str:
-    return f"{visible(one.label)} {change(one.ratio)} ±{one.half_width:.2%}"
+    return f"{escape_controls(one.label)} {change(one.ratio)} ±{one.half_width:.2%}"

@@ -16,31 +16,16 @@ import platform
 import re
 import resource
 import time
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from android_bench.records import Cluster, DeviceRecord, Reading
+from android_bench.devices.cores import core_name, cpu_list
+from android_bench.devices.watch import Watch, watch_block
+from android_bench.harness.client import Harness
+from android_bench.records import Cluster, DeviceRecord, Limits, Reading
+from android_bench.records.reading import CpuTicks, name_zones, share_of_load
 
-__all__ = ["HostReadings", "parse_cpu_list", "read_device"]
-
-# Implementer 0x41 (Arm Limited), Arm's Technical Reference Manuals, register MIDR_EL1.PartNum.
-_ARM_PARTS = {
-    0xD03: "Cortex-A53",
-    0xD05: "Cortex-A55",
-    0xD08: "Cortex-A72",
-    0xD0A: "Cortex-A75",
-    0xD0B: "Cortex-A76",
-    0xD0C: "Neoverse-N1",
-    0xD0D: "Cortex-A77",
-    0xD41: "Cortex-A78",
-    0xD44: "Cortex-X1",
-    0xD46: "Cortex-A510",
-    0xD47: "Cortex-A710",
-    0xD48: "Cortex-X2",
-    0xD49: "Neoverse-N2",
-    0xD4D: "Cortex-A715",
-    0xD4E: "Cortex-X3",
-}
+__all__ = ["HostDevice", "HostReadings", "read_device"]
 
 
 def read_device(root: Path = Path("/")) -> DeviceRecord:
@@ -50,7 +35,7 @@ def read_device(root: Path = Path("/")) -> DeviceRecord:
         root: Where ``proc``, ``sys`` and ``etc`` lie.
     """
     cpuinfo = _cpuinfo(root)
-    cpus = parse_cpu_list(_text(root / "sys/devices/system/cpu/present"))
+    cpus = cpu_list(_text(root / "sys/devices/system/cpu/present"))
     cpus = cpus or tuple(range(os.cpu_count() or 1))
     dmi = root / "sys/class/dmi/id"
     board = _text(root / "sys/firmware/devicetree/base/model").rstrip("\0")
@@ -71,16 +56,6 @@ def read_device(root: Path = Path("/")) -> DeviceRecord:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _CpuTimes:
-    """Seconds of CPU time since boot, all CPUs together, and what this bench used of them."""
-
-    total: float
-    busy: float
-    steal: float
-    own: float
-
-
 class HostReadings:
     """Readings of this computer; load is measured between one call and the next.
 
@@ -90,18 +65,14 @@ class HostReadings:
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
-        self._before = _cpu_times(root)
+        self._before = _cpu_ticks(root)
 
     def read(self) -> Reading:
         """Return the state of the computer now; costs about a millisecond."""
-        now, before = _cpu_times(self._root), self._before
+        now, before = _cpu_ticks(self._root), self._before
         self._before = now
-        steal = busy = None
-        if now is not None and before is not None and now.total > before.total:
-            total = now.total - before.total
-            steal = _share(now.steal - before.steal, total)
-            busy = _share((now.busy - before.busy) - (now.own - before.own), total)
-        online = parse_cpu_list(_text(self._root / "sys/devices/system/cpu/online"))
+        steal, busy = share_of_load(before, now)
+        online = cpu_list(_text(self._root / "sys/devices/system/cpu/online"))
         load = _text(self._root / "proc/loadavg").split()
         return Reading(
             at_ns=time.monotonic_ns(),
@@ -116,13 +87,43 @@ class HostReadings:
         )
 
 
-def parse_cpu_list(text: str) -> tuple[int, ...]:
-    """Return the CPUs of the kernel's list form, ``0-3,6`` giving 0, 1, 2, 3, 6."""
-    cpus: list[int] = []
-    for part in filter(None, text.strip().split(",")):
-        first, _, last = part.partition("-")
-        cpus.extend(range(int(first), int(last or first) + 1))
-    return tuple(sorted(set(cpus)))
+class HostDevice:
+    """This computer; see `devices.device.Device`."""
+
+    def __init__(self, harness: Harness) -> None:
+        self._harness = harness
+        self._record = read_device()
+        self._readings = HostReadings()
+
+    @property
+    def record(self) -> DeviceRecord:
+        """What it is."""
+        return self._record
+
+    @property
+    def harness(self) -> Harness:
+        """The harness built here."""
+        return self._harness
+
+    @property
+    def usable_cpus(self) -> tuple[int, ...]:
+        """The CPUs this process may use, which a container can narrow."""
+        return tuple(sorted(os.sched_getaffinity(0)))
+
+    def read(self) -> Reading:
+        """Take a reading."""
+        return self._readings.read()
+
+    def watch(self, limits: Limits, *, patience_s: float) -> AbstractContextManager[Watch]:
+        """Wait until it is calm and watch a block; the harness's own readings tell all."""
+        return watch_block(self.read, limits, patience_s=patience_s, serial=self._record.serial)
+
+    def upload(self, path: Path) -> str:
+        """Files are here already."""
+        return str(path.absolute())
+
+    def close(self) -> None:
+        """Nothing was changed."""
 
 
 def _text(path: Path) -> str:
@@ -135,10 +136,6 @@ def _text(path: Path) -> str:
 def _number(path: Path) -> int | None:
     text = _text(path)
     return int(text) if re.fullmatch(r"-?\d+", text) else None
-
-
-def _share(part: float, total: float) -> float:
-    return min(1.0, max(0.0, part / total))  # the kernel's clock ticks are coarse
 
 
 def _serial(root: Path) -> str:
@@ -169,9 +166,7 @@ def _cpuinfo(root: Path) -> list[dict[str, str]]:
 def _core_name(fields: dict[str, str]) -> str:
     if "CPU part" not in fields:
         return fields.get("model name", "")
-    implementer, part = fields.get("CPU implementer", "0x0"), int(fields["CPU part"], 16)
-    name = _ARM_PARTS.get(part, "") if int(implementer, 16) == 0x41 else ""
-    return name or f"implementer {implementer} part {part:#x}"
+    return core_name(fields.get("CPU implementer", "0x41"), fields["CPU part"])
 
 
 def _frequency(root: Path, cpu: int, name: str) -> int | None:
@@ -204,39 +199,23 @@ def _clusters(
 
 def _temperatures(root: Path) -> dict[str, int | None]:
     """Return zone to thousandths of a degree, of thermal zones and hardware monitors."""
-    found: dict[str, int | None] = {}
+    found: list[tuple[str, int | None]] = []
     for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
-        found[_unused(found, _text(zone / "type") or zone.name)] = _number(zone / "temp")
+        found.append((_text(zone / "type") or zone.name, _number(zone / "temp")))
     for sensor in sorted((root / "sys/class/hwmon").glob("hwmon*/temp*_input")):
         stem = sensor.name.removesuffix("_input")
         label = _text(sensor.with_name(f"{stem}_label")) or stem
-        found[_unused(found, f"{_text(sensor.parent / 'name')}/{label}")] = _number(sensor)
-    return {zone: temp for zone, temp in found.items() if temp is not None}
+        found.append((f"{_text(sensor.parent / 'name')}/{label}", _number(sensor)))
+    return name_zones(found)
 
 
-def _unused(taken: dict[str, int | None], name: str) -> str:
-    numbered, number = name, 1
-    while numbered in taken:
-        number += 1
-        numbered = f"{name}#{number}"
-    return numbered
-
-
-def _cpu_times(root: Path) -> _CpuTimes | None:
+def _cpu_ticks(root: Path) -> CpuTicks | None:
     fields = _text(root / "proc/stat").partition("\n")[0].split()
-    if len(fields) < 9 or fields[0] != "cpu":
+    if fields[:1] != ["cpu"] or not all(field.isdecimal() for field in fields[1:9]):
         return None
-    user, nice, system, idle, iowait, irq, softirq, steal = (
-        int(f) / os.sysconf("SC_CLK_TCK") for f in fields[1:9]
-    )
     used = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    busy = user + nice + system + irq + softirq
-    return _CpuTimes(
-        total=busy + idle + iowait + steal,
-        busy=busy,
-        steal=steal,
-        own=sum(u.ru_utime + u.ru_stime for u in used),
-    )
+    own = sum(u.ru_utime + u.ru_stime for u in used) * os.sysconf("SC_CLK_TCK")
+    return CpuTicks.of_stat([int(field) for field in fields[1:9]], own=own)
 
 
 def _current_cpu() -> int | None:

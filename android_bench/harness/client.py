@@ -14,18 +14,20 @@ Example::
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from android_bench.harness import wire
 from android_bench.harness.job import Job, Schedule
 from android_bench.harness.lines import LineReader
 from android_bench.harness.process import Launcher, run_here
-from android_bench.harness.result import HarnessResult, Status, Verification
+from android_bench.harness.result import HarnessResult, Verification
+from android_bench.harness.wire import Status
 from android_bench.native_build.build import PROTOCOL, source_version
 from pfd_models.errors import DeviceError, InputError, ParityError, unknown
+from pfd_models.plain_data import decode_json
 
 __all__ = [
     "EngineInfo",
@@ -126,35 +128,34 @@ def describe(command: Sequence[str], *, launch: Launcher = run_here) -> Harness:
     lines: list[str] = []
     ended = launch([*command, "--describe"], timeout_s=PATIENCE_S, on_line=lines.append)
     try:
-        plain = json.loads(lines[0])
-        version, protocol = plain["version"], plain["protocol"]
-        engines = tuple(
-            EngineInfo(
-                name=e["name"],
-                version=e["version"],
-                suffixes=tuple(e["suffixes"]),
-                libraries=tuple(e["libraries"]),
-                unavailable=e["unavailable"],
-            )
-            for e in plain["engines"]
-        )
-    except (IndexError, KeyError, TypeError, ValueError) as error:
-        said = (ended.stderr.strip().splitlines() or lines or ["nothing"])[-1]
+        said = decode_json(wire.Describe, lines[0] if lines else "", what="it", strict=False)
+    except InputError as error:
+        last = (ended.stderr.strip().splitlines() or lines or ["nothing"])[-1]
         raise DeviceError(
-            f"{command[-1]} does not answer --describe (status {ended.status}): {said[:200]}"
+            f"{command[-1]} does not answer --describe (status {ended.status}): {last[:200]!r}; "
+            "build it again with python -m android_bench.native_build"
         ) from error
-    if version != source_version() or protocol != PROTOCOL:
+    if said.version != source_version() or said.protocol != PROTOCOL:
         raise DeviceError(
-            f"{command[-1]} is version {version} and this host is {source_version()}: "
+            f"{command[-1]} is version {said.version[:40]!r} and this host is {source_version()}: "
             "build it again with python -m android_bench.native_build"
         )
     return Harness(
         command=tuple(command),
         launch=launch,
-        version=version,
-        target=plain["target"],
-        machine=plain["machine"],
-        engines=engines,
+        version=said.version,
+        target=said.target,
+        machine=said.machine,
+        engines=tuple(
+            EngineInfo(
+                name=engine.name,
+                version=engine.version,
+                suffixes=engine.suffixes,
+                libraries=engine.libraries,
+                unavailable=engine.unavailable,
+            )
+            for engine in said.engines
+        ),
     )
 
 
@@ -266,7 +267,7 @@ def _run(
 ) -> HarnessResult:
     harness.engine(job.engine)
     command = [*harness.command, *options, *_common(harness, job, schedule)]
-    reader = LineReader(on_line)
+    reader = LineReader(harness.version, on_line)
     timeout_s = schedule.timeout_seconds + PATIENCE_S
     ended = harness.launch(command, timeout_s=timeout_s, on_line=reader.feed)
     result = reader.result(ended)

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from android_bench.harness import wire
 from android_bench.harness.process import Exit
-from android_bench.harness.result import (
-    HarnessResult,
-    OutputDistance,
-    Status,
-    Task,
-    Verification,
-)
-from android_bench.records import OperatorTime, Reading
+from android_bench.harness.result import HarnessResult, OutputDistance, Task, Verification
+from android_bench.harness.wire import Status
+from android_bench.records import OperatorTime, Reading, TimedRun
+from android_bench.records.reading import CpuTicks, name_zones, share_of_load
 from export.sets.manifest import TensorSpec
-from pfd_models.errors import DeviceError
+from pfd_models.errors import DeviceError, InputError
+from pfd_models.plain_data import decode_json, from_plain
 
 __all__ = ["LineReader"]
 
 Line = Mapping[str, Any]
 
-SLEPT_NS = 1_000_000
-"""CLOCK_BOOTTIME runs on while a device sleeps, CLOCK_MONOTONIC does not."""
+_MEND = "build the harness again, and let nothing else write to its standard output"
 
 
 class LineReader:
@@ -35,17 +31,22 @@ class LineReader:
     directly before the supervisor's last words, or at the very end.
     """
 
-    def __init__(self, on_line: Callable[[Line], None] | None = None) -> None:
+    def __init__(self, version: str, on_line: Callable[[Line], None] | None = None) -> None:
+        """Begin a run.
+
+        Args:
+            version: Of the harness; a run that broke off early may not have told it.
+            on_line: Hears every line as plain data.
+        """
+        self._version = version
         self._on_line = on_line
-        self._facts: dict[str, Any] = {}
+        self._said: dict[str, Any] = {}  # kind to the last line of it
         self._samples: list[int] = []
         self._cpus: list[int] = []
-        self._readings: dict[str, Line] = {}
+        self._readings: dict[str, wire.ReadingLine] = {}
         self._verifications: list[Verification] = []
-        self._memory: dict[str, dict[str, int | None]] = {"rss": {}, "hwm": {}}
-        self._inferences: list[list[Line]] = []
-        self._tasks: tuple[Task, ...] = ()
-        self._end: Line | None = None
+        self._memory: list[wire.Memory] = []
+        self._inferences: list[tuple[wire.OperatorLine, ...]] = []
         self._broken = ""
 
     def feed(self, text: str) -> None:
@@ -56,28 +57,27 @@ class LineReader:
         """
         if not text.strip():
             return
-        line = self._parse(text)
-        if line is None:
+        plain = self._parse(text)
+        if plain is None:
             return
-        if self._broken and line["type"] not in ("samples", "end"):
+        kind = plain["type"]
+        if self._broken and kind not in ("samples", "end"):
             self._refuse(self._broken)
-        try:
-            self._take(line)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise DeviceError(
-                f"the harness wrote a {line['type']!r} line that cannot be read ({error!r}): "
-                "build the harness again"
-            ) from error
+        if kind in wire.KINDS:
+            what = f"the harness's {kind!r} line"
+            self._take(kind, from_plain(wire.KINDS[kind], plain, what=what, error=DeviceError))
         if self._on_line is not None:
-            self._on_line(line)
+            self._on_line(plain)
 
     def _parse(self, text: str) -> Line | None:
+        if len(text) > wire.MAX_LINE_BYTES:
+            raise DeviceError(f"the harness wrote a line of {len(text)} characters: {_MEND}")
         try:
-            line = json.loads(text)
-        except ValueError:
-            line = None
-        if isinstance(line, dict) and isinstance(line.get("type"), str):
-            return line
+            plain = decode_json(dict[str, Any], text, what="a line")
+        except InputError:
+            plain = {}
+        if isinstance(plain.get("type"), str):
+            return plain
         if self._broken:
             self._refuse(self._broken)
         self._broken = text
@@ -85,34 +85,35 @@ class LineReader:
 
     def _refuse(self, text: str) -> None:
         raise DeviceError(
-            f"the harness wrote {text[:80]!r}, which is no line of its protocol: build it again, "
-            "and let nothing else write to its standard output"
+            f"the harness wrote {text[:80]!r}, which is no line of its protocol: {_MEND}"
         )
 
-    def _take(self, line: Line) -> None:
-        kind = line["type"]
-        if kind in ("hello", "opened", "loaded", "first", "warmed"):
-            self._facts |= {k: v for k, v in line.items() if k != "type"}
-        elif kind == "samples":
-            if line["first"] != len(self._samples) or len(line["ns"]) != len(line["cpu"]):
-                raise ValueError(f"samples from {line['first']} on, {len(self._samples)} are here")
-            self._samples += map(int, line["ns"])
-            self._cpus += map(int, line["cpu"])
-        elif kind == "reading":
-            self._readings[line["edge"]] = line
-        elif kind == "verified":
+    def _take(self, kind: str, line: Any) -> None:
+        self._said[kind] = line
+        if isinstance(line, wire.Samples):
+            self._take_samples(line)
+        elif isinstance(line, wire.ReadingLine):
+            self._readings[line.edge] = line
+        elif isinstance(line, wire.Verified):
             self._verifications.append(_verification(line))
-        elif kind == "threads":
-            self._tasks = tuple(
-                Task(name=t["name"], cpus_allowed=int(t["cpus_allowed"], 16)) for t in line["tasks"]
+        elif isinstance(line, wire.Memory):
+            self._memory.append(line)
+        elif isinstance(line, wire.Operators):
+            self._inferences.append(line.operators)
+
+    def _take_samples(self, line: wire.Samples) -> None:
+        here = len(self._samples)
+        if line.first != here or len(line.ns) != len(line.cpu):
+            raise DeviceError(
+                f"the harness's samples go on at {line.first} with {len(line.ns)} durations and "
+                f"{len(line.cpu)} CPUs, and {here} are here: {_MEND}"
             )
-        elif kind == "memory":
-            self._memory["rss"][line["stage"]] = line["vm_rss_kib"]
-            self._memory["hwm"][line["stage"]] = line["vm_hwm_kib"]
-        elif kind == "operators":
-            self._inferences.append(line["operators"])
-        elif kind == "end":
-            self._end = line
+        if here + len(line.ns) > wire.MAX_SAMPLES:
+            raise DeviceError(
+                f"the harness wrote more than {wire.MAX_SAMPLES} samples: give a shorter schedule"
+            )
+        self._samples += line.ns
+        self._cpus += line.cpu
 
     def result(self, ended: Exit) -> HarnessResult:
         """Return what the run was, after its last line.
@@ -121,138 +122,124 @@ class LineReader:
             ended: How its process ended.
 
         Raises:
-            DeviceError: A line in the middle was no JSON.
+            DeviceError: A line in the middle was no JSON, or the run contradicts itself.
         """
-        end = self._end or self._lost(ended)
-        status = Status(end["status"])
+        end = self._said.get("end") or self._lost(ended)
         cut_off = (Status.CRASHED, Status.TIMEOUT, Status.KILLED, Status.LOST)
-        if self._broken and status not in cut_off:
+        if self._broken and end.status not in cut_off:
             self._refuse(self._broken)
-        before, after = (self._readings.get(edge) for edge in ("before", "after"))
-        facts = self._facts
+        opened, loaded = self._said.get("opened"), self._said.get("loaded")
+        threads = self._said.get("threads")
+        try:
+            run = self._run(end)
+        except InputError as error:  # each line was right by itself
+            raise DeviceError(f"the harness contradicts itself: {error}; {_MEND}") from error
         return HarnessResult(
-            status=status,
-            stage=end["stage"],
-            message=end["message"],
-            signal=end["signal"],
-            harness_version=facts.get("version", ""),
-            engine=facts.get("engine", ""),
-            engine_version=facts.get("engine_version", ""),
-            inputs=_tensors(facts.get("inputs", ())),
-            outputs=_tensors(facts.get("outputs", ())),
-            open_ns=facts.get("open_ns"),
-            load_ns=facts.get("load_ns"),
-            first_inference_ns=facts.get("first_inference_ns"),
-            warmup_inferences=facts.get("inferences", 0),
-            samples_ns=np.array(self._samples, np.int64),
-            cpus=np.array(self._cpus, np.int16),
-            before=_reading(before, None) if before else None,
-            after=_reading(after, before) if after else None,
-            began_ns=facts.get("at_ns", 0),
-            ended_ns=end["at_ns"] or facts.get("at_ns", 0),
-            clock_jumped=bool(before and after and _asleep(after) - _asleep(before) > SLEPT_NS),
-            tasks=self._tasks,
+            status=end.status,
+            stage=end.stage,
+            message=end.message,
+            signal=end.signal,
+            run=run,
+            engine=opened.engine if opened else "",
+            engine_version=opened.engine_version if opened else "",
+            inputs=_tensors(loaded.inputs if loaded else ()),
+            outputs=_tensors(loaded.outputs if loaded else ()),
+            open_ns=opened.open_ns if opened else None,
+            tasks=tuple(
+                Task(name=task.name, cpus_allowed=int(task.cpus_allowed, 16))
+                for task in (threads.tasks if threads else ())
+            ),
             verifications=tuple(self._verifications),
-            vm_rss_kib=self._memory["rss"],
-            vm_hwm_kib=self._memory["hwm"],
+            vm_rss_kib={line.stage: line.vm_rss_kib for line in self._memory},
             operators=_operators(self._inferences),
-            handicap_ppm=facts.get("handicap_ppm", 0),
             stderr=ended.stderr,
         )
 
-    def _lost(self, ended: Exit) -> Line:
+    def _run(self, end: wire.End) -> TimedRun:
+        hello, loaded = self._said.get("hello"), self._said.get("loaded")
+        first, warmed = self._said.get("first"), self._said.get("warmed")
+        began_ns = hello.at_ns if hello else 0
+        line_before, line_after = (self._readings.get(edge) for edge in ("before", "after"))
+        before = Reading(at_ns=began_ns) if line_before is None else _reading(line_before, None)
+        if line_after is None:
+            after = Reading(at_ns=max(before.at_ns, end.at_ns or 0))
+        else:
+            after = _reading(line_after, line_before)
+        peaks = [line.vm_hwm_kib for line in self._memory if line.vm_hwm_kib is not None]
+        return TimedRun(
+            samples_ns=np.array(self._samples, np.int64),
+            cpus=np.array(self._cpus, np.int16),
+            load_ns=loaded.load_ns or None if loaded else None,
+            first_inference_ns=first.first_inference_ns or None if first else None,
+            warmup_inferences=warmed.inferences if warmed else 0,
+            vm_hwm_kib=max(peaks, default=None),
+            before=before,
+            after=after,
+            handicap_ppm=hello.handicap_ppm if hello else 0,
+            harness_version=self._version,
+        )
+
+    def _lost(self, ended: Exit) -> wire.End:
         if ended.status is None:
             status, why = Status.TIMEOUT, "the harness was silent for too long and was killed"
         else:
             how = f"signal {-ended.status}" if ended.status < 0 else f"status {ended.status}"
             last = [line for line in ended.stderr.splitlines() if line.strip()]
-            hint = f"; its last words: {last[-1][:200]}" if last and not self._facts else ""
+            hint = f"; its last words: {last[-1][:200]}" if last and not self._said else ""
             status, why = Status.LOST, f"the harness ended with {how} and no last line{hint}"
-        stage = "start" if not self._facts else "unknown"
-        return {"status": status.value, "stage": stage, "message": why, "signal": 0, "at_ns": 0}
+        stage = "start" if not self._said else "unknown"
+        return wire.End(status=status, stage=stage, message=why)
 
 
-def _verification(line: Line) -> Verification:
+def _verification(line: wire.Verified) -> Verification:
     return Verification(
-        when=line["when"],
-        samples=line["samples"],
-        limit=line["limit"],
-        passed=line["passed"],
+        when=line.when,
+        samples=line.samples,
+        limit=line.limit,
+        passed=line.passed,
         outputs=tuple(
             OutputDistance(
-                name=output["name"],
-                # JSON has no infinity: the harness writes null
-                relative_linf=float("inf")
-                if output["relative_linf"] is None
-                else output["relative_linf"],
-                max_expected=output["max_expected"],
-                not_finite=output["not_finite"],
+                name=output.name,
+                relative_linf=_or_infinite(output.relative_linf),
+                max_expected=_or_infinite(output.max_expected),
+                not_finite=output.not_finite,
             )
-            for output in line["outputs"]
+            for output in line.outputs
         ),
     )
 
 
-def _tensors(plain: Any) -> tuple[TensorSpec, ...]:
-    return tuple(
-        TensorSpec(name=t["name"], shape=tuple(t["shape"]), dtype=t["dtype"]) for t in plain
-    )
+def _or_infinite(number: float | None) -> float:
+    return float("inf") if number is None else number  # JSON has no infinity
 
 
-def _asleep(reading: Line) -> int:
-    return int(reading["boottime_ns"] - reading["at_ns"])
+def _tensors(lines: Sequence[wire.Tensor]) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(name=t.name, shape=t.shape, dtype=t.dtype) for t in lines)
 
 
-def _reading(line: Line, since: Line | None) -> Reading:
+def _reading(line: wire.ReadingLine, since: wire.ReadingLine | None) -> Reading:
     """Build a reading; its load is that of the time since an earlier one."""
-    steal = busy = None
-    if since is not None:
-        steal, busy = _load(since, line)
+    steal, busy = share_of_load(_ticks(since) if since else None, _ticks(line))
     return Reading(
-        at_ns=line["at_ns"],
-        cpu=line["cpu"] if line["cpu"] >= 0 else None,
-        freq_khz=dict(line["freq_khz"]),
-        freq_cap_khz=dict(line["freq_cap_khz"]),
-        temp_mc=_numbered(line["temp_mc"]),
-        online_cpus=tuple(line["online_cpus"]),
-        load_1min=line["load_1min"],
+        at_ns=line.at_ns,
+        cpu=line.cpu if line.cpu >= 0 else None,
+        freq_khz=dict(line.freq_khz),
+        freq_cap_khz=dict(line.freq_cap_khz),
+        temp_mc=name_zones(line.temp_mc),
+        online_cpus=tuple(sorted(set(line.online_cpus))),
+        load_1min=line.load_1min,
         steal_fraction=steal,
         other_busy_fraction=busy,
+        asleep_ns=line.boottime_ns - line.at_ns,
     )
 
 
-def _load(first: Line, last: Line) -> tuple[float | None, float | None]:
-    """Return the shares of CPU time that a hypervisor and other processes took in between."""
-    if len(first["cpu_ticks"]) != 8 or len(last["cpu_ticks"]) != 8:
-        return None, None
-    spent = [b - a for a, b in zip(first["cpu_ticks"], last["cpu_ticks"], strict=True)]
-    user, nice, system, idle, iowait, irq, softirq, steal = spent
-    busy = user + nice + system + irq + softirq
-    total = busy + idle + iowait + steal
-    if total <= 0:
-        return None, None
-    own = (last["own_cpu_ns"] - first["own_cpu_ns"]) * last["ticks_per_second"] / 1e9
-    return _share(steal / total), _share((busy - own) / total)
+def _ticks(line: wire.ReadingLine) -> CpuTicks | None:
+    own = line.own_cpu_ns * line.ticks_per_second / 1e9
+    return CpuTicks.of_stat(line.cpu_ticks, own=own)
 
 
-def _share(value: float) -> float:
-    return min(1.0, max(0.0, value))  # the kernel's ticks are coarse
-
-
-def _numbered(zones: list[tuple[str, int | None]]) -> dict[str, int | None]:
-    """Return zone to temperature, without those that cannot be read; equal names are numbered."""
-    found: dict[str, int | None] = {}
-    for name, temp_mc in zones:
-        numbered, number = name, 1
-        while numbered in found:
-            number += 1
-            numbered = f"{name}#{number}"
-        if temp_mc is not None:
-            found[numbered] = temp_mc
-    return found
-
-
-def _operators(inferences: list[list[Line]]) -> tuple[OperatorTime, ...]:
+def _operators(inferences: list[tuple[wire.OperatorLine, ...]]) -> tuple[OperatorTime, ...]:
     """Join the operators of all profiled inferences by their place.
 
     Raises:
@@ -260,7 +247,7 @@ def _operators(inferences: list[list[Line]]) -> tuple[OperatorTime, ...]:
     """
     if not inferences:
         return ()
-    names = [[o["name"] for o in operators] for operators in inferences]
+    names = [[operator.name for operator in operators] for operators in inferences]
     if any(n != names[0] for n in names[1:]):
         raise DeviceError(
             "two inferences ran different operators, so their times cannot be joined: "
@@ -268,10 +255,10 @@ def _operators(inferences: list[list[Line]]) -> tuple[OperatorTime, ...]:
         )
     return tuple(
         OperatorTime(
-            name=same[0]["name"] or "(unnamed)",
-            kind=same[0]["kind"],
-            delegate=same[0]["delegate"],
-            samples_ns=tuple(o["ns"] for o in same),
+            name=same[0].name or "(unnamed)",
+            kind=same[0].kind,
+            delegate=same[0].delegate,
+            samples_ns=tuple(operator.ns for operator in same),
         )
         for same in zip(*inferences, strict=True)
     )

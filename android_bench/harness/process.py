@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
+from android_bench.harness.wire import MAX_LINE_BYTES
 from pfd_models.errors import DeviceError
 
 __all__ = ["Exit", "Launcher", "run_here"]
@@ -99,6 +100,11 @@ def _read_lines(
             *lines, pending = (pending + chunk).split(b"\n")
             if not chunk and pending:
                 lines.append(pending)  # the writer was cut off in the middle of a line
+            if len(pending) > MAX_LINE_BYTES:
+                raise DeviceError(
+                    f"{process.args[0]!r} wrote {len(pending)} bytes without a line break: "  # type: ignore[index]  # a list
+                    "it is no harness; build it again with python -m android_bench.native_build"
+                )
             for line in lines:
                 on_line(line.decode("utf-8", errors="replace"))
             if not chunk:

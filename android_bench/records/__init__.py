@@ -5,18 +5,23 @@ from the raw values when asked for and never stored. Blocks that do not belong t
 refused by key. Nothing here imports torch.
 
     device.py, artifact.py, campaign.py   who was measured
-    block.py                              what ran: samples, readings, flags
+    block.py, reading.py                  what ran: samples, readings, flags
     passes.py, event.py                   the separate passes, and what happened
 """
 
 from __future__ import annotations
 
 from android_bench.records.artifact import ArtifactRecord, artifact_record
-from android_bench.records.block import Block, Flag, Reading, require_same_arm
+from android_bench.records.block import Block, Flag, TimedRun, require_same_arm
 from android_bench.records.campaign import Arm, CampaignRecord, Role
+from android_bench.records.design import Design
 from android_bench.records.device import Cluster, DeviceRecord
 from android_bench.records.event import Event
+from android_bench.records.limits import Limits
 from android_bench.records.passes import MemoryRecord, OperatorProfile, OperatorTime
+from android_bench.records.reading import Reading
+from android_bench.records.rules import Rules
+from android_bench.records.schedule import Schedule
 
 __all__ = [
     "Arm",
@@ -24,14 +29,19 @@ __all__ = [
     "Block",
     "CampaignRecord",
     "Cluster",
+    "Design",
     "DeviceRecord",
     "Event",
     "Flag",
+    "Limits",
     "MemoryRecord",
     "OperatorProfile",
     "OperatorTime",
     "Reading",
     "Role",
+    "Rules",
+    "Schedule",
+    "TimedRun",
     "artifact_record",
     "require_same_arm",
 ]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
+from android_bench.records.design import Design
 from android_bench.records.field_checks import (
     at_least,
     ordered,
@@ -16,6 +15,7 @@ from android_bench.records.field_checks import (
     texts,
     utc,
 )
+from android_bench.records.rules import Rules
 from pfd_models.errors import InputError, unknown
 from pfd_models.plain_data import CpuMask
 
@@ -72,15 +72,10 @@ class CampaignRecord:
         device_id: Of the `DeviceRecord`.
         started_utc: ISO 8601.
         arms: What is compared, in the order shown.
-        precision: Half-width of the ratio's interval at which measuring stops, as 0.01.
-        confidence: Of the intervals, as 0.95.
-        budget_seconds: Device time after which measuring stops in any case.
-        min_rounds: Rounds before the first interval is believed.
-        max_attempts: Times a disturbed block is measured before its round is given up.
-        seed: Of the block order.
+        rules: How it is measured.
+        manifests: SHA-256 of each file to where its manifest lay.
         harness_version: Version of the native harness.
         host: Name of the computer that ran the campaign.
-        settings: Schedule and gates as plain data (inferences, warm-up, cool-down, limits).
         versions: Package name to version on that computer.
         git_revision: Of the bench's source; empty outside a checkout.
         git_dirty: Whether that checkout had uncommitted changes.
@@ -91,15 +86,10 @@ class CampaignRecord:
     device_id: str
     started_utc: str
     arms: tuple[Arm, ...]
-    precision: float
-    confidence: float
-    budget_seconds: float
-    min_rounds: int
-    max_attempts: int
-    seed: int
+    rules: Rules
+    manifests: Mapping[str, str] = field(default_factory=dict)
     harness_version: str
     host: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     git_revision: str = ""
     git_dirty: bool = False
@@ -108,11 +98,6 @@ class CampaignRecord:
         """Check every field and that every comparison has its baseline."""
         texts(self, "campaign_id", "device_id", "harness_version", "host")
         utc(self, "started_utc")
-        required(self, 0 < self.precision < 1, "precision", "give a share between 0 and 1")
-        required(self, 0 < self.confidence < 1, "confidence", "give a share between 0 and 1")
-        required(self, 0 < self.budget_seconds < math.inf, "budget_seconds", "give seconds > 0")
-        at_least(self, 0, "seed")
-        at_least(self, 1, "min_rounds", "max_attempts")
         roles = {arm.label: arm.role for arm in self.arms}
         unique = len(roles) == len(self.arms) > 0
         required(self, unique, "arms", "give at least one arm, each label once")
@@ -122,8 +107,14 @@ class CampaignRecord:
                     f"arm {arm.label!r} is compared to {arm.compared_to!r}, "
                     "which is no baseline of its campaign; name one that is"
                 )
-        object.__setattr__(self, "settings", ordered(self.settings))
+        object.__setattr__(self, "manifests", ordered(self.manifests))
         object.__setattr__(self, "versions", ordered(self.versions))
+
+    @property
+    def design(self) -> Design:
+        """Return what is compared and until when, to run, resume or judge it."""
+        order = sorted(self.arms, key=lambda arm: arm.role is not Role.BASELINE)  # stable
+        return self.rules.design(tuple(a.label for a in order if a.role is not Role.CONTROL))
 
     def arm(self, label: str) -> Arm:
         """Return the arm of that label.

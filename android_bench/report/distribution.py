@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from android_bench.campaign.result import CampaignResult
-from android_bench.report.escape import plot_text
-from android_bench.report.figure_style import colours, empty_figure, short
+from android_bench.report.escape import escape_for_plot
+from android_bench.report.figure_style import colours, empty_figure, shorten
 from android_bench.statistics.design import is_disturbed
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def samples_figure(result: CampaignResult) -> tuple[go.Figure, float]:
         good = [b for b in result.blocks if b.label == label and not is_disturbed(b)]
         if good:
             arms[label] = (
-                np.concatenate([b.samples_ns for b in good]) / 1e6,
+                np.concatenate([b.run.samples_ns for b in good]) / 1e6,
                 [b.median_ns / 1e6 for b in good],
             )
     figure = empty_figure(90 + 105 * max(1, len(arms)))
@@ -45,7 +45,7 @@ def samples_figure(result: CampaignResult) -> tuple[go.Figure, float]:
         counts, _ = np.histogram(samples, edges)
         share = 100 * counts / len(samples)
         axis = "y" if number == 0 else f"y{number + 1}"
-        name, colour = plot_text(short(label)), colours(result)[label]
+        name, colour = escape_for_plot(shorten(label)), colours(result)[label]
         figure.add_trace(
             go.Scatter(
                 x=((edges[1:] + edges[:-1]) / 2).tolist(),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from android_bench.campaign.result import CampaignResult
+from android_bench.records.stored_form import block_fields, campaign_fields
 from android_bench.statistics.comparison import Comparison
 from android_bench.store import SCHEMA_VERSION
 from pfd_models.plain_data import to_plain
@@ -26,10 +27,10 @@ def result_json(results: Sequence[CampaignResult]) -> str:
 
 def _campaign(result: CampaignResult) -> dict[str, Any]:
     return {
-        "campaign": to_plain(result.campaign),
+        "campaign": campaign_fields(result.campaign),
         "device": {"device_id": result.device.device_id, **to_plain(result.device)},
         "artifacts": [to_plain(artifact) for artifact in result.artifacts.values()],
-        "blocks": [to_plain(block) for block in result.blocks],
+        "blocks": [block_fields(block) for block in result.blocks],
         "events": [to_plain(event) for event in result.events],
         "profiles": [to_plain(profile) for profile in result.profiles],
         "memory": [to_plain(record) for record in result.memory],

@@ -11,8 +11,8 @@ import numpy as np
 
 from android_bench.campaign.result import CampaignResult
 from android_bench.records import Block, Reading
-from android_bench.report.escape import plot_text
-from android_bench.report.figure_style import colours, empty_figure, short
+from android_bench.report.escape import escape_for_plot
+from android_bench.report.figure_style import colours, empty_figure, shorten
 from android_bench.report.wording import celsius, flag_words, gigahertz, milliseconds
 from android_bench.statistics.design import is_disturbed
 
@@ -39,7 +39,7 @@ def _kilo(value: float | None) -> float | None:
 
 
 def _ran_khz(block: Block, reading: Reading) -> float | None:
-    known = (reading.freq_khz.get(int(cpu)) for cpu in np.unique(block.cpus))
+    known = (reading.freq_khz.get(int(cpu)) for cpu in np.unique(block.run.cpus))
     found = [khz for khz in known if khz is not None]
     return float(np.mean(found)) / 1e6 if found else None
 
@@ -65,7 +65,9 @@ def _readable(result: CampaignResult) -> list[_Track]:
     return [
         track
         for track in _TRACKS
-        if any(track.read(b, r) is not None for b in result.blocks for r in (b.before, b.after))
+        if any(
+            track.read(b, r) is not None for b in result.blocks for r in (b.run.before, b.run.after)
+        )
     ]
 
 
@@ -101,14 +103,14 @@ def blocks_figure(result: CampaignResult) -> go.Figure:
     tops = [1 - float(heights[:i].sum()) - gap * i for i in range(len(shares))]
     low, high = _shown_range_ns(result)
     for place, (label, colour) in enumerate(colours(result).items()):
-        mine = [b for b in result.blocks if b.label == label and len(b.samples_ns)]
+        mine = [b for b in result.blocks if b.label == label and len(b.run.samples_ns)]
         symbol = SYMBOLS[place % len(SYMBOLS)]
         figure.add_trace(
             go.Scatter(
                 x=[_seconds(result, b) for b in mine],
                 y=[min(max(b.median_ns, low), high) / 1e6 for b in mine],
                 mode="markers",
-                name=plot_text(short(label)),
+                name=escape_for_plot(shorten(label)),
                 marker={
                     "color": colour,
                     "size": 9,
@@ -149,7 +151,7 @@ def blocks_figure(result: CampaignResult) -> go.Figure:
 
 def _shown_range_ns(result: CampaignResult) -> tuple[float, float]:
     """Return what the undisturbed blocks need: one disturbed block must not flatten the rest."""
-    every = [b for b in result.blocks if len(b.samples_ns)]
+    every = [b for b in result.blocks if len(b.run.samples_ns)]
     medians = [b.median_ns for b in every if not is_disturbed(b)] or [b.median_ns for b in every]
     low, high = min(medians, default=0.0), max(medians, default=1.0)
     margin = 0.3 * max(high - low, 0.01 * high)
@@ -159,7 +161,7 @@ def _shown_range_ns(result: CampaignResult) -> tuple[float, float]:
 def has_clipped(result: CampaignResult) -> bool:
     """Tell whether a disturbed block lies beyond the edge of the figure."""
     low, high = _shown_range_ns(result)
-    return any(not low <= b.median_ns <= high for b in result.blocks if len(b.samples_ns))
+    return any(not low <= b.median_ns <= high for b in result.blocks if len(b.run.samples_ns))
 
 
 def _symbol(block: Block, own: str, low: float, high: float) -> str:
@@ -177,8 +179,8 @@ def _add_track(figure: go.Figure, result: CampaignResult, track: _Track, axis: i
     y: list[float | None] = []
     for block in result.blocks:
         begin = _seconds(result, block)
-        end = begin + (block.after.at_ns - block.before.at_ns) / 1e9
-        for at, reading in ((begin, block.before), (end, block.after)):
+        end = begin + (block.run.after.at_ns - block.run.before.at_ns) / 1e9
+        for at, reading in ((begin, block.run.before), (end, block.run.after)):
             x.append(at)
             y.append(track.read(block, reading))
     figure.add_trace(
@@ -200,9 +202,9 @@ def _add_track(figure: go.Figure, result: CampaignResult, track: _Track, axis: i
 def _hover(block: Block) -> str:
     repeat = f", attempt {block.attempt + 1}" if block.attempt else ""
     lines = [
-        plot_text(block.label),
+        escape_for_plot(block.label),
         f"block {block.index}{repeat}, round {block.round}",
-        f"median {milliseconds(block.median_ns)} of {len(block.samples_ns)}",
+        f"median {milliseconds(block.median_ns)} of {len(block.run.samples_ns)}",
     ]
     if block.flags:
         lines.append(flag_words(block.flags))

@@ -17,20 +17,20 @@ import numpy as np
 import numpy.typing as npt
 
 from android_bench.records import Block
-from android_bench.statistics.design import Campaign, is_disturbed
+from android_bench.statistics.design import Design, is_disturbed
 from android_bench.statistics.intervals import MIN_ROUNDS
-from android_bench.statistics.stopping import ANYTIME, OURS, Rule, simultaneous
+from android_bench.statistics.stopping import MIXTURE_T_RULE, TRIMMED_T_RULE, Rule, split_confidence
 from pfd_models.errors import InputError, unknown
 
 __all__ = [
     "Comparison",
     "Round",
     "Verdict",
+    "collect_rounds",
     "compare",
     "compare_control",
     "control_log_ratios",
     "log_ratios",
-    "rounds_of",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -115,27 +115,27 @@ class Comparison:
         return self.low <= true_ratio <= self.high
 
 
-def rounds_of(campaign: Campaign, blocks: Iterable[Block]) -> list[Round]:
+def collect_rounds(design: Design, blocks: Iterable[Block]) -> list[Round]:
     """Gather good blocks into complete rounds, in order.
 
     Disturbed blocks are left out; so are rounds that lack a variant, because they are still
     running or were given up.
 
     Args:
-        campaign: Which variants a round must have.
+        design: Which variants a round must have.
         blocks: Blocks of that campaign in any order, repeats and disturbed ones included.
 
     Raises:
         InputError: if a label is not the campaign's or two good blocks claim the same place.
     """
-    known = (*campaign.labels, campaign.control_label)
+    known = (*design.labels, design.control_label)
     places: dict[tuple[int, str], tuple[str, float]] = {}
     for block in blocks:
         if block.label not in known:
             raise InputError(unknown("label", block.label, known, owner="this campaign"))
         if is_disturbed(block):
             continue
-        place = (block.round, campaign.variant_of(block.label))
+        place = (block.round, design.variant_of(block.label))
         if place in places:
             raise InputError(
                 f"two good blocks of {block.label!r} in round {block.round}: give the blocks of"
@@ -144,29 +144,29 @@ def rounds_of(campaign: Campaign, blocks: Iterable[Block]) -> list[Round]:
         places[place] = (block.label, block.median_ns)
     rounds = []
     for number in sorted({number for number, _ in places}):
-        found = [places.get((number, label)) for label in campaign.labels]
+        found = [places.get((number, label)) for label in design.labels]
         whole = [entry for entry in found if entry is not None]
-        if len(whole) == len(campaign.labels):
+        if len(whole) == len(design.labels):
             rounds.append(Round(number=number, medians_ns=dict(whole)))
     return rounds
 
 
-def log_ratios(campaign: Campaign, rounds: Sequence[Round], label: str) -> Floats:
+def log_ratios(design: Design, rounds: Sequence[Round], label: str) -> Floats:
     """(n,) log of a variant's block median over the baseline's, round by round.
 
     Raises:
         InputError: if the label is not one that is compared with the baseline.
     """
-    if label not in campaign.candidates:
-        raise InputError(unknown("label", label, campaign.candidates, owner="this campaign"))
-    medians = [(r.medians_ns[label], _baseline_ns(campaign, r)) for r in rounds]
+    if label not in design.candidates:
+        raise InputError(unknown("label", label, design.candidates, owner="this campaign"))
+    medians = [(r.medians_ns[label], _baseline_ns(design, r)) for r in rounds]
     pairs = np.array(medians, dtype=np.float64).reshape(-1, 2)
     return np.asarray(np.log(pairs[:, 0] / pairs[:, 1]), dtype=np.float64)
 
 
-def control_log_ratios(campaign: Campaign, rounds: Sequence[Round]) -> Floats:
+def control_log_ratios(design: Design, rounds: Sequence[Round]) -> Floats:
     """(m,) log of the control's block median over the baseline's, each used once, in order."""
-    named = (campaign.control_label, campaign.baseline)
+    named = (design.control_label, design.baseline)
     control, baseline = ([r.medians_ns[n] for r in rounds if n in r.medians_ns] for n in named)
     m = min(len(control), len(baseline))
     ratios = np.array(control[:m], dtype=np.float64) / np.array(baseline[:m], dtype=np.float64)
@@ -174,17 +174,18 @@ def control_log_ratios(campaign: Campaign, rounds: Sequence[Round]) -> Floats:
 
 
 def compare(
-    campaign: Campaign, rounds: Sequence[Round], rule: Rule = OURS
+    design: Design, rounds: Sequence[Round], rule: Rule = TRIMMED_T_RULE
 ) -> tuple[Comparison, ...]:
     """Compare every variant with the baseline.
 
     Args:
-        campaign: Its variants and its confidence, which holds for all comparisons together
+        design: Its variants and its confidence, which holds for all comparisons together
             (Bonferroni): at most 5 of 100 campaigns contain a wrong claim, however many variants.
         rounds: Complete rounds, in order.
-        rule: What makes the interval: `OURS` where the campaign's own rule or its budget ended
-            it, `ANYTIME` where somebody stopped it by hand and may have looked. Fewer rounds than
-            `Campaign.min_rounds` get `ANYTIME`'s too: it alone holds at every length.
+        rule: What makes the interval: `TRIMMED_T_RULE` where the campaign's own rule or its
+            budget ended it, `MIXTURE_T_RULE` where somebody stopped it by hand and may have
+            looked. Fewer rounds than `Design.min_rounds` get `MIXTURE_T_RULE`'s too: it alone
+            holds at every length.
 
     Returns:
         One comparison per variant after the first; none while there are too few rounds for
@@ -192,65 +193,63 @@ def compare(
     """
     if len(rounds) < MIN_ROUNDS:
         return ()
-    if (
-        len(rounds) < campaign.min_rounds
-    ):  # the campaign's rule makes no claim before its first look
-        rule = ANYTIME
-    each = simultaneous(campaign.confidence, len(campaign.candidates))
-    floor = _noise_floor(campaign, rounds, rule)
+    if len(rounds) < design.min_rounds:  # the campaign's rule makes no claim before its first look
+        rule = MIXTURE_T_RULE
+    each = split_confidence(design.confidence, len(design.candidates))
+    floor = _noise_floor(design, rounds, rule)
     made = tuple(
-        _comparison(campaign, label, log_ratios(campaign, rounds, label), each, rule, floor)
-        for label in campaign.candidates
+        _comparison(design, label, log_ratios(design, rounds, label), each, rule, floor)
+        for label in design.candidates
     )
     return made if all(one.high < math.inf for one in made) else ()
 
 
 def compare_control(
-    campaign: Campaign, rounds: Sequence[Round], rule: Rule = OURS
+    design: Design, rounds: Sequence[Round], rule: Rule = TRIMMED_T_RULE
 ) -> Comparison | None:
     """Compare the baseline with itself; an interval that leaves out 1 says: do not believe this.
 
     Returns:
         The comparison, or None while there are too few pairs for a bounded interval.
     """
-    series = control_log_ratios(campaign, rounds)
+    series = control_log_ratios(design, rounds)
     if len(series) < MIN_ROUNDS:
         return None
-    label = campaign.control_label
-    control = _comparison(campaign, label, series, campaign.confidence, rule, None)
+    label = design.control_label
+    control = _comparison(design, label, series, design.confidence, rule, None)
     return control if control.high < math.inf else None
 
 
-def _noise_floor(campaign: Campaign, rounds: Sequence[Round], rule: Rule) -> float | None:
+def _noise_floor(design: Design, rounds: Sequence[Round], rule: Rule) -> float | None:
     """The control has half as many pairs as a comparison: scale its width to equal numbers."""
-    series = control_log_ratios(campaign, rounds)
+    series = control_log_ratios(design, rounds)
     if len(series) < MIN_ROUNDS:
         return None
-    each = simultaneous(campaign.confidence, len(campaign.candidates))
+    each = split_confidence(design.confidence, len(design.candidates))
     _, half_width = rule.interval(series[None, :], each)
     floor = float(np.expm1(half_width[0] * np.sqrt(len(series) / len(rounds))))
     return floor if floor < math.inf else None
 
 
 def _comparison(
-    campaign: Campaign, label: str, series: Floats, each: float, rule: Rule, floor: float | None
+    design: Design, label: str, series: Floats, each: float, rule: Rule, floor: float | None
 ) -> Comparison:
     centres, half_widths = rule.interval(series[None, :], each)
     centre, half_width = float(centres[0]), float(half_widths[0])
     return Comparison(
         label=label,
-        baseline=campaign.baseline,
+        baseline=design.baseline,
         ratio=float(np.exp(centre)),
         low=float(np.exp(centre - half_width)),
         high=float(np.exp(centre + half_width)),
-        confidence=campaign.confidence,
+        confidence=design.confidence,
         n_rounds=len(series),
         noise_floor=floor,
         rule=rule.name,
     )
 
 
-def _baseline_ns(campaign: Campaign, one: Round) -> float:
-    if campaign.baseline in one.medians_ns:
-        return one.medians_ns[campaign.baseline]
-    return one.medians_ns[campaign.control_label]
+def _baseline_ns(design: Design, one: Round) -> float:
+    if design.baseline in one.medians_ns:
+        return one.medians_ns[design.baseline]
+    return one.medians_ns[design.control_label]

@@ -10,11 +10,11 @@ cancels in each pair of rounds. The row that starts a cycle, and which variant p
 letter, are drawn afresh from the seed for each cycle.
 
 The **A/A control** costs no device time: of the two baseline blocks in a round and its mirror
-image one carries a second, hidden label (`Campaign.control_label`). Comparisons use both;
+image one carries a second, hidden label (`Design.control_label`). Comparisons use both;
 the control compares them with each other.
 
 A **disturbed** block (throttled, a core lost, a loaded host) is measured again at once, in its
-place. When `Campaign.max_attempts` did not help, the round is given up, stays on record, and
+place. When `Design.max_attempts` did not help, the round is given up, stays on record, and
 its row is run again as a new round: balance is kept and nothing is dropped silently.
 
 Source: Williams, "Experimental designs balanced for the estimation of residual effects of
@@ -28,13 +28,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from android_bench.records import Flag
+from android_bench.records import Design, Flag
 from pfd_models.errors import InputError
 
 __all__ = [
     "DISTURBING",
     "BlockPlan",
-    "Campaign",
+    "Design",
     "RanBlock",
     "is_disturbed",
     "next_block",
@@ -44,74 +44,6 @@ __all__ = [
 
 # A block that merely got warmer is a good block: drift falls on both sides of a pair.
 DISTURBING = frozenset(Flag) - {Flag.TEMPERATURE_ROSE}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Campaign:
-    """What is compared, how finely, and for how long at most.
-
-    Attributes:
-        labels: The variants; the first is the baseline that the others are compared with.
-        precision: Half-width, as a fraction of the ratio, at which measuring stops.
-        budget_seconds: Device time at which measuring stops whatever has been reached.
-        confidence: Probability that all intervals of the campaign hold the truth together.
-        seed: Determines the order; recorded with the campaign.
-        min_rounds: Rounds before the first look; fewer than 12 do not keep the coverage.
-        max_attempts: Times a disturbed block is measured before its round is given up.
-    """
-
-    labels: tuple[str, ...]
-    precision: float = 0.01
-    budget_seconds: float = 300.0
-    confidence: float = 0.95
-    seed: int = 0
-    min_rounds: int = 12
-    max_attempts: int = 3
-
-    def __post_init__(self) -> None:
-        """Refuse what no campaign can be run with.
-
-        Raises:
-            InputError: naming the field, its value and what it may be.
-        """
-        if not self.labels:
-            raise InputError("a campaign without variants: name at least one")
-        twice = sorted({label for label in self.labels if self.labels.count(label) > 1})
-        if twice:
-            raise InputError(f"variant {twice[0]!r} is named twice: give each variant once")
-        if "" in self.labels:
-            raise InputError("a variant's label is empty: name it")
-        if self.control_label in self.labels:
-            raise InputError(f"label {self.control_label!r} is the control's: rename that variant")
-        _require("precision", self.precision, 0.0 < self.precision < 1.0, "between 0 and 1")
-        _require("confidence", self.confidence, 0.5 <= self.confidence < 1.0, "0.5 to below 1")
-        _require(
-            "budget_seconds",
-            self.budget_seconds,
-            0.0 < self.budget_seconds < float("inf"),
-            "more than 0 seconds",
-        )
-        _require("min_rounds", self.min_rounds, self.min_rounds >= 12, "at least 12")
-        _require("max_attempts", self.max_attempts, self.max_attempts >= 1, "at least 1")
-
-    @property
-    def baseline(self) -> str:
-        """The variant the others are compared with."""
-        return self.labels[0]
-
-    @property
-    def candidates(self) -> tuple[str, ...]:
-        """The variants that are compared with the baseline."""
-        return self.labels[1:]
-
-    @property
-    def control_label(self) -> str:
-        """The baseline's second label, under which half of its blocks run."""
-        return f"{self.labels[0]} (A/A)"
-
-    def variant_of(self, label: str) -> str:
-        """The variant that a block's label, perhaps the control's, stands for."""
-        return self.baseline if label == self.control_label else label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,13 +86,13 @@ def is_disturbed(block: RanBlock) -> bool:
     return not block.flags.isdisjoint(DISTURBING)
 
 
-def next_block(campaign: Campaign, ran: Iterable[RanBlock]) -> BlockPlan:
+def next_block(design: Design, ran: Iterable[RanBlock]) -> BlockPlan:
     """The block to run now, given everything that has run, in order.
 
     A campaign is resumed by calling this with the blocks in the store.
 
     Args:
-        campaign: What is measured.
+        design: What is measured.
         ran: Every block so far, repeats included, in order of running.
 
     Returns:
@@ -177,44 +109,44 @@ def next_block(campaign: Campaign, ran: Iterable[RanBlock]) -> BlockPlan:
                 f" campaign plans round {round_number}, position {position}: the seed, the"
                 " variants or the order of the blocks differ; start a new campaign"
             )
-        if is_disturbed(block) and attempt + 1 < campaign.max_attempts:
+        if is_disturbed(block) and attempt + 1 < design.max_attempts:
             attempt += 1
             continue
         index, attempt = index + 1, 0
         if is_disturbed(block):  # the round is given up; its row is run again as a new round
             round_number, position = round_number + 1, 0
-        elif position + 1 < len(campaign.labels):
+        elif position + 1 < len(design.labels):
             position += 1
         else:
             slot, round_number, position = slot + 1, round_number + 1, 0
-    label = round_order(campaign, slot)[position]
+    label = round_order(design, slot)[position]
     return BlockPlan(
         index=index, round=round_number, position=position, attempt=attempt, label=label
     )
 
 
-def round_order(campaign: Campaign, slot: int) -> tuple[str, ...]:
+def round_order(design: Design, slot: int) -> tuple[str, ...]:
     """The labels of one round, in order of running.
 
     Args:
-        campaign: What is measured.
+        design: What is measured.
         slot: Number of the row, which is the round's number less the rounds given up before.
 
     Returns:
         k labels: each variant once, the baseline under one of its two labels.
     """
-    k = len(campaign.labels)
+    k = len(design.labels)
     cycle, place = divmod(slot, 2 * k)
     pair, is_mirror = divmod(place, 2)
-    draw = random.Random(f"{campaign.seed}/{cycle}")  # a string seeds the same on every platform
-    letters = draw.sample(campaign.labels, k)
+    draw = random.Random(f"{design.seed}/{cycle}")  # a string seeds the same on every platform
+    letters = draw.sample(design.labels, k)
     row = williams_rows(k)[draw.sample(range(k), k)[pair]]
     order = [letters[letter] for letter in (reversed(row) if is_mirror else row)]
 
     # Which of the two baseline blocks is the control alternates from pair to pair.
-    start = random.Random(f"{campaign.seed}/control").randrange(2)
+    start = random.Random(f"{design.seed}/control").randrange(2)
     if (start + slot // 2 + is_mirror) % 2 == 0:
-        order[order.index(campaign.baseline)] = campaign.control_label
+        order[order.index(design.baseline)] = design.control_label
     return tuple(order)
 
 
@@ -229,8 +161,3 @@ def williams_rows(k: int) -> tuple[tuple[int, ...], ...]:
     """
     zigzag = [0] + [(i + 1) // 2 if i % 2 else k - i // 2 for i in range(1, k)]
     return tuple(tuple((letter + shift) % k for letter in zigzag) for shift in range(k))
-
-
-def _require(field: str, value: float, is_right: bool, allowed: str) -> None:
-    if not is_right:
-        raise InputError(f"{field} is {value}: it must be {allowed}")

@@ -10,8 +10,8 @@ import numpy as np
 from scipy import stats
 
 from android_bench.statistics.comparison import Comparison, Round, compare, compare_control
-from android_bench.statistics.design import Campaign
-from android_bench.statistics.stopping import ANYTIME, OURS, simultaneous
+from android_bench.statistics.design import Design
+from android_bench.statistics.stopping import TRIMMED_T_RULE, split_confidence
 from pfd_models.errors import InputError
 
 __all__ = ["Decision", "Monitor", "Reason", "precision_to_resolve"]
@@ -54,9 +54,9 @@ class Monitor:
     A campaign of one variant has nothing to compare: it stops on the precision of its control.
     """
 
-    def __init__(self, campaign: Campaign, rounds: Iterable[Round] = ()) -> None:
+    def __init__(self, design: Design, rounds: Iterable[Round] = ()) -> None:
         """Begin, or go on after an interruption with the rounds so far."""
-        self._campaign = campaign
+        self._design = design
         self._rounds = list(rounds)
 
     @property
@@ -83,10 +83,10 @@ class Monitor:
                 " round once, in order"
             )
         self._rounds.append(new)
-        comparisons = compare(self._campaign, self._rounds)
-        control = compare_control(self._campaign, self._rounds)
-        judged = comparisons if self._campaign.candidates else (control,) if control else ()
-        left = self._campaign.budget_seconds - elapsed_seconds
+        comparisons = compare(self._design, self._rounds)
+        control = compare_control(self._design, self._rounds)
+        judged = comparisons if self._design.candidates else (control,) if control else ()
+        left = self._design.budget_seconds - elapsed_seconds
         if judged and self._is_precise(judged):
             reason, left = Reason.PRECISION, 0.0
         elif left <= 0.0:
@@ -96,18 +96,10 @@ class Monitor:
             left = min(left, self._seconds_to_precision(judged, elapsed_seconds))
         return Decision(reason=reason, comparisons=comparisons, control=control, seconds_left=left)
 
-    def interrupted(self) -> tuple[Comparison, ...]:
-        """The comparisons of a campaign that somebody stopped by hand.
-
-        Whoever watches may stop because of what is shown. These wider intervals hold at every
-        length at once, so they survive that.
-        """
-        return compare(self._campaign, self._rounds, ANYTIME)
-
     def _is_precise(self, judged: tuple[Comparison, ...]) -> bool:
-        if not OURS.may_stop(judged[0].n_rounds, self._campaign):
+        if not TRIMMED_T_RULE.may_stop(judged[0].n_rounds, self._design):
             return False
-        return all(one.half_width <= self._campaign.precision for one in judged)
+        return all(one.half_width <= self._design.precision for one in judged)
 
     def _seconds_to_precision(
         self, judged: tuple[Comparison, ...], elapsed_seconds: float
@@ -116,8 +108,8 @@ class Monitor:
         if not judged:
             return float("inf")
         widest = max(one.half_width for one in judged)
-        needed = judged[0].n_rounds * (widest / self._campaign.precision) ** 2
-        needed = max(needed, self._campaign.min_rounds, judged[0].n_rounds + 1.0)
+        needed = judged[0].n_rounds * (widest / self._design.precision) ** 2
+        needed = max(needed, self._design.min_rounds, judged[0].n_rounds + 1.0)
         return elapsed_seconds * (needed / judged[0].n_rounds - 1.0)
 
 
@@ -135,7 +127,7 @@ def precision_to_resolve(
         comparisons: Variants besides the baseline.
 
     Returns:
-        Half-width as a fraction, for `Campaign.precision`; 0.7 of the effect by default.
+        Half-width as a fraction, for `Design.precision`; 0.7 of the effect by default.
 
     Raises:
         InputError: if the effect is not above 0 or the power not between 0.5 and 1.
@@ -144,5 +136,5 @@ def precision_to_resolve(
         raise InputError(f"effect is {effect}: it must be between 0 and 1")
     if not 0.5 <= power < 1.0:
         raise InputError(f"power is {power}: it must be 0.5 to below 1")
-    wide = float(stats.norm.ppf(0.5 + 0.5 * simultaneous(confidence, comparisons)))
+    wide = float(stats.norm.ppf(0.5 + 0.5 * split_confidence(confidence, comparisons)))
     return float(np.expm1(np.log1p(effect) / (1.0 + float(stats.norm.ppf(power)) / wide)))

@@ -81,11 +81,11 @@ def summarise(blocks: Iterable[Block], label: str | None = None) -> Summary:
         )
     for same in [good] if label is None else _by_label(good):
         require_same_arm(same)
-    samples = np.concatenate([block.samples_ns for block in good]).astype(np.float64)
+    samples = np.concatenate([block.run.samples_ns for block in good]).astype(np.float64)
     median = quantile(samples, 0.5)
-    used = sorted({int(cpu) for block in good for cpu in np.unique(block.cpus) if cpu >= 0})
-    memory = [block.vm_hwm_kib for block in good if block.vm_hwm_kib is not None]
-    frequencies = [f for block in good if (f := block.mean_freq_khz) is not None]
+    used = sorted({int(cpu) for block in good for cpu in np.unique(block.run.cpus) if cpu >= 0})
+    memory = [block.run.vm_hwm_kib for block in good if block.run.vm_hwm_kib is not None]
+    frequencies = [f for block in good if (f := block.run.mean_freq_khz) is not None]
     return Summary(
         label=good[0].label if label is None else label,
         n_samples=len(samples),
@@ -96,8 +96,8 @@ def summarise(blocks: Iterable[Block], label: str | None = None) -> Summary:
         p90_ns=quantile(samples, 0.9),
         min_ns=float(samples.min()),
         mad_ns=quantile(np.abs(samples - median), 0.5),
-        cold_load_ns=_median_of(block.load_ns for block in good),
-        first_inference_ns=_median_of(block.first_inference_ns for block in good),
+        cold_load_ns=_median_of(block.run.load_ns for block in good),
+        first_inference_ns=_median_of(block.run.first_inference_ns for block in good),
         peak_memory_kib=max(memory, default=None),
         threads=good[0].threads,
         cores=tuple(used),

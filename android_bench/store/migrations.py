@@ -26,7 +26,11 @@ def _to_2(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE artifacts ADD COLUMN macs BIGINT"))
 
 
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _to_2}
+def _to_3(connection: Connection) -> None:
+    """Readings got fields; they are JSON, and what an old one lacks reads as not known."""
+
+
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _to_2, 3: _to_3}
 
 
 def stored_version(connection: Connection, name: str) -> int:

@@ -15,6 +15,12 @@ from android_bench.records import (
     OperatorProfile,
     OperatorTime,
 )
+from android_bench.records.stored_form import (
+    block_fields,
+    block_of_fields,
+    campaign_fields,
+    campaign_of_fields,
+)
 from android_bench.store import packing
 from pfd_models.plain_data import from_plain, to_plain
 
@@ -66,8 +72,7 @@ def artifact_row(record: ArtifactRecord) -> dict[str, Any]:
 
 def campaign_row(record: CampaignRecord) -> dict[str, Any]:
     """Return a campaign's row, without its arms."""
-    row: dict[str, Any] = to_plain(record, without=("arms",))
-    return row
+    return {name: value for name, value in campaign_fields(record).items() if name != "arms"}
 
 
 def arm_rows(record: CampaignRecord) -> list[dict[str, Any]]:
@@ -84,22 +89,22 @@ def campaign_from(row: Row, arms: Sequence[Row]) -> CampaignRecord:
         {str(k): v for k, v in arm.items() if k not in ("campaign_id", "place")} for arm in arms
     ]
     plain = {str(k): v for k, v in row.items()}  # the database's names are a kind of their own
-    return from_plain(CampaignRecord, {**plain, "arms": plain_arms})
+    return campaign_of_fields({**plain, "arms": plain_arms})
 
 
 def block_row(block: Block) -> dict[str, Any]:
     """Return a block's row, without its samples."""
-    row: dict[str, Any] = to_plain(block, without=("samples_ns", "cpus"))
-    return row
+    arrays = ("samples_ns", "cpus")
+    return {name: value for name, value in block_fields(block).items() if name not in arrays}
 
 
 def samples_row(block: Block, block_id: int) -> dict[str, Any]:
     """Return the row of a block's samples."""
     return {
         "block_id": block_id,
-        "count": len(block.samples_ns),
-        "samples_ns": packing.pack_int64(block.samples_ns),
-        "cpus": packing.pack_int16(block.cpus),
+        "count": len(block.run.samples_ns),
+        "samples_ns": packing.pack_int64(block.run.samples_ns),
+        "cpus": packing.pack_int16(block.run.cpus),
     }
 
 
@@ -112,7 +117,7 @@ def block_from(row: Row) -> Block:
     plain = {str(k): v for k, v in row.items() if k not in ("block_id", "count")}
     plain["samples_ns"] = packing.unpack_int64(plain["samples_ns"], row["count"])
     plain["cpus"] = packing.unpack_int16(plain["cpus"], row["count"])
-    return from_plain(Block, plain)
+    return block_of_fields(plain)
 
 
 def operator_rows(profile: OperatorProfile, profile_id: int) -> list[dict[str, Any]]:

@@ -55,7 +55,7 @@ def export_samples(store: Store, campaign_ids: Sequence[str], path: Path) -> int
     ids = [store.campaign(name).campaign_id for name in campaign_ids]
     blocks = [block for campaign_id in ids for block in store.blocks(campaign_id)]
     atomic_write(path, writers[path.suffix](blocks))
-    return sum(len(block.samples_ns) for block in blocks)
+    return sum(len(block.run.samples_ns) for block in blocks)
 
 
 def _rows(block: Block) -> Iterator[tuple[Any, ...]]:
@@ -70,10 +70,10 @@ def _rows(block: Block) -> Iterator[tuple[Any, ...]]:
         block.engine,
         block.threads,
         hex(block.cpu_mask),
-        block.handicap_ppm,
+        block.run.handicap_ppm,
         " ".join(sorted(flag.value for flag in block.flags)),
     )
-    pairs = zip(block.samples_ns.tolist(), block.cpus.tolist(), strict=True)
+    pairs = zip(block.run.samples_ns.tolist(), block.run.cpus.tolist(), strict=True)
     for sample, (latency_ns, cpu) in enumerate(pairs):
         yield (*constant, sample, latency_ns, cpu)
 

@@ -3,6 +3,7 @@
 Schema versions, of the store and of the exported JSON:
     1  first version.
     2  artifacts: leftovers, params and macs.
+    3  readings: thermal_status, boot_id, asleep_ns, wall_ahead_s; they are JSON in blocks.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ __all__ = [
     "schema_version",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 

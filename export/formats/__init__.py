@@ -1,25 +1,25 @@
 """File formats. A format's name is its file's name in this folder; nothing else lists them.
 
-A format module has two functions and one constant::
+A format module has three functions and one constant::
 
     NEEDS: str | None        # the format whose file this one is made from, or None
     def write(program: Program, path: Path, options: WriteOptions) -> Written
-    def run(path: Path, inputs: Sequence[np.ndarray]) -> list[np.ndarray]
+    def load(path: Path) -> Run
+    def read_identity(path: Path) -> dict[str, str]
 
-`run` takes and returns arrays in PyTorch's layout whatever the file's own layout is, so
-parity compares like with like.
+What `load` returns takes and gives arrays in PyTorch's layout whatever the file's own layout is,
+so parity compares like with like.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 
 from export.sets.manifest import Leftover, TensorSpec
+from pfd_models.discovery import import_file, list_files
 from pfd_models.errors import SpecError, unknown
 
 if TYPE_CHECKING:
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
     from export.graph.program import Program
 
-__all__ = ["Format", "WriteOptions", "Written", "get_format", "list_formats"]
+__all__ = ["Format", "Run", "WriteOptions", "Written", "get_format", "list_formats"]
+
+Run: TypeAlias = "Callable[[Sequence[np.ndarray[Any, Any]]], list[np.ndarray[Any, Any]]]"
+"""A loaded file: from its inputs to its outputs, both in order. The arrays it returns are the
+caller's own and stay as they are when it is called again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +82,24 @@ class Format(Protocol):
     def write(self, program: Program, path: Path, options: WriteOptions) -> Written:
         """Write the program to a file at `path` (a temporary name; the caller publishes it)."""
 
-    def run(self, path: Path, inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-        """Run a file on this machine; arrays in and out are in PyTorch's layout."""
+    def load(self, path: Path) -> Run:
+        """Load a file, once, to be run on this machine on one thread.
+
+        Raises:
+            InputError: It is missing or no file of this format.
+        """
+
+    def read_identity(self, path: Path) -> dict[str, str]:
+        """Return the key-value pairs that `write` put into a file.
+
+        Raises:
+            InputError: It is missing, no file of this format, or does not say what it is.
+        """
 
 
 def list_formats() -> tuple[str, ...]:
     """Return the names of all formats, in alphabetical order."""
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__)))
+    return list_files(__name__)
 
 
 def get_format(name: str) -> Format:
@@ -95,4 +110,4 @@ def get_format(name: str) -> Format:
     """
     if name not in list_formats():
         raise SpecError(unknown("format", name, list_formats()))
-    return cast("Format", importlib.import_module(f"{__name__}.{name}"))
+    return cast("Format", import_file(__name__, name))

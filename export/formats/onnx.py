@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.formats import WriteOptions, Written
+from export.formats import Run, WriteOptions, Written
 from export.quiet import quiet_logs
 from pfd_models.errors import InputError, ModuleError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from export.graph.program import Program
 
-__all__ = ["NEEDS", "read_identity", "run", "write"]
+__all__ = ["NEEDS", "load", "read_identity", "write"]
 
 NEEDS: str | None = None
 
@@ -35,15 +35,15 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
         ModuleError: An operator has no ONNX form, or the result is no valid model.
     """
     seconds: dict[str, float] = {}
-    with _timed(seconds, "torch.onnx"):
+    with _time_step(seconds, "torch.onnx"):
         model = _export(program)
-    with _timed(seconds, "onnxsim"):
+    with _time_step(seconds, "onnxsim"):
         model = _simplify(model)
-    with _timed(seconds, "onnx.checker"):
+    with _time_step(seconds, "onnx.checker"):
         _strip_notes(model)
         _set_identity(model, options.identity)
         _check(model, program)
-    with _timed(seconds, "write"):
+    with _time_step(seconds, "write"):
         path.write_bytes(model.SerializeToString(deterministic=True))
     return Written(
         inputs=program.inputs,
@@ -54,8 +54,8 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
     )
 
 
-def run(path: Path, inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-    """Run a file with onnxruntime on one thread; arrays in PyTorch's layout.
+def load(path: Path) -> Run:
+    """Load a file into onnxruntime, for one thread; arrays in PyTorch's layout.
 
     Raises:
         InputError: The file cannot be read as an ONNX model.
@@ -72,7 +72,11 @@ def run(path: Path, inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[A
     except Exception as error:  # onnxruntime's own classes have no common root
         raise InputError(f"{path} is no ONNX model onnxruntime can load: {_line(error)}") from error
     names = [i.name for i in session.get_inputs()]
-    return list(session.run(None, dict(zip(names, inputs, strict=True))))
+
+    def run(inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+        return list(session.run(None, dict(zip(names, inputs, strict=True))))
+
+    return run
 
 
 def read_identity(path: Path) -> dict[str, str]:
@@ -94,9 +98,9 @@ def read_identity(path: Path) -> dict[str, str]:
 def _export(program: Program) -> ModelProto:
     import torch
 
-    from export.graph.tracing import fast_tracing
+    from export.formats._tracing import speed_up_tracing
 
-    with fast_tracing(), quiet_logs():
+    with speed_up_tracing(), quiet_logs():
         try:
             exported = torch.onnx.export(
                 program.exported,
@@ -152,14 +156,14 @@ def _check(model: ModelProto, program: Program) -> None:
             f"the ONNX form has inputs and outputs {found}, expected {wanted}; an input that is "
             "never used, or an output that is an input, must be left out of the module"
         )
-    if unfolded := _unfolded_norms(model):
+    if unfolded := _find_unfolded_norms(model):
         raise ModuleError(
             f"BatchNormalization {unfolded[0]!r} stands behind a convolution and was not folded; "
             "call eval() on the module and report it if that does not help"
         )
 
 
-def _unfolded_norms(model: ModelProto) -> list[str]:
+def _find_unfolded_norms(model: ModelProto) -> list[str]:
     """Name the batch norms that a convolution of their own precedes.
 
     Others stay: those of ShuffleNetV2's padding-free units follow convolution, pool and add.
@@ -188,7 +192,7 @@ def _line(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+def _time_step(seconds: dict[str, float], step: str) -> Iterator[None]:
     begin = time.perf_counter()
     yield
     seconds[step] = time.perf_counter() - begin

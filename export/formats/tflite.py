@@ -1,7 +1,7 @@
 """``.tflite``: converted from the simplified ONNX file by this project's own converter.
 
 Images are channels last unless asked otherwise. The identity lies in the file's metadata table,
-with ``io_layout`` added, so that `run` knows how to feed a file it has not seen made.
+with ``io_layout`` added, so that `load` knows how to feed a file it has not seen made.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.formats import WriteOptions, Written
+from export.formats import Run, WriteOptions, Written
 from export.quiet import quiet_logs
 from export.sets.manifest import Leftover, TensorSpec
 from pfd_models.errors import InputError
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from export.graph.program import Program
-    from export.onnx_to_tflite import Inspection, TensorInfo
+    from export.onnx_to_tflite import Inspection, SignatureTensor
 
-__all__ = ["NEEDS", "read_identity", "run", "write"]
+__all__ = ["NEEDS", "load", "read_identity", "write"]
 
 NEEDS: str | None = "onnx"
 
@@ -71,8 +71,8 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
     )
 
 
-def run(path: Path, inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-    """Run a file with LiteRT on one thread; arrays in PyTorch's layout, whatever the file's.
+def load(path: Path) -> Run:
+    """Load a file into LiteRT, for one thread; arrays in PyTorch's layout, whatever the file's.
 
     Raises:
         InputError: The file cannot be read as a TFLite model.
@@ -82,18 +82,20 @@ def run(path: Path, inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[A
     channels_last = read_identity(path).get("io_layout", "nhwc") == "nhwc"
     with quiet_logs():
         interpreter = _interpreter(path)
-        for detail, array in zip(interpreter.get_input_details(), inputs, strict=True):
-            turned = channels_last and array.ndim == 4
-            fed = array.transpose(0, 2, 3, 1) if turned else array
-            interpreter.set_tensor(detail["index"], np.ascontiguousarray(fed))
+    fed = [detail["index"] for detail in interpreter.get_input_details()]
+    read = [detail["index"] for detail in interpreter.get_output_details()]
+
+    def turn(array: np.ndarray[Any, Any], axes: tuple[int, ...]) -> np.ndarray[Any, Any]:
+        turned = channels_last and array.ndim == 4
+        return np.ascontiguousarray(array.transpose(axes) if turned else array)
+
+    def run(inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+        for index, array in zip(fed, inputs, strict=True):
+            interpreter.set_tensor(index, turn(array, (0, 2, 3, 1)))
         interpreter.invoke()
-        outputs = [
-            interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()
-        ]
-    return [
-        np.ascontiguousarray(out.transpose(0, 3, 1, 2)) if channels_last and out.ndim == 4 else out
-        for out in outputs
-    ]
+        return [turn(interpreter.get_tensor(index), (0, 3, 1, 2)) for index in read]
+
+    return run
 
 
 def read_identity(path: Path) -> dict[str, str]:
@@ -131,7 +133,7 @@ def _interpreter(path: Path) -> Any:
     return interpreter
 
 
-def _specs(infos: Sequence[TensorInfo]) -> tuple[TensorSpec, ...]:
+def _specs(infos: Sequence[SignatureTensor]) -> tuple[TensorSpec, ...]:
     return tuple(
         TensorSpec(
             name=info.name,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from export.parity import seeded_inputs
+from export.network.inputs import make_inputs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,7 +55,7 @@ def calibrate_batchnorm(module: nn.Module, shapes: Sequence[tuple[int, ...]], se
     wide = [(max(shape[0], BATCH_SIZE), *shape[1:]) for shape in shapes]
     try:
         with torch.no_grad():
-            for batch in seeded_inputs(wide, seed + 1_000_003, samples=BATCHES):
+            for batch in make_inputs(wide, seed + 1_000_003, samples=BATCHES):
                 module(*map(torch.from_numpy, batch))
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from export.network.batch_norm import calibrate_batchnorm, has_pristine_batchnorm
 from export.request.request import BuildRequest
 from export.request.source import ModuleSource, ZooSource
-from export.request.user_module import build_module
 from export.sets.files import sha256_file
 from pfd_models.plain_data import to_plain
 
@@ -104,7 +103,9 @@ def _zoo_network(source: ZooSource) -> Network:
 def _user_network(source: ModuleSource) -> Network:
     import torch
 
-    module = build_module(source).eval().cpu()
+    from export.network.user_factory import call_factory
+
+    module = call_factory(source).eval().cpu()
     name = source.target.replace(":", ".").rpartition(".")[2]
     conversions: tuple[str, ...] = ()
     if source.padding_free:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from export.request.provenance import source_digest, versions
 from export.request.source import ModuleSource, ZooSource
-from export.request.user_module import distributions_of, sources_of
+from export.request.user_code import find_distributions, find_sources
 from export.sets.files import sha256_file
 from pfd_models.errors import SpecError, WeightsError
 from pfd_models.plain_data import to_plain
@@ -70,8 +70,8 @@ class BuildRequest:
         roots = [Path(p) for package in (export, pfd_models) for p in package.__path__]
         extra: tuple[str, ...] = ()
         if isinstance(self.source, ModuleSource):
-            roots += sources_of(self.source)
-            extra = distributions_of(self.source)
+            roots += find_sources(self.source)
+            extra = find_distributions(self.source)
         return {
             "code": source_digest(roots),
             "weights": self._weights_digest(),

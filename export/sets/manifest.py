@@ -21,6 +21,7 @@ from pfd_models.errors import InputError, IntegrityError
 from pfd_models.plain_data import decode_json, from_plain, to_plain
 
 __all__ = [
+    "PARITY_LIMIT",
     "SCHEMA_VERSION",
     "Artifact",
     "Leftover",
@@ -33,6 +34,9 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
+
+PARITY_LIMIT = 1e-4
+"""Relative L-infinity distance that float32 outputs may have, here and on a device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,19 +7,20 @@ here.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from torch import nn
 
+from pfd_models.discovery import import_files
 from pfd_models.errors import SpecError
 from pfd_models.layers.conv import Activation, Norm
-from pfd_models.zoo.spec import ModelSpec
 
-__all__ = ["Downsampling", "FeatureMapError", "StemMaker", "Variant", "discover"]
+if TYPE_CHECKING:
+    from pfd_models.zoo.spec import ModelSpec
+
+__all__ = ["Downsampling", "FeatureMapError", "StemMaker", "Variant", "load_variants"]
 
 
 class FeatureMapError(SpecError):
@@ -150,7 +151,7 @@ class Variant:
     supports: Callable[[ModelSpec], str | None] = _supports_everything
 
 
-def discover() -> Mapping[str, Variant]:
+def load_variants() -> Mapping[str, Variant]:
     """Import every file of this folder and return its variants by name.
 
     The paper's own come first, then the others by file name.
@@ -159,9 +160,8 @@ def discover() -> Mapping[str, Variant]:
         ValueError: Two files define a variant of the same name.
     """
     found: dict[str, Variant] = {}
-    names = [info.name for info in pkgutil.iter_modules(__path__)]
-    for name in sorted(names, key=lambda n: (n != "paper", n)):
-        module = importlib.import_module(f"{__name__}.{name}")
+    papers = f"{__name__}.paper"
+    for module in sorted(import_files(__name__), key=lambda m: (m.__name__ != papers, m.__name__)):
         variants = module.VARIANTS if hasattr(module, "VARIANTS") else (module.VARIANT,)
         for variant in variants:
             if variant.name in found:

@@ -7,6 +7,7 @@ The paper compares against it at 32x32. Source: the padding-free downsampling pa
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -14,7 +15,9 @@ from pfd_models.layers.conv import Norm
 from pfd_models.layers.efformer import EmbeddingDownsample
 from pfd_models.variants import Variant
 from pfd_models.variants.paper import Padded, plain_stem
-from pfd_models.zoo.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from pfd_models.zoo.spec import ModelSpec
 
 __all__ = ["VARIANT"]
 

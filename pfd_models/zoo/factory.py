@@ -8,10 +8,9 @@ import functools
 import torch
 from torch import nn
 
-from pfd_models import variants
 from pfd_models.errors import SpecError, unknown
-from pfd_models.variants import FeatureMapError, Variant
-from pfd_models.zoo.registry import Architecture, find_model, get_architecture, registered
+from pfd_models.variants import FeatureMapError, Variant, load_variants
+from pfd_models.zoo.registry import Architecture, find_model, get_architecture, load_families
 from pfd_models.zoo.spec import DatasetShape, InputSpec, ModelSpec, dataset_shape
 
 __all__ = ["build_model", "create_model", "get_spec", "list_variants"]
@@ -23,7 +22,7 @@ def list_variants(model: str | None = None) -> tuple[str, ...]:
     Raises:
         SpecError: No such model.
     """
-    found = variants.discover()
+    found = load_variants()
     if model is None:
         return tuple(found)
     entry, _, _ = find_model(model)
@@ -55,7 +54,7 @@ def get_spec(
         SpecError: A name is unknown, the model does not have the variant or data set, or the
             resolution is too small for its strides.
     """
-    spec = _supported(_specify(name, variant, dataset, num_classes, resolution))
+    spec = _require_supported(_specify(name, variant, dataset, num_classes, resolution))
     _check_buildable(spec)
     return spec
 
@@ -87,7 +86,7 @@ def build_model(spec: ModelSpec) -> nn.Module:
     Raises:
         SpecError: As `get_spec`.
     """
-    return _build(_supported(spec))
+    return _build(_require_supported(spec))
 
 
 def _specify(
@@ -127,9 +126,9 @@ def _input(shape: DatasetShape, side: int, *, normalised: bool) -> InputSpec:
     )
 
 
-def _supported(spec: ModelSpec) -> ModelSpec:
+def _require_supported(spec: ModelSpec) -> ModelSpec:
     """Return the specification if its variant exists and takes it."""
-    known = variants.discover()
+    known = load_variants()
     if spec.variant not in known:
         raise SpecError(
             unknown("variant", spec.variant, list_variants(spec.model), owner=spec.model)
@@ -150,7 +149,7 @@ def _relatives_with(spec: ModelSpec, variant: Variant) -> list[str]:
     home = get_architecture(spec.model).build.__module__
     return [
         name
-        for name, entry in sorted(registered().items())
+        for name, entry in sorted(load_families().items())
         if entry.build.__module__ == home
         and spec.dataset in entry.datasets
         and variant.supports(_specify(name, variant.name, spec.dataset)) is None
@@ -166,7 +165,7 @@ def _check_buildable(spec: ModelSpec) -> None:
 
 def _build(spec: ModelSpec) -> nn.Module:
     entry = get_architecture(spec.model)
-    variant = variants.discover()[spec.variant]
+    variant = load_variants()[spec.variant]
     try:
         model = entry.build(spec, variant)
     except FeatureMapError as error:

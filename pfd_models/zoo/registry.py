@@ -6,8 +6,6 @@ A family file registers builders with `architecture`; it is discovered by being 
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,7 +13,7 @@ from typing import TypeAlias
 
 from torch import nn
 
-from pfd_models import families
+from pfd_models.discovery import import_files
 from pfd_models.errors import SpecError, unknown
 from pfd_models.variants import Variant
 from pfd_models.zoo import legacy_names
@@ -29,7 +27,7 @@ __all__ = [
     "find_model",
     "get_architecture",
     "list_models",
-    "registered",
+    "load_families",
 ]
 
 Builder: TypeAlias = Callable[[ModelSpec, Variant], nn.Module]
@@ -91,6 +89,7 @@ class Architecture:
     source: str
 
 
+_FAMILIES = "pfd_models.families"  # by name: family files import this module to register
 _ARCHITECTURES: dict[str, Architecture] = {}
 
 
@@ -144,16 +143,15 @@ def _plain_name(name: str, listed: tuple[str, ...]) -> ParsedName | None:
     return ParsedName(model=name, options={}) if name in listed else None
 
 
-def registered() -> Mapping[str, Architecture]:
+def load_families() -> Mapping[str, Architecture]:
     """Import every family file, also one added since, and return what they registered."""
-    for info in pkgutil.iter_modules(families.__path__):
-        importlib.import_module(f"{families.__name__}.{info.name}")
+    import_files(_FAMILIES)
     return _ARCHITECTURES
 
 
 def list_models() -> tuple[str, ...]:
     """Return the listed names, sorted; parametric families build more than they list."""
-    return tuple(sorted(registered()))
+    return tuple(sorted(load_families()))
 
 
 def get_architecture(name: str) -> Architecture:
@@ -177,7 +175,7 @@ def find_model(name: str) -> tuple[Architecture, ParsedName, bool | None]:
     """
     lowered = name.lower()
     legacy = legacy_names.translate(lowered)
-    known = registered()
+    known = load_families()
     wanted = lowered if legacy is None else legacy.model
     for entry in dict.fromkeys(known.values()):
         if parsed := entry.parse(wanted):

@@ -1,5 +1,6 @@
 """Records to test with: a device, two files, a campaign of three arms and its blocks."""
 
+import dataclasses
 import datetime
 import itertools
 import os
@@ -26,14 +27,23 @@ from android_bench.records import (
     OperatorTime,
     Reading,
     Role,
+    Rules,
+    TimedRun,
 )
-from android_bench.statistics.design import Campaign, next_block
+from android_bench.statistics.design import Design, next_block
 from android_bench.store import open_store
 
 BEGIN = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
 
 
 SHA256 = {"orig": "a" * 64, "ours": "b" * 64}
+
+
+def split_fields(kind, changes):
+    """Return those of the changes that are fields of a type, and the rest."""
+    names = {field.name for field in dataclasses.fields(kind)}
+    mine = {name: value for name, value in changes.items() if name in names}
+    return mine, {name: value for name, value in changes.items() if name not in names}
 
 
 class Make:
@@ -102,20 +112,17 @@ class Make:
             "device_id": self.device().device_id,
             "started_utc": BEGIN.isoformat(),
             "arms": (self.arm("orig"), self.arm("orig (A/A)"), self.arm("ours")),
-            "precision": 0.01,
-            "confidence": 0.95,
-            "budget_seconds": 300.0,
-            "min_rounds": 12,
-            "max_attempts": 3,
-            "seed": 7,
+            "rules": Rules(cpu_mask=0b10, budget_seconds=300.0, seed=7),
+            "manifests": {SHA256["orig"]: "/artifacts/orig.json"},
             "harness_version": "1",
             "host": "bench-host",
-            "settings": {"inferences": 90, "warmup_seconds": 0.5},
             "versions": {"numpy": "2.4.6"},
             "git_revision": "0123abcd",
             "git_dirty": True,
         }
-        return CampaignRecord(**(fields | changes))
+        rules, rest = split_fields(Rules, changes)
+        fields["rules"] = dataclasses.replace(fields["rules"], **rules)
+        return CampaignRecord(**(fields | rest))
 
     def reading(self, at_ns=1_000_000, temp_c=45.0, khz=2_900_000, **changes):
         fields = {
@@ -144,6 +151,9 @@ class Make:
             "round": index // 2,
             "position": index % 2,
             "started_utc": (BEGIN + datetime.timedelta(seconds=index)).isoformat(),
+            "flags": frozenset(),
+        }
+        run_fields = {
             "samples_ns": np.asarray(samples_ns),
             "cpus": np.ones(len(samples_ns), np.int16),
             "load_ns": 5_000_000,
@@ -152,11 +162,11 @@ class Make:
             "vm_hwm_kib": 40_000,
             "before": self.reading(1_000_000 + index),
             "after": self.reading(2_000_000 + index, temp_c=46.5),
-            "flags": frozenset(),
             "handicap_ppm": 0,
             "harness_version": "1",
         }
-        return Block(**(fields | changes))
+        run, rest = split_fields(TimedRun, changes)
+        return Block(**({"run": TimedRun(**(run_fields | run))} | fields | rest))
 
     def event(self, kind="started", **changes):
         fields = {
@@ -207,7 +217,7 @@ class Make:
 
     def measured_blocks(self, rounds=24, ratio=0.97, noise=0.004, seed=3):
         """A campaign's blocks as a warming device would give them, one of them disturbed."""
-        plan = Campaign(labels=("orig", "ours"), seed=self.campaign().seed)
+        plan = Design(labels=("orig", "ours"), seed=self.campaign().rules.seed)
         rng = np.random.default_rng(seed)
         blocks = []
         while (todo := next_block(plan, blocks)).round < rounds:

@@ -15,7 +15,7 @@ def reference(built):
     with np.load(built.path(built.reference)) as data:
         inputs = [[sample] for sample in data["input_0"]]
         outputs = [[sample.astype(np.float64)] for sample in data["output_0"]]
-    return parity.Reference(inputs=inputs, outputs=outputs, eager_relative_linf=None)
+    return parity.ReferenceRun(inputs=inputs, outputs=outputs, eager_relative_linf=None)
 
 
 def classifier_weights():
@@ -30,7 +30,7 @@ def classifier_weights():
 def test_one_flipped_bit_of_one_weight_is_caught(built, reference, name, tmp_path):
     artifact, file_format = built.artifact(name), get_format(name)
     good = built.path(artifact)
-    outputs = [file_format.run(good, sample) for sample in reference.inputs]
+    outputs = [*map(file_format.load(good), reference.inputs)]
     assert parity.compare(reference, outputs, what=good.name).relative_linf < 1e-4
 
     content = good.read_bytes()
@@ -44,7 +44,7 @@ def test_one_flipped_bit_of_one_weight_is_caught(built, reference, name, tmp_pat
     flipped = np.float32(-weight).tobytes()  # the sign bit alone
     bad = tmp_path / good.name
     bad.write_bytes(content.replace(pattern, flipped))
-    outputs = [file_format.run(bad, sample) for sample in reference.inputs]
+    outputs = [*map(file_format.load(bad), reference.inputs)]
     with pytest.raises(ParityError, match="does not compute what the module computes"):
         parity.compare(reference, outputs, what=bad.name)
 

@@ -9,6 +9,8 @@ import pytest
 from bench_rig import stored
 from sqlalchemy import event, text
 
+from android_bench.devices import opening
+from android_bench.devices.host import HostDevice
 from android_bench.harness import client as harness
 from android_bench.records import Flag
 from android_bench.statistics.design import is_disturbed
@@ -66,7 +68,7 @@ def test_reference_data_of_another_shape(host, adb_bench):
     plain["reference"] |= {"sha256": sha256_file(reference), "size_bytes": reference.stat().st_size}
     (host.artifacts / f"{manifest.stem}.json").write_text(json.dumps(plain))
     assert adb_bench(*PTE) == 2
-    assert "shape (1, 3, 8, 8) for 'image', which wants (1, 3, 4, 4)" in adb_bench.error
+    assert "'image' has shape (2, 1, 3, 8, 8) and the file wants (2, 1, 3, 4, 4)" in adb_bench.error
     assert nothing_is_recorded()
 
 
@@ -147,7 +149,7 @@ def test_hostile_file_names_are_only_names(standin_host, adb_bench, name):
 def test_a_file_name_that_is_no_text_is_refused(standin_host, adb_bench):
     standin_host.make_set("orig", suffixes=(".pte",), file="bad\udcff.pte")
     assert adb_bench("--artifacts", "artifacts/*.pte", "--budget", "1s") == 2
-    assert "not valid Unicode" in adb_bench.error
+    assert "not valid JSON" in adb_bench.error
     assert nothing_is_recorded()
 
 
@@ -201,12 +203,11 @@ def test_a_harness_that_hangs_is_ended(rig, monkeypatch):
 
 
 def test_a_harness_that_is_not_there(standin_host, adb_bench, monkeypatch):
-    from android_bench import device as devices
     from android_bench.harness.client import describe
 
     standin_host.make_set("orig", suffixes=(".pte",))
-    gone = lambda: devices.HostDevice(describe(["/nowhere/pfd_bench"]))  # noqa: E731
-    monkeypatch.setattr(devices, "DEVICES", {"host": gone})
+    gone = lambda: HostDevice(describe(["/nowhere/pfd_bench"]))  # noqa: E731
+    monkeypatch.setattr(opening, "DEVICES", {"host": gone})
     assert adb_bench(*PTE) == 3
     assert "cannot run /nowhere/pfd_bench" in adb_bench.error
 

@@ -64,9 +64,9 @@ def test_both_engines_run_one_network_and_find_no_difference_to_itself(network, 
         result = stored(campaign_id)
         assert result.events[0].data["relative_linf"]["orig"] < 1e-4
         good = [block for block in result.blocks if not is_disturbed(block)]
-        assert all(len(block.samples_ns) >= 90 for block in good)
-        assert all(block.load_ns and block.first_inference_ns for block in good)
-        assert all(block.warmup_inferences >= 10 for block in good)
+        assert all(len(block.run.samples_ns) >= 90 for block in good)
+        assert all(block.run.load_ns and block.run.first_inference_ns for block in good)
+        assert all(block.run.warmup_inferences >= 10 for block in good)
 
 
 def test_a_delegate_that_is_not_there(network, adb_bench):

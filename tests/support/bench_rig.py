@@ -3,43 +3,57 @@
 import contextlib
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import virtual_time
 from scripts import load_script
+from standin_launcher import STANDIN, InProcessLauncher
+from virtual_time import VirtualTime
 
 from android_bench.campaign.campaign import Bench
 from android_bench.campaign.contest import contests_of, find_files
 from android_bench.campaign.result import read_result
-from android_bench.campaign.rules import Rules
-from android_bench.devices import device as device_module
-from android_bench.devices.device import HostDevice
+from android_bench.devices import opening
+from android_bench.devices.host import HostDevice
 from android_bench.harness.client import describe
 from android_bench.harness.job import Schedule
+from android_bench.harness.process import run_here
 from android_bench.native_build.build import source_version
-from android_bench.records import Reading
+from android_bench.records import Reading, Rules
 from android_bench.store import device_lock, open_store
 from export.sets.files import sha256_file
 from export.sets.manifest import Artifact, Manifest, Parity, ReferenceData, TensorSpec
 
-STANDIN = Path(__file__).with_name("standin_harness.py")
 QUICK = Schedule(iterations=40, warmup_seconds=0.0, timeout_seconds=5.0)
 
 
+STANDIN_COMMAND = (sys.executable, "-IS", str(STANDIN))
+
+
 class StandinDevice(HostDevice):
-    """This computer with the stand-in for a harness, as idle as a test says."""
+    """This computer with the stand-in for a harness, as idle as a test says.
 
-    busy = 0.0
+    Args:
+        in_process: Whether runs are made in this process and take no time, or are processes.
 
-    def __init__(self):
-        command = [sys.executable, "-IS", str(STANDIN), source_version()]
-        super().__init__(describe(command))
+    Attributes:
+        busy: Share of its CPUs that others use.
+        clock: What its readings, and a campaign on it, go by.
+        launcher: Runs the stand-in; in this process it remembers each time it did.
+    """
+
+    def __init__(self, *, in_process=True):
+        self.busy = 0.0
+        self.clock = VirtualTime() if in_process else time
+        self.launcher = InProcessLauncher(self.clock) if in_process else run_here
+        super().__init__(describe([*STANDIN_COMMAND, source_version()], launch=self.launcher))
 
     def read(self):
-        real = super().read()
         return Reading(
-            at_ns=real.at_ns,
+            at_ns=self.clock.monotonic_ns(),
             online_cpus=(0, 1),
             steal_fraction=0.0,
             other_busy_fraction=self.busy,
@@ -71,10 +85,11 @@ class Listener:
 class Rig:
     """Makes artifact sets and benches below one folder."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *, in_process=True):
         self.folder = folder
+        self.in_process = in_process
         self.artifacts = folder / "artifacts"
-        self.artifacts.mkdir()
+        self.artifacts.mkdir(exist_ok=True)
         self.url = str(folder / "bench.sqlite")
         self.listener = Listener()
         self.rules = Rules(
@@ -131,14 +146,15 @@ class Rig:
     @property
     def device(self):
         if not hasattr(self, "_device"):
-            self._device = StandinDevice()
+            self._device = StandinDevice(in_process=self.in_process)
         return self._device
 
     @contextlib.contextmanager
     def bench(self, url=None):
-        with open_store(url or self.url) as store:
-            locks = self.folder / "locks"
-            with device_lock(store, self.device.record.serial, folder=locks) as lock:
+        locks, serial = self.folder / "locks", self.device.record.serial
+        with pytest.MonkeyPatch.context() as patch, open_store(url or self.url) as store:
+            virtual_time.run_on(self.device.clock, patch)
+            with device_lock(store, serial, folder=locks) as lock:
                 yield Bench(device=self.device, store=store, lock=lock, watch=self.listener)
 
 
@@ -175,8 +191,9 @@ def rig(tmp_path):
 
 @pytest.fixture
 def standin_host(rig, monkeypatch, tmp_path):
-    """Let ``--device host`` be the stand-in, in a folder of its own."""
-    monkeypatch.setattr(device_module, "DEVICES", {"host": lambda: rig.device})
+    """Let ``--device host`` be the stand-in, in a folder and on a clock of its own."""
+    monkeypatch.setattr(opening, "DEVICES", {"host": lambda: rig.device})
+    virtual_time.run_on(rig.device.clock, monkeypatch)
     own_locks(monkeypatch, tmp_path)
     monkeypatch.chdir(tmp_path)
     return rig

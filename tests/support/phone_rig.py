@@ -13,14 +13,12 @@ from bench_rig import Listener, own_locks
 
 from android_bench.campaign.campaign import Bench, run_campaign
 from android_bench.campaign.contest import contests_of, find_files
-from android_bench.campaign.limits import Limits
 from android_bench.campaign.result import read_result
-from android_bench.campaign.rules import Rules
 from android_bench.campaign.series import last_unfinished
 from android_bench.devices.phone.device import phone_device
-from android_bench.devices.phone.state import CoolDown
 from android_bench.errors import VirtualPhoneError
 from android_bench.harness.job import Schedule
+from android_bench.records import Limits, Rules
 from android_bench.store import device_lock, open_store
 from android_bench.transports import adb_server, adb_shell
 from android_bench.virtual_phone import hooks
@@ -55,7 +53,7 @@ def phone(session_phone):
 
 
 def over_adb_shell(phone):
-    return adb_shell.over_socket("virtual", lambda limit_s: phone.dial())
+    return adb_shell.over_socket("virtual", lambda deadline: phone.dial())
 
 
 def over_adb_server(phone):
@@ -188,7 +186,6 @@ class PhoneRig:
             except BaseException:
                 transport.close()
                 raise
-            self._device.cooling = CoolDown(interval_s=0.2, patience_s=30.0)
         return self._device
 
     def close(self):

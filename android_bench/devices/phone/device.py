@@ -7,48 +7,37 @@ ask it. The virtual phone is a phone like any other here.
 from __future__ import annotations
 
 import contextlib
-import json
+import re
 import shlex
-import types
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 from android_bench.devices.cores import cpu_list
-from android_bench.devices.phone.cache import ROOT, Bundle, load_bundle, place_file, push_bundle
+from android_bench.devices.phone.cache import ROOT, Bundle, load_bundle, push_bundle, upload_file
 from android_bench.devices.phone.choice import open_transport
-from android_bench.devices.phone.launcher import RECONNECT_S, PhoneLauncher, clear_runs, patiently
+from android_bench.devices.phone.launcher import (
+    RECONNECT_S,
+    PhoneLauncher,
+    clear_runs,
+    with_reconnect,
+)
 from android_bench.devices.phone.lock import Lock, locked
 from android_bench.devices.phone.profile import DeviceProfile, read_profile
 from android_bench.devices.phone.readiness import require_abi, require_runs
-from android_bench.devices.phone.state import (
-    CoolDown,
-    PhoneState,
-    Shift,
-    changes,
-    snapshot,
-    wait_until_cool,
-)
+from android_bench.devices.phone.state import PhoneState, read_state
+from android_bench.devices.watch import Watch, watch_block
 from android_bench.harness.client import Harness, describe
 from android_bench.native_build.build import build_harness
-from android_bench.records import Cluster, DeviceRecord, Flag, Reading
+from android_bench.records import Cluster, DeviceRecord, Limits, Reading
 from android_bench.transports import Transport, delivery
-from pfd_models.errors import DeviceError
+from pfd_models.errors import InputError
+from pfd_models.plain_data import decode_json
 
 __all__ = ["PhoneDevice", "device_record", "open_phone", "phone_device"]
 
 TARGET = "linux-arm64"
-_SHORTEST_LOAD_S = 0.5  # in less, most of the load is that of reading it
-
-_FLAGS = types.MappingProxyType(
-    {
-        Shift.THROTTLED: Flag.THROTTLED,
-        Shift.FREQUENCY_CAP_CHANGED: Flag.FREQUENCY_CAP_CHANGED,
-        Shift.CORE_LOST: Flag.CORE_LOST,
-        Shift.CLOCK_JUMP: Flag.CLOCK_JUMP,
-        Shift.REBOOTED: Flag.REBOOTED,
-    }
-)
-
 Say = Callable[[str], None]
 
 
@@ -108,7 +97,6 @@ class PhoneDevice:
     Attributes:
         profile: What it said when it was opened.
         bundle: What was brought to it.
-        cooling: When a block may start.
         reconnect_s: How long it may be gone before the bench gives up.
     """
 
@@ -123,7 +111,6 @@ class PhoneDevice:
     ) -> None:
         self.profile = profile
         self.bundle = bundle
-        self.cooling = CoolDown()
         self.reconnect_s = RECONNECT_S
         self._transport = transport
         self._harness = harness
@@ -153,40 +140,23 @@ class PhoneDevice:
 
     def read(self) -> Reading:
         """Take a reading, and tell the phone's lock that this bench lives."""
-        patiently(self._transport, self._lock.renew, self.reconnect_s)
-        return self._reading(self._snapshot())
+        with_reconnect(self._transport, self._lock.renew, self.reconnect_s)
+        return self._to_reading(self._state_now())
 
-    def cool_down(self) -> None:
-        """Wait until it is cool enough for a block; a fixed pause where it does not tell.
-
-        Raises:
-            DeviceError: It stays hot.
-        """
-        gate = patiently(
-            self._transport,
-            lambda: wait_until_cool(self._transport, self.cooling),
-            self.reconnect_s,
+    def watch(self, limits: Limits, *, patience_s: float) -> AbstractContextManager[Watch]:
+        """Wait until it is calm and watch a block, with a look at the phone before and after."""
+        return watch_block(
+            self.read,
+            limits,
+            patience_s=patience_s,
+            serial=self._record.serial,
+            read_after=lambda: self._to_reading(self._state_now()),
         )
-        if gate.still_hot:
-            raise DeviceError(
-                f"{self._record.serial} does not cool down: {gate.still_hot} after "
-                f"{gate.waited_s:.0f} s; unplug it, take it out of its case, and go on with "
-                "--resume"
-            )
-        self._reading(gate.state)
 
-    def happened(self) -> frozenset[Flag]:
-        """Return what happened to it since the last reading that a block must not ignore."""
-        before, after = self._state, self._snapshot()
-        self._state = after  # the harness's own load does not count as others'
-        if before is None:
-            return frozenset()
-        return frozenset(_FLAGS[change.shift] for change in changes(before, after))
-
-    def place(self, path: Path) -> str:
+    def upload(self, path: Path) -> str:
         """Bring a file to its cache."""
-        return patiently(
-            self._transport, lambda: place_file(self._transport, path), self.reconnect_s
+        return with_reconnect(
+            self._transport, lambda: upload_file(self._transport, path), self.reconnect_s
         )
 
     def give_up_lock(self) -> None:
@@ -199,25 +169,19 @@ class PhoneDevice:
         self._transport.close()
 
     def _run(self, command: str) -> str:
-        result = patiently(self._transport, lambda: self._transport.run(command), self.reconnect_s)
+        result = with_reconnect(
+            self._transport, lambda: self._transport.run(command), self.reconnect_s
+        )
         return result.stdout
 
-    def _snapshot(self) -> PhoneState:
-        return patiently(self._transport, lambda: snapshot(self._transport), self.reconnect_s)
-
-    def _reading(self, state: PhoneState) -> Reading:
-        before, self._state = self._state, state
-        steal, busy = _load(before, state)
-        return Reading(
-            at_ns=max(0, round((state.uptime_s or 0.0) * 1e9) - self._slept_ns(state.boot_id)),
-            freq_khz=state.freq_khz,
-            freq_cap_khz=state.freq_cap_khz,
-            temp_mc=state.temp_mc,
-            online_cpus=state.online_cpus,
-            load_1min=state.load_1min,
-            steal_fraction=steal,
-            other_busy_fraction=busy,
+    def _state_now(self) -> PhoneState:
+        return with_reconnect(
+            self._transport, lambda: read_state(self._transport), self.reconnect_s
         )
+
+    def _to_reading(self, state: PhoneState) -> Reading:
+        before, self._state = self._state, state
+        return state.reading(before, self._slept_ns(state.boot_id))
 
     def _slept_ns(self, boot_id: str) -> int:
         """Return how far the time since boot is ahead of CLOCK_MONOTONIC, once per boot.
@@ -227,31 +191,28 @@ class PhoneDevice:
         if self._clock is None or self._clock[0] != boot_id:
             program = shlex.join([*self._harness.command, "--clock"])
             said = self._run(f"cut -d' ' -f1 /proc/uptime; {program} 2>/dev/null").split("\n", 1)
-            try:
-                uptime_ns = round(float(said[0]) * 1e9)
-                ahead = uptime_ns - int(json.loads(said[1])["at_ns"])
-            except (IndexError, KeyError, TypeError, ValueError):
-                ahead = 0
+            ahead = _clock_difference(said[0], said[1] if len(said) > 1 else "")
             # Less than a second is the time it took to ask.
             self._clock = (boot_id, max(0, ahead) if abs(ahead) > 1_000_000_000 else 0)
         return self._clock[1]
 
 
-def _load(before: PhoneState | None, after: PhoneState) -> tuple[float | None, float | None]:
-    """Return the shares of CPU time that a hypervisor and other processes took in between."""
-    if before is None or before.boot_id != after.boot_id:
-        return None, None
-    if (after.uptime_s or 0.0) - (before.uptime_s or 0.0) < _SHORTEST_LOAD_S:
-        return None, None
-    if len(before.cpu_ticks) != 8 or len(after.cpu_ticks) != 8:
-        return None, None
-    spent = [b - a for a, b in zip(before.cpu_ticks, after.cpu_ticks, strict=True)]
-    user, nice, system, idle, iowait, irq, softirq, steal = spent
-    busy = user + nice + system + irq + softirq
-    total = busy + idle + iowait + steal
-    if total <= 0:
-        return None, None
-    return tuple(min(1.0, max(0.0, part / total)) for part in (steal, busy))  # type: ignore[return-value]  # two of them
+def _clock_difference(uptime: str, line: str) -> int:
+    """Return the time since boot less the harness's clock, in ns; 0 where they do not tell."""
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", uptime.strip()):
+        return 0
+    try:
+        clock = decode_json(_Clock, line, what="the clock", strict=False)
+    except InputError:
+        return 0
+    return round(float(uptime) * 1e9) - clock.at_ns
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """What ``pfd_bench --clock`` says."""
+
+    at_ns: int
 
 
 def device_record(profile: DeviceProfile) -> DeviceRecord:

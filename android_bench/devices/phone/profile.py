@@ -13,8 +13,8 @@ import enum
 import re
 from dataclasses import dataclass
 
-from android_bench.devices.answers import MARK, files, printable, sections, thermal_status
-from android_bench.devices.cores import CPU_FOLDER, CpuCluster, big_cpus, clusters, cpu_list
+from android_bench.devices.answers import MARK, files, one_line, sections, thermal_status
+from android_bench.devices.cores import CPU_FOLDER, CpuCluster, clusters, cpu_list
 from android_bench.transports import Transport
 
 __all__ = ["Battery", "DeviceProfile", "Root", "read_profile"]
@@ -119,16 +119,6 @@ class DeviceProfile:
         """All cores, ascending."""
         return tuple(sorted(cpu for cluster in self.clusters for cpu in cluster.cpus))
 
-    @property
-    def big_cpus(self) -> tuple[int, ...]:
-        """The cores to measure on; see ``cores.big_cpus``."""
-        return big_cpus(self.clusters)
-
-    @property
-    def little_cpus(self) -> tuple[int, ...]:
-        """All cores that are not big."""
-        return tuple(cpu for cpu in self.cpus if cpu not in self.big_cpus)
-
 
 def read_profile(transport: Transport) -> DeviceProfile:
     """Read everything about a device.
@@ -140,28 +130,28 @@ def read_profile(transport: Transport) -> DeviceProfile:
     parts = sections(transport.run(_READ, timeout_s=_TIMEOUT_S).stdout)
     kernel_files = files(parts.get("files", ""))
     user = parts.get("user", "").split()
-    memory = re.search(r"^MemTotal:\s+(\d+) kB", parts.get("files", ""), re.MULTILINE)
+    memory = re.search(r"^MemTotal:\s+(\d{1,15}) kB", parts.get("files", ""), re.MULTILINE)
 
-    def said(*names: str) -> str:
-        return next((printable(properties[n]) for n in names if properties.get(n)), "")
+    def find(*names: str) -> str:
+        return next((one_line(properties[n]) for n in names if properties.get(n)), "")
 
-    sdk = said("ro.build.version.sdk")
-    abi = said("ro.product.cpu.abi")
+    sdk = find("ro.build.version.sdk")
+    abi = find("ro.product.cpu.abi")
     return DeviceProfile(
         serial=transport.serial,
-        manufacturer=said("ro.product.manufacturer", "ro.product.brand"),
-        model=said("ro.product.model", "ro.product.name") or "unknown",
-        soc=said("ro.soc.model", "ro.board.platform", "ro.hardware"),
+        manufacturer=find("ro.product.manufacturer", "ro.product.brand"),
+        model=find("ro.product.model", "ro.product.name") or "unknown",
+        soc=find("ro.soc.model", "ro.board.platform", "ro.hardware"),
         abi=abi,
-        abis=tuple(filter(None, said("ro.product.cpu.abilist").split(","))) or (abi,),
-        android=said("ro.build.version.release") if sdk else "",
-        sdk=int(sdk) if sdk.isdecimal() else None,
-        kernel=printable(kernel_files.get("/proc/sys/kernel/osrelease", "")),
+        abis=tuple(filter(None, find("ro.product.cpu.abilist").split(","))) or (abi,),
+        android=find("ro.build.version.release") if sdk else "",
+        sdk=int(sdk) if re.fullmatch(r"\d{1,4}", sdk) else None,
+        kernel=one_line(kernel_files.get("/proc/sys/kernel/osrelease", "")),
         clusters=clusters(kernel_files),
         online=cpu_list(kernel_files.get(f"{CPU_FOLDER}/online", "")),
         memory_kib=int(memory[1]) if memory else None,
         thermal_zones=tuple(
-            printable(name)
+            one_line(name)
             for path, name in sorted(kernel_files.items())
             if re.fullmatch(r"/sys/class/thermal/thermal_zone\d+/type", path)
         ),
@@ -170,7 +160,7 @@ def read_profile(transport: Transport) -> DeviceProfile:
         screen_on=_screen_on(parts.get("power", "")),
         power_saving={"1": True, "0": False}.get(parts.get("low_power", "").strip()),
         root=_root(user),
-        boot_id=printable(kernel_files.get("/proc/sys/kernel/random/boot_id", "")),
+        boot_id=one_line(kernel_files.get("/proc/sys/kernel/random/boot_id", "")),
         virtual=properties.get("ro.pfd.virtual") == "1"
         or properties.get("ro.kernel.qemu") == "1"
         or properties.get("ro.boot.qemu") == "1",

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from android_bench.statistics.design import Campaign
+from android_bench.statistics.design import Design
 from android_bench.statistics.intervals import MIN_ROUNDS
-from android_bench.statistics.stopping import OURS, Rule, run_rule
+from android_bench.statistics.stopping import TRIMMED_T_RULE, Rule
+from android_bench.statistics.study.run_rule import run_rule
 from android_bench.statistics.study.simulated_campaigns import SimulatedCampaigns, simulate
 from android_bench.statistics.study.simulated_device import Conditions
 
@@ -79,7 +80,7 @@ class Coverage:
 
 def judge(
     rules: tuple[Rule, ...],
-    campaign: Campaign,
+    design: Design,
     conditions: Conditions,
     true_ratio: float,
     campaigns: int,
@@ -89,7 +90,7 @@ def judge(
 
     Args:
         rules: What to judge; all see the same data.
-        campaign: Variants, precision, budget and confidence.
+        design: Variants, precision, budget and confidence.
         conditions: How the simulated device misbehaves.
         true_ratio: Of every variant to the baseline.
         campaigns: How many.
@@ -98,11 +99,11 @@ def judge(
     Returns:
         One result per rule, in order.
     """
-    data = simulate(campaign, true_ratio, conditions, seed, campaigns)
+    data = simulate(design, true_ratio, conditions, seed, campaigns)
     truth = data.true_log_ratios
     results = []
     for rule in rules:
-        end = run_rule(rule, campaign, data.log_ratios, data.elapsed_seconds, truth)
+        end = run_rule(rule, design, data.log_ratios, data.elapsed_seconds, truth)
         inside = np.abs(end.centre - truth) <= end.half_width
         claims = np.abs(end.centre) > end.half_width
         right = claims & (np.sign(end.centre) == np.sign(truth))
@@ -117,8 +118,8 @@ def judge(
                 resolved=_share(right.all(axis=1)),
                 claimed_wrongly=_share(wrong.any(axis=1)),
                 peeked_wrongly=_share(end.ever_missed),
-                control_missed=_share(_control_missed(campaign, data, end.rounds)),
-                reached=_share((end.half_width <= np.log1p(campaign.precision)).all(axis=1)),
+                control_missed=_share(_control_missed(design, data, end.rounds)),
+                reached=_share((end.half_width <= np.log1p(design.precision)).all(axis=1)),
                 mean_seconds=float(end.seconds.mean()),
                 median_seconds=float(np.median(end.seconds)),
                 p90_seconds=float(np.quantile(end.seconds, 0.9)),
@@ -129,7 +130,7 @@ def judge(
 
 
 def _control_missed(
-    campaign: Campaign, data: SimulatedCampaigns, rounds: npt.NDArray[np.int64]
+    design: Design, data: SimulatedCampaigns, rounds: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
     """(campaigns,), whether the A/A interval at the end of each campaign leaves out 1."""
     missed = np.zeros(len(rounds), dtype=bool)
@@ -137,7 +138,7 @@ def _control_missed(
         if n >= MIN_ROUNDS:
             ended = np.flatnonzero(rounds // 2 == n)
             series = data.control_log_ratios[ended, :n]
-            centre, half_width = OURS.interval(series, campaign.confidence)
+            centre, half_width = TRIMMED_T_RULE.interval(series, design.confidence)
             missed[ended] = np.abs(centre) > half_width
     return missed
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from android_bench.statistics.design import Campaign, round_order
+from android_bench.statistics.design import Design, round_order
 from android_bench.statistics.study.simulated_device import (
     MOST_DRIFT,
     Conditions,
@@ -51,7 +51,7 @@ class SimulatedCampaigns:
 
 
 def simulate(
-    campaign: Campaign,
+    design: Design,
     true_ratio: float | Mapping[str, float],
     conditions: Conditions,
     seed: int,
@@ -60,7 +60,7 @@ def simulate(
     """Run campaigns until their budget of device time is spent.
 
     Args:
-        campaign: What is measured; each simulated campaign draws its own order.
+        design: What is measured; each simulated campaign draws its own order.
         true_ratio: Latency of the variants over that of the baseline: one for all, or by label.
         conditions: How the device misbehaves.
         seed: Of the random stream.
@@ -69,14 +69,14 @@ def simulate(
     Returns:
         Every round that a campaign could complete within its budget, and at least one more.
     """
-    truth = _true_log_ratios(campaign, true_ratio)
-    label_logs = dict(zip(campaign.labels, (0.0, *truth), strict=True))
-    k, rounds = len(campaign.labels), _enough_rounds(campaign, conditions, label_logs)
+    truth = _true_log_ratios(design, true_ratio)
+    label_logs = dict(zip(design.labels, (0.0, *truth), strict=True))
+    k, rounds = len(design.labels), _enough_rounds(design, conditions, label_logs)
     rng = np.random.default_rng(seed)
-    variants, is_control = _orders(campaign, rounds, campaigns, first_seed=int(rng.integers(2**31)))
+    variants, is_control = _orders(design, rounds, campaigns, first_seed=int(rng.integers(2**31)))
 
     device = Device(conditions, campaigns, rng)
-    effects = np.array([label_logs[label] for label in campaign.labels])
+    effects = np.array([label_logs[label] for label in design.labels])
     logs = np.empty((campaigns, rounds, k))
     elapsed = np.empty((campaigns, rounds))
     rows = np.arange(campaigns)
@@ -97,41 +97,41 @@ def simulate(
     )
 
 
-def _true_log_ratios(campaign: Campaign, true_ratio: float | Mapping[str, float]) -> Floats:
+def _true_log_ratios(design: Design, true_ratio: float | Mapping[str, float]) -> Floats:
     if isinstance(true_ratio, Mapping):
-        missing = [label for label in campaign.candidates if label not in true_ratio]
+        missing = [label for label in design.candidates if label not in true_ratio]
         if missing:
             raise InputError(f"no true ratio for variant {missing[0]!r}: give one for each")
-        ratios = [true_ratio[label] for label in campaign.candidates]
+        ratios = [true_ratio[label] for label in design.candidates]
     else:
-        ratios = [true_ratio] * len(campaign.candidates)
+        ratios = [true_ratio] * len(design.candidates)
     for ratio in ratios:
         require_positive("true_ratio", ratio)
     return np.log(np.array(ratios, dtype=np.float64))
 
 
-def _enough_rounds(campaign: Campaign, how: Conditions, label_logs: Mapping[str, float]) -> int:
+def _enough_rounds(design: Design, how: Conditions, label_logs: Mapping[str, float]) -> int:
     """Rounds that the fastest device can complete within the budget, and two more."""
     fastest = np.exp(np.array(list(label_logs.values())) - MOST_DRIFT * bool(how.drift_per_minute))
     inferring = how.inferences * how.latency_seconds * fastest
     seconds = len(label_logs) * how.overhead_seconds + float(inferring.sum())
-    return int(campaign.budget_seconds / seconds) + 2
+    return int(design.budget_seconds / seconds) + 2
 
 
 def _orders(
-    campaign: Campaign, rounds: int, campaigns: int, first_seed: int
+    design: Design, rounds: int, campaigns: int, first_seed: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """The variants (campaigns, rounds, k) in order of running, and which rounds hold a control."""
-    numbers = {label: i for i, label in enumerate(campaign.labels)}
-    numbers[campaign.control_label] = 0
+    numbers = {label: i for i, label in enumerate(design.labels)}
+    numbers[design.control_label] = 0
     distinct = min(campaigns, _DISTINCT_ORDERS)
-    variants = np.empty((distinct, rounds, len(campaign.labels)), dtype=np.int64)
+    variants = np.empty((distinct, rounds, len(design.labels)), dtype=np.int64)
     is_control = np.empty((distinct, rounds), dtype=bool)
     for i in range(distinct):
-        drawn = replace(campaign, seed=first_seed + i)
+        drawn = replace(design, seed=first_seed + i)
         for slot in range(rounds):
             order = round_order(drawn, slot)
             variants[i, slot] = [numbers[label] for label in order]
-            is_control[i, slot] = campaign.control_label in order
+            is_control[i, slot] = design.control_label in order
     shared = np.arange(campaigns) % distinct
     return variants[shared], is_control[shared]

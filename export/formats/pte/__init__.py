@@ -6,13 +6,14 @@ Besides ``forward`` the file has methods that return constants, so that it says 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.formats import WriteOptions, Written
+from export.formats import Run, WriteOptions, Written
 from export.formats.pte.backends import get_backend
 from export.quiet import quiet_logs
 from pfd_models.errors import InputError, ModuleError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from export.graph.program import Program
 
-__all__ = ["NEEDS", "read_identity", "run", "write"]
+__all__ = ["NEEDS", "load", "read_identity", "write"]
 
 NEEDS: str | None = None
 
@@ -65,23 +66,28 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
     )
 
 
-def run(path: Path, inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-    """Run a file with ExecuTorch's own runtime; arrays in PyTorch's layout.
+def load(path: Path) -> Run:
+    """Load a file into ExecuTorch's own runtime; arrays in PyTorch's layout.
 
     Raises:
-        InputError: The file cannot be read as an ExecuTorch program.
+        InputError: The file cannot be read as an ExecuTorch program, or it does not run; the
+            latter also when the result is called.
     """
     import numpy as np
     import torch
 
-    tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in inputs]
-    program = _load(path)
-    try:
-        with quiet_logs():
-            outputs = program.load_method("forward").execute(tensors)
-    except RuntimeError as error:
-        raise InputError(f"{path} does not run in ExecuTorch's runtime: {error}") from error
-    return [tensor.detach().numpy().copy() for tensor in outputs]
+    program = _load_program(path)
+    with quiet_logs(), _refusals(path):
+        method = program.load_method("forward")
+
+    def run(inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+        tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in inputs]
+        with quiet_logs(), _refusals(path):
+            outputs = method.execute(tensors)
+        # The method writes its next results into the same memory.
+        return [tensor.detach().numpy().copy() for tensor in outputs]
+
+    return run
 
 
 def read_identity(path: Path) -> dict[str, str]:
@@ -90,12 +96,20 @@ def read_identity(path: Path) -> dict[str, str]:
     Raises:
         InputError: The file cannot be read, or has no identity.
     """
-    program = _load(path)
+    program = _load_program(path)
     if "identity" not in program.method_names:
         raise InputError(f"{path} does not say what it is: it has no method 'identity'")
     text = program.load_method("identity").execute([])[0]
     identity: dict[str, str] = json.loads(text)
     return identity
+
+
+@contextlib.contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise InputError(f"{path} does not run in ExecuTorch's runtime: {error}") from error
 
 
 def _check_kernels(program: Any) -> None:
@@ -113,13 +127,13 @@ def _check_kernels(program: Any) -> None:
                 )
 
 
-def _load(path: Path) -> Any:
-    from executorch.runtime import Runtime
-
+def _load_program(path: Path) -> Any:
     if not path.is_file():
         raise InputError(f"{path} is missing; build the artifacts again")
     try:
         with quiet_logs():
+            from executorch.runtime import Runtime  # says much while it is imported
+
             return Runtime.get().load_program(path)
     except RuntimeError as error:
         raise InputError(

@@ -5,11 +5,11 @@ Adding an operator is one decorated function in one of these files or in a new o
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from pfd_models.discovery import import_files
 
 if TYPE_CHECKING:
     from export.onnx_to_tflite.builder import Builder
@@ -62,6 +62,5 @@ def lowers(
 
 def lowerings() -> dict[str, Lowering]:
     """Return every lowering by ONNX operator, importing the files of this folder."""
-    for module in pkgutil.iter_modules(__path__, f"{__name__}."):
-        importlib.import_module(module.name)
+    import_files(__name__)
     return dict(_registry)

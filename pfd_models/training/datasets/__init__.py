@@ -7,14 +7,13 @@ that the paper does not have says whose shape its networks take.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from pfd_models.discovery import import_file, list_files
 from pfd_models.errors import DataError, SpecError, unknown
 
 if TYPE_CHECKING:
@@ -96,8 +95,7 @@ class ImageSet:
 
 def list_image_sets() -> tuple[str, ...]:
     """Return the names of all data sets, sorted."""
-    names = (info.name for info in pkgutil.iter_modules(__path__))
-    return tuple(sorted(name for name in names if not name.startswith("_")))
+    return list_files(__name__)
 
 
 def find_image_set(name: str) -> tuple[str, ImageSet]:
@@ -108,7 +106,7 @@ def find_image_set(name: str) -> tuple[str, ImageSet]:
     """
     lowered = name.lower()
     for own in list_image_sets():
-        data: ImageSet = importlib.import_module(f"{__name__}.{own}").DATA
+        data: ImageSet = import_file(__name__, own).DATA
         if lowered in (own, *data.aliases):
             return own, data
     raise SpecError(unknown("data set", name, list_image_sets()))

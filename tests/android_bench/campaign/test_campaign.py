@@ -1,6 +1,7 @@
 """The walk of a campaign, with a harness that does as it is told."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,6 @@ from android_bench.campaign.campaign import resume_campaign, run_campaign
 from android_bench.campaign.extra_passes import add_memory_pass, add_profile_pass
 from android_bench.campaign.journal import limits_now, seconds_before
 from android_bench.campaign.result import read_result
-from android_bench.campaign.rules import rules_of
 from android_bench.records import Flag, Role
 from android_bench.statistics.comparison import Verdict
 from android_bench.statistics.design import is_disturbed
@@ -60,18 +60,23 @@ def test_a_real_difference_is_found_and_everything_about_it_is_stored(pair):
         result.campaign.arm("orig").artifact_sha256
     )
     assert [event.kind for event in again.events] == ["started", "stopped"]
-    assert rules_of(result.campaign) == pair.rules
+    assert result.campaign.rules == pair.rules
     assert pair.listener.reasons[0].value == "precision reached"
 
 
 def test_blocks_alternate_in_fresh_processes_and_keep_every_sample(pair):
     with pair.bench() as bench:
-        blocks = run_campaign(bench, pair.contest(), pair.rules).blocks
+        result = run_campaign(bench, pair.contest(), pair.rules)
+    blocks, started = result.blocks, pair.device.launcher.runs("time")
+    assert len({run.pid for run in started}) == len(started) == len(blocks)
+    assert [Path(run.options["--model"]).name for run in started] == [
+        result.artifact(block.label).file for block in blocks
+    ]
     first = [b.label.partition(" ")[0] for b in blocks[:4]]
     assert first in (["orig", "ours", "ours", "orig"], ["ours", "orig", "orig", "ours"])
-    assert all(len(block.samples_ns) == QUICK.iterations for block in blocks)
-    assert len({block.samples_ns.tobytes() for block in blocks}) == len(blocks)
-    assert all(np.all(block.cpus == 0) for block in blocks)
+    assert all(len(block.run.samples_ns) == QUICK.iterations for block in blocks)
+    assert len({block.run.samples_ns.tobytes() for block in blocks}) == len(blocks)
+    assert all(np.all(block.run.cpus == 0) for block in blocks)
 
 
 def test_outputs_are_verified_once_a_file_before_anything_is_recorded(pair):
@@ -114,6 +119,9 @@ def test_the_budget_ends_a_campaign_that_is_not_precise(pair):
         result = run_campaign(bench, pair.contest(), rules)
     assert result.events[-1].message == "budget spent"
     assert result.complete
+    blocks = result.blocks
+    a_round_s = 2 * (blocks[-1].run.after.at_ns - blocks[-2].run.after.at_ns) / 1e9
+    assert 1.0 <= seconds_before(result.events, blocks) <= 1.0 + a_round_s
 
 
 def test_a_disturbed_block_is_kept_flagged_and_measured_again(rig):
@@ -128,7 +136,7 @@ def test_a_disturbed_block_is_kept_flagged_and_measured_again(rig):
         {Flag.HARNESS_KILLED, Flag.PARTIAL},
     ]
     assert [block.attempt for block in bad] == [0, 0, 1]
-    assert len(bad[2].samples_ns) == QUICK.iterations // 2
+    assert len(bad[2].run.samples_ns) == QUICK.iterations // 2
     for block in bad:
         later = [b.attempt for b in result.blocks if b.index == block.index]
         assert block.attempt + 1 in later
@@ -145,7 +153,7 @@ def test_a_computer_that_is_never_idle_is_said_once_and_recorded(pair):
     assert len(raised) == len(pair.listener.notes) == 1
     assert raised[0].data["other_busy"] == pytest.approx(0.5 * 1.25)
     assert "62%" in raised[0].message
-    assert rules_of(result.campaign).limits.other_busy == 0.10  # what was asked for stays
+    assert result.campaign.rules.limits.other_busy == 0.10  # what was asked for stays
     assert limits_now(pair.rules.limits, result.events).other_busy == pytest.approx(0.625)
 
 
@@ -226,7 +234,7 @@ def test_the_time_between_sessions_does_not_count(pair):
         )
         spent = seconds_before(events, blocks)
         first = events[0].data["at_ns"]
-        assert spent == pytest.approx((blocks[-1].after.at_ns - first) / 1e9)
+        assert spent == pytest.approx((blocks[-1].run.after.at_ns - first) / 1e9)
         # A session that began an hour later and measured nothing adds nothing.
         later = dataclasses.replace(
             events[0],
@@ -292,13 +300,13 @@ def test_profile_and_memory_have_passes_of_their_own(pair):
 
 
 def test_the_tensors_of_a_channels_last_file_are_turned(rig):
-    from android_bench.campaign.references import write_references
+    from android_bench.campaign.reference_files import write_reference
 
     rig.make_set("ours")
     for file in (*rig.files("*.pte"), *rig.files("*.tflite")):
-        inputs, expected = write_references(file, rig.folder, file.artifact.format)
+        written = write_reference(file.manifest, file.artifact, rig.folder)
         with np.load(file.manifest.path(file.manifest.reference)) as stored:
             images, scores = stored["input_0"], stored["output_0"]
         turned = images if file.artifact.format == "pte" else images.transpose(0, 1, 3, 4, 2)
-        assert inputs[0].read_bytes() == np.ascontiguousarray(turned).tobytes()
-        assert expected[0].read_bytes() == scores.tobytes()
+        assert written.inputs[0].read_bytes() == np.ascontiguousarray(turned).tobytes()
+        assert written.expected[0].read_bytes() == scores.tobytes()

@@ -1,4 +1,4 @@
-"""Qualification: the truth is known, so campaigns can be marked."""
+"""Qualification: the truth is known, so campaigns can be judged."""
 
 import dataclasses
 
@@ -6,11 +6,11 @@ import pytest
 from bench_rig import Rig
 
 from android_bench.campaign.campaign import run_campaign
-from android_bench.campaign.qualify import HANDICAPS, marked, qualify, resolution
-from android_bench.campaign.result import plan_of, read_result
+from android_bench.campaign.qualify import HANDICAPS, find_resolution, judge_campaign, qualify
+from android_bench.campaign.result import read_result
 from android_bench.report.console import qualify_lines, qualify_table
-from android_bench.statistics.comparison import Verdict, compare, rounds_of
-from android_bench.statistics.stopping import OURS
+from android_bench.statistics.comparison import Verdict, collect_rounds, compare
+from android_bench.statistics.stopping import TRIMMED_T_RULE
 from android_bench.store import open_store
 from pfd_models.errors import InputError
 
@@ -30,8 +30,10 @@ def test_the_handicap_reaches_the_harness_and_the_interval_holds_it(marks):
     _, found = marks
     assert [mark.handicap for mark in found] == [0.0, 0.01, 0.05]
     for mark in found:
-        slowed = {block.handicap_ppm for block in mark.result.blocks if "slowed" in block.label}
-        plain = {block.handicap_ppm for block in mark.result.blocks if "slowed" not in block.label}
+        slowed = {block.run.handicap_ppm for block in mark.result.blocks if "slowed" in block.label}
+        plain = {
+            block.run.handicap_ppm for block in mark.result.blocks if "slowed" not in block.label
+        }
         assert slowed == {round(mark.handicap * 1e6)}
         assert plain == {0}
         assert mark.covered
@@ -41,22 +43,25 @@ def test_the_handicap_reaches_the_harness_and_the_interval_holds_it(marks):
         Verdict.SLOWER,
         Verdict.SLOWER,
     ]
-    assert resolution(found) == 0.01
+    assert find_resolution(found) == 0.01
 
 
 def test_the_statistics_are_not_told(marks):
     """Equal samples give equal comparisons, whatever the record says of a handicap."""
     _, found = marks
     one = found[2].result
-    hidden = [dataclasses.replace(block, handicap_ppm=0) for block in one.blocks]
-    plan = plan_of(one.campaign)
-    assert compare(plan, rounds_of(plan, hidden), OURS) == one.comparisons
+    hidden = [
+        dataclasses.replace(block, run=dataclasses.replace(block.run, handicap_ppm=0))
+        for block in one.blocks
+    ]
+    design = one.campaign.design
+    assert compare(design, collect_rounds(design, hidden), TRIMMED_T_RULE) == one.comparisons
 
 
-def test_stored_campaigns_are_marked_again_from_the_store(marks):
+def test_stored_campaigns_are_judged_again_from_the_store(marks):
     rig, found = marks
     with open_store(rig.url) as store:
-        again = [marked(read_result(store, m.result.campaign.campaign_id)) for m in found]
+        again = [judge_campaign(read_result(store, m.result.campaign.campaign_id)) for m in found]
     assert [(m.handicap, m.covered, m.comparison) for m in again] == [
         (m.handicap, m.covered, m.comparison) for m in found
     ]
@@ -68,7 +73,7 @@ def test_a_campaign_of_variants_has_no_known_truth(rig):
     with rig.bench() as bench:
         result = run_campaign(bench, rig.contest(), rig.rules)
     with pytest.raises(InputError, match="compares variants and its truth is unknown"):
-        marked(result)
+        judge_campaign(result)
 
 
 def test_a_wrong_truth_is_not_covered(marks):
@@ -84,7 +89,7 @@ def test_a_wrong_truth_is_not_covered(marks):
 def test_what_is_resolved_needs_all_larger_handicaps_too(marks):
     _, found = marks
     missed = dataclasses.replace(found[0], handicap=0.05)  # not resolved where 5 % was added
-    assert resolution([found[0], found[1], missed]) is None
+    assert find_resolution([found[0], found[1], missed]) is None
     assert "no handicap" in qualify_lines([found[0], missed])[1]
     assert "1.00% and more" in qualify_lines(found)[1]
 
@@ -103,5 +108,5 @@ def test_the_command_says_what_the_device_resolves(standin_host, adb_bench):
     assert "this device resolves 2.00% and more in the given time" in adb_bench.out
     assert "2 of 2 intervals hold the true ratio" in adb_bench.out
     with open_store("bench.sqlite") as store:
-        assert [c.settings["purpose"] for c in store.campaigns()] == ["qualify", "qualify"]
+        assert [c.rules.purpose for c in store.campaigns()] == ["qualify", "qualify"]
     assert HANDICAPS == (0.0, 0.005, 0.01, 0.02, 0.05)

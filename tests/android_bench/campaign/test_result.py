@@ -1,16 +1,15 @@
 import pytest
 
-from android_bench.campaign.result import plan_of, read_result
-from android_bench.records import Flag
+from android_bench.campaign.result import read_result
+from android_bench.records import Design, Flag
 from android_bench.statistics.comparison import Verdict
-from android_bench.statistics.design import Campaign
-from android_bench.statistics.stopping import ANYTIME, OURS
+from android_bench.statistics.stopping import MIXTURE_T_RULE, TRIMMED_T_RULE
 from pfd_models.errors import InputError
 
 
 def test_a_stored_campaign_gives_the_plan_it_followed(make):
     record = make.campaign(arms=(make.arm("ours"), make.arm("orig (A/A)"), make.arm("orig")))
-    assert plan_of(record) == Campaign(
+    assert record.design == Design(
         labels=("orig", "ours"), precision=0.01, budget_seconds=300.0, seed=7
     )
 
@@ -20,7 +19,7 @@ def test_a_result_is_derived_from_the_store(store, make):
     result = read_result(store, "2026")
     (comparison,) = result.comparisons
     assert comparison.verdict is Verdict.FASTER
-    assert comparison.rule == OURS.name
+    assert comparison.rule == TRIMMED_T_RULE.name
     assert result.complete
     assert result.artifact("orig (A/A)") == make.artifact("orig")
     assert result.artifact("ours") == make.artifact("ours")
@@ -37,10 +36,10 @@ def test_a_campaign_that_did_not_end_by_its_rule_is_judged_by_the_wider_one(stor
         store.add_block(block)
     early = read_result(store, "last")
     assert not early.complete
-    assert early.comparisons[0].rule == ANYTIME.name
+    assert early.comparisons[0].rule == MIXTURE_T_RULE.name
     store.add_event(make.event("stopped"))
     ended = read_result(store, "last")
-    assert ended.comparisons[0].rule == OURS.name
+    assert ended.comparisons[0].rule == TRIMMED_T_RULE.name
     assert ended.comparisons[0].half_width < early.comparisons[0].half_width
 
 

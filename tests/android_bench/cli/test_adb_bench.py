@@ -31,8 +31,8 @@ def test_one_command_gives_a_verdict(host, adb_bench):
     assert f"show {result.campaign.campaign_id}" in adb_bench.out
     assert result.comparisons[0].verdict is Verdict.FASTER
     assert result.comparisons[0].ratio == pytest.approx(0.9, rel=0.01)
-    assert result.campaign.budget_seconds == 120
-    assert result.campaign.precision == 0.01
+    assert result.campaign.rules.budget_seconds == 120
+    assert result.campaign.rules.precision == 0.01
 
 
 def test_the_interval_is_followed_line_by_line_where_there_is_no_terminal(standin_host, adb_bench):
@@ -52,7 +52,7 @@ def test_run_is_the_verb_when_none_is_given(host, adb_bench):
     with open_store("bench.sqlite") as store:
         one, other = store.campaigns()
     assert one.arms == other.arms
-    assert one.seed == other.seed == 1
+    assert one.rules.seed == other.rules.seed == 1
 
 
 def test_runtimes_and_threads_are_comparisons_of_their_own(host, adb_bench):

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from android_bench.devices.host import HostReadings, parse_cpu_list, read_device
+from android_bench.devices.host import HostReadings, read_device
 from android_bench.records import Cluster
 
 STAT = "cpu  {user} 0 100 {idle} 0 0 0 {steal} 0 0\ncpu0 1 2 3 4 5 6 7 8 9 10\n"
@@ -122,11 +122,3 @@ def test_ones_own_time_is_not_the_load_of_others():
     own = (time.process_time() - used) / available
     assert own > 0.02
     assert reading.other_busy_fraction <= 1 - own - reading.steal_fraction + 0.06  # clock ticks
-
-
-@pytest.mark.parametrize(
-    ("text", "cpus"),
-    [("", ()), ("0", (0,)), ("0-3,6\n", (0, 1, 2, 3, 6)), ("2-2,1", (1, 2))],
-)
-def test_cpu_lists(text, cpus):
-    assert parse_cpu_list(text) == cpus

@@ -83,9 +83,9 @@ def test_a_wrong_input_is_seen_there_too(arm64_harness, network, engine):
 def test_an_emulated_block_is_whole(arm64_harness, network, engine):
     result = run_block(arm64_harness, network.job(engine, threads=2), SLOW)
     assert result.status is Status.DONE
-    assert len(result.samples_ns) == 3
+    assert len(result.run.samples_ns) == 3
     assert len(result.tasks) == 2
-    assert result.before.online_cpus == tuple(range(8))
+    assert result.run.before.online_cpus == tuple(range(8))
 
 
 @each_engine

@@ -78,15 +78,18 @@ def test_a_wrong_file_is_never_timed(harness, network, engine, tmp_path, quick):
 def test_a_block_tells_everything(harness, network, engine, quick):
     result = run_block(harness, network.job(engine), quick)
     assert result.status is Status.DONE
-    assert len(result.samples_ns) == len(result.cpus) == 8
-    assert (result.samples_ns > 0).all()
-    assert (result.cpus >= 0).all()
-    assert result.load_ns > 0
-    assert result.first_inference_ns > 0
-    assert result.warmup_inferences >= 2
-    assert result.before.at_ns < result.after.at_ns
-    assert result.after.other_busy_fraction is None or 0 <= result.after.other_busy_fraction <= 1
-    assert result.peak_kib > 1000
+    assert len(result.run.samples_ns) == len(result.run.cpus) == 8
+    assert (result.run.samples_ns > 0).all()
+    assert (result.run.cpus >= 0).all()
+    assert result.run.load_ns > 0
+    assert result.run.first_inference_ns > 0
+    assert result.run.warmup_inferences >= 2
+    assert result.run.before.at_ns < result.run.after.at_ns
+    assert (
+        result.run.after.other_busy_fraction is None
+        or 0 <= result.run.after.other_busy_fraction <= 1
+    )
+    assert result.run.vm_hwm_kib > 1000
     assert [v.when for v in result.verifications] == ["before", "after"]
     shapes = {"executorch": (1, 3, 32, 32), "litert": (1, 32, 32, 3)}
     assert result.inputs[0].shape == shapes[engine]
@@ -109,7 +112,7 @@ def test_all_threads_stay_on_the_cpus_that_were_asked_for(harness, network, engi
     job = network.job(engine, threads=2, cpu_mask=1 << cpu)
     result = run_block(harness, job, quick)
     assert {task.cpus_allowed for task in result.tasks} == {1 << cpu}
-    assert set(result.cpus) == {cpu}
+    assert set(result.run.cpus) == {cpu}
     assert not result.flags(1 << cpu)
 
 
@@ -127,7 +130,7 @@ def test_every_operator_is_timed_apart(harness, network, engine, quick):
     assert {o.delegate for o in result.operators if "Convolution" in o.name} == {
         {"executorch": "XnnpackBackend", "litert": "XNNPACK"}[engine]
     }
-    assert len(result.samples_ns) == 0
+    assert len(result.run.samples_ns) == 0
 
 
 def test_the_etdump_is_one_that_executorchs_inspector_reads(harness, network, tmp_path, quick):
@@ -149,8 +152,8 @@ def test_memory_is_read_at_each_stage(harness, network, engine, quick):
     result = measure_memory(harness, network.job(engine), quick)
     rss = result.vm_rss_kib
     assert list(rss) == ["start", "loaded", "first", "steady"]
-    assert rss["start"] < rss["loaded"] <= result.peak_kib
-    assert len(result.samples_ns) == 0
+    assert rss["start"] < rss["loaded"] <= result.run.vm_hwm_kib
+    assert len(result.run.samples_ns) == 0
 
 
 def test_one_engines_code_is_not_in_the_others_process(harness, network, quick):

@@ -35,16 +35,16 @@ def test_a_crash_is_a_result_that_says_where(awkward, behaviour, stage, number, 
     assert result.signal == number
     assert "died of signal" in result.message
     assert result.flags() == {Flag.ENGINE_CRASHED, Flag.PARTIAL}
-    assert len(result.samples_ns) == 0
+    assert len(result.run.samples_ns) == 0
 
 
 def test_samples_taken_before_a_crash_are_kept(awkward, quick):
     job = awkward.job(f"segv invoke {BEFORE_TIMING + 6}")
     result = run_block(awkward.harness, job, quick)
     assert (result.status, result.stage) == (Status.CRASHED, "time")
-    assert len(result.samples_ns) == len(result.cpus) == 5
-    assert result.before is not None
-    assert result.after is None
+    assert len(result.run.samples_ns) == len(result.run.cpus) == 5
+    assert result.run.before is not None
+    assert result.run.after is None
 
 
 def test_a_line_torn_by_a_crash_is_no_other_error(awkward, quick):
@@ -71,7 +71,7 @@ def test_the_harness_ends_an_engine_that_hangs(awkward, quick):
     assert 1.0 <= time.monotonic() - begin < 10
     assert (result.status, result.stage) == (Status.TIMEOUT, "time")
     assert result.flags() == {Flag.HARNESS_KILLED, Flag.PARTIAL}
-    assert len(result.samples_ns) == 3
+    assert len(result.run.samples_ns) == 3
 
 
 def test_the_host_ends_a_harness_that_does_not_end_itself(awkward, quick, monkeypatch):
@@ -149,7 +149,7 @@ def test_a_killed_harness_gives_a_block_with_what_was_heard(awkward, quick):
     assert result.status is Status.LOST
     assert "ended with signal 9 and no last line" in result.message
     assert result.flags() == {Flag.HARNESS_KILLED, Flag.PARTIAL}
-    assert 0 < len(result.samples_ns) < 10_000
+    assert 0 < len(result.run.samples_ns) < 10_000
 
 
 def test_the_work_ends_when_nobody_listens_any_more(awkward):

@@ -33,12 +33,12 @@ def phone(tmp_path):
 
 def test_readings_of_a_phone_are_read_as_they_are(awkward, phone):
     lines = []
-    reader = LineReader(lines.append)
+    reader = LineReader("1+0", lines.append)
     command = [*awkward.harness.command, "--engine", "awkward", "--iterations", "1"]
     command += ["--model", awkward.job("ok x").model, "--warmup-seconds", "0"]
     ended = run_here([*command, "--sys-root", str(phone)], timeout_s=20, on_line=reader.feed)
     result = reader.result(ended)
-    before = result.before
+    before = result.run.before
     assert before.online_cpus == (0, 1, 4)
     assert before.freq_khz == {0: 1_800_000, 1: None, 4: 2_600_000}
     assert before.freq_cap_khz == {0: 2_000_000, 1: 2_000_000, 4: None}
@@ -53,15 +53,15 @@ def test_readings_of_a_phone_are_read_as_they_are(awkward, phone):
     raw = next(line for line in lines if line["type"] == "reading")
     assert raw["cpu_ticks"] == [10, 20, 30, 400, 5, 6, 7, 8]
     # The recorded clock stands still: no share of nothing.
-    assert result.after.other_busy_fraction is None
+    assert result.run.after.other_busy_fraction is None
 
 
 def test_a_device_that_tells_nothing_is_read_as_nothing(awkward, tmp_path):
-    empty, reader = tmp_path / "empty", LineReader()
+    empty, reader = tmp_path / "empty", LineReader("1+0")
     empty.mkdir()
     command = [*awkward.harness.command, "--engine", "awkward", "--iterations", "1"]
     command += ["--model", awkward.job("ok x").model, "--warmup-seconds", "0"]
     ended = run_here([*command, "--sys-root", str(empty)], timeout_s=20, on_line=reader.feed)
-    before = reader.result(ended).before
+    before = reader.result(ended).run.before
     assert (before.online_cpus, dict(before.freq_khz), dict(before.temp_mc)) == ((), {}, {})
     assert before.load_1min is None

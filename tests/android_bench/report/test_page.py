@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from android_bench.campaign.result import plan_of, read_result
+from android_bench.campaign.result import read_result
 from android_bench.records import Flag
 from android_bench.report.page import report_page
 from android_bench.report.paper import PrintedLatency, find_printed, printed_latencies
@@ -110,6 +110,11 @@ def result(store, make):
     return read_result(store, "last")
 
 
+def slower(block, factor):
+    samples_ns = (block.run.samples_ns * factor).astype(int)
+    return dataclasses.replace(block, run=dataclasses.replace(block.run, samples_ns=samples_ns))
+
+
 def without_readings(reading):
     return dataclasses.replace(
         reading, freq_khz={}, temp_mc={}, other_busy_fraction=None, steal_fraction=None
@@ -139,7 +144,7 @@ def hostile_result(store, make):
     files = [make.artifact("orig", file=HOSTILE, model=HOSTILE), make.artifact("ours")]
     store.add_campaign(campaign, device, files)
     rng, blocks = np.random.default_rng(0), []
-    while (todo := next_block(plan_of(campaign), blocks)).round < 24:
+    while (todo := next_block(campaign.design, blocks)).round < 24:
         slow = 1.1 if todo.label.startswith("third") else 1.0
         samples = 6e6 * slow * np.exp(rng.normal(0, 0.005)) * (1 + rng.gamma(2, 0.01, 60))
         block = make.block(
@@ -150,8 +155,11 @@ def hostile_result(store, make):
             campaign_id="hostile",
             label=todo.label,
             artifact_sha256=campaign.arm(todo.label).artifact_sha256,
-            before=without_readings(block.before),
-            after=without_readings(block.after),
+            run=dataclasses.replace(
+                block.run,
+                before=without_readings(block.run.before),
+                after=without_readings(block.run.after),
+            ),
         )
         blocks.append(block)
         store.add_block(block)
@@ -237,7 +245,7 @@ def test_every_block_is_on_the_page_in_order(opened, result):
         "() => document.getElementById('blocks-1').data.slice(3).map(t => [t.name, t.y])"
     )
     heat = dict(tracks)["hottest, °C"]
-    assert heat == [r.hottest_mc / 1000 for b in result.blocks for r in (b.before, b.after)]
+    assert heat == [r.hottest_mc / 1000 for b in result.blocks for r in (b.run.before, b.run.after)]
 
 
 def test_files_device_and_the_papers_rows_are_there(opened, result):
@@ -377,7 +385,7 @@ def test_a_campaign_that_somebody_stopped_and_a_control_that_disagrees_are_marke
     store.add_campaign(make.campaign(), make.device(), files)
     for block in make.measured_blocks():
         if block.label == "orig (A/A)":
-            block = dataclasses.replace(block, samples_ns=(block.samples_ns * 1.2).astype(int))
+            block = slower(block, 1.2)
         store.add_block(block)
     html = report_page([read_result(store, "last")], ())
     assert "was not ended by its own rule" in html

@@ -7,22 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from android_bench.records import Block, Flag, Reading
+from android_bench.records import Block, Flag, Reading, TimedRun
 from android_bench.statistics.comparison import (
     Round,
     Verdict,
+    collect_rounds,
     compare,
     compare_control,
     control_log_ratios,
     log_ratios,
-    rounds_of,
 )
-from android_bench.statistics.design import Campaign, round_order
-from android_bench.statistics.stopping import ANYTIME
+from android_bench.statistics.design import Design, round_order
+from android_bench.statistics.stopping import MIXTURE_T_RULE
 from android_bench.statistics.summary import quantile, summarise
 from pfd_models.errors import InputError
 
-TWO = Campaign(labels=("orig", "ours"))
+TWO = Design(labels=("orig", "ours"))
 
 
 def block(
@@ -41,6 +41,9 @@ def block(
         "round": number,
         "position": position,
         "started_utc": "2026-01-31T12:00:00+00:00",
+        "flags": frozenset(flags),
+    }
+    run = {
         "samples_ns": samples,
         "cpus": np.zeros(len(samples), dtype=np.int16),
         "load_ns": 5_000_000,
@@ -49,19 +52,20 @@ def block(
         "vm_hwm_kib": 40_000,
         "before": Reading(at_ns=0, freq_khz={0: 2_000_000}),
         "after": Reading(at_ns=1, freq_khz={0: 1_800_000}),
-        "flags": frozenset(flags),
         "harness_version": "1",
     }
-    return Block(**(facts | change))
+    measured = TimedRun(**(run | {n: v for n, v in change.items() if n in run}))
+    changed = {n: v for n, v in change.items() if n not in run}
+    return Block(**(facts | changed), run=measured)
 
 
-def rounds(campaign: Campaign, log_effects: dict[str, list[float]]) -> list[Round]:
+def rounds(design: Design, log_effects: dict[str, list[float]]) -> list[Round]:
     """Rounds in which the baseline takes 1 ms and a variant exp(its effect) of it."""
     n = len(next(iter(log_effects.values())))
     made = []
     for number in range(n):
         medians = {}
-        for label in round_order(campaign, number):
+        for label in round_order(design, number):
             effect = log_effects.get(label, [0.0] * n)[number]
             medians[label] = 1e6 * math.exp(effect)
         made.append(Round(number=number, medians_ns=medians))
@@ -85,7 +89,7 @@ def test_a_round_is_complete_when_every_variant_has_a_good_block():
         block(1, 1, control, [50, 51, 52], attempt=1),
         block(2, 0, "ours", [60]),
     ]
-    assert rounds_of(TWO, reversed(blocks)) == [
+    assert collect_rounds(TWO, reversed(blocks)) == [
         Round(number=0, medians_ns={"orig": 11.0, "ours": 21.0}),
         Round(number=1, medians_ns={control: 51.0, "ours": 31.0}),
     ]
@@ -93,22 +97,22 @@ def test_a_round_is_complete_when_every_variant_has_a_good_block():
 
 def test_a_round_that_was_given_up_does_not_count():
     blocks = [block(0, 0, "orig", [10]), block(0, 1, "ours", [20], {Flag.LOADED_HOST})]
-    assert rounds_of(TWO, blocks) == []
+    assert collect_rounds(TWO, blocks) == []
 
 
 def test_an_empty_block_of_a_crashed_engine_is_left_out():
     blocks = [block(0, 0, "orig", [10]), block(0, 1, "ours", [], {Flag.ENGINE_CRASHED})]
-    assert rounds_of(TWO, blocks) == []
+    assert collect_rounds(TWO, blocks) == []
 
 
 def test_two_good_blocks_in_one_place_are_refused():
     with pytest.raises(InputError, match="two good blocks of 'orig' in round 0"):
-        rounds_of(TWO, [block(0, 0, "orig", [10]), block(0, 0, "orig", [10], attempt=1)])
+        collect_rounds(TWO, [block(0, 0, "orig", [10]), block(0, 0, "orig", [10], attempt=1)])
 
 
 def test_a_foreign_label_is_refused_with_the_near_one():
     with pytest.raises(InputError, match=r"unknown label 'our'.*did you mean 'ours'"):
-        rounds_of(TWO, [block(0, 0, "our", [10])])
+        collect_rounds(TWO, [block(0, 0, "our", [10])])
 
 
 @pytest.mark.parametrize("median", [0.0, -1.0, float("nan"), float("inf")])
@@ -163,8 +167,8 @@ def test_a_few_bursts_do_not_move_the_estimate():
 @pytest.mark.parametrize("n", range(4, 12))
 def test_a_campaign_that_ends_before_its_first_look_claims_nothing_that_peeking_would_not(n):
     made = rounds(TWO, {"ours": [-0.2 + 0.001 * (i % 3) for i in range(n)]})
-    assert compare(TWO, made) == compare(TWO, made, ANYTIME)
-    assert all(one.rule == ANYTIME.name for one in compare(TWO, made))
+    assert compare(TWO, made) == compare(TWO, made, MIXTURE_T_RULE)
+    assert all(one.rule == MIXTURE_T_RULE.name for one in compare(TWO, made))
 
 
 @given(
@@ -174,7 +178,7 @@ def test_a_campaign_that_ends_before_its_first_look_claims_nothing_that_peeking_
 def test_changing_sides_inverts_the_interval_and_units_do_not_matter(effects, scale):
     made = rounds(TWO, {"ours": effects})
     (there,) = compare(TWO, made)
-    other = Campaign(labels=("ours", "orig"))
+    other = Design(labels=("ours", "orig"))
     turned = [
         Round(
             number=r.number,
@@ -193,7 +197,7 @@ def test_changing_sides_inverts_the_interval_and_units_do_not_matter(effects, sc
 
 def test_more_variants_make_each_interval_wider():
     effects = noisy(0, 40)
-    four = Campaign(labels=("orig", "ours", "stem", "down"))
+    four = Design(labels=("orig", "ours", "stem", "down"))
     (alone,) = compare(TWO, rounds(TWO, {"ours": effects}))
     together = compare(four, rounds(four, dict.fromkeys(("ours", "stem", "down"), effects)))
     assert [one.label for one in together] == ["ours", "stem", "down"]
@@ -207,7 +211,7 @@ def test_more_variants_make_each_interval_wider():
 
 def test_an_interval_for_whoever_stopped_by_hand_is_wider_and_says_its_name():
     made = rounds(TWO, {"ours": noisy(0, 40)})
-    (planned,), (by_hand,) = compare(TWO, made), compare(TWO, made, ANYTIME)
+    (planned,), (by_hand,) = compare(TWO, made), compare(TWO, made, MIXTURE_T_RULE)
     assert by_hand.half_width > 1.3 * planned.half_width
     assert by_hand.rule != planned.rule
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from android_bench.records import Flag
-from android_bench.statistics.design import Campaign, next_block, round_order, williams_rows
+from android_bench.statistics.design import Design, next_block, round_order, williams_rows
 from pfd_models.errors import InputError
 
 
@@ -24,25 +24,25 @@ GOOD: frozenset[Flag] = frozenset()
 THROTTLED = frozenset({Flag.THROTTLED})
 
 
-def campaign_of(k: int, **kwargs) -> Campaign:
-    return Campaign(labels=tuple("abcdefgh"[:k]), **kwargs)
+def design_of(k: int, **kwargs) -> Design:
+    return Design(labels=tuple("abcdefgh"[:k]), **kwargs)
 
 
-def cycle(campaign: Campaign, number: int = 0) -> list[tuple[str, ...]]:
+def cycle(design: Design, number: int = 0) -> list[tuple[str, ...]]:
     """The 2k rounds of one cycle, the control shown as the baseline it is."""
-    k = len(campaign.labels)
-    rounds = [round_order(campaign, slot) for slot in range(number * 2 * k, (number + 1) * 2 * k)]
-    return [tuple(campaign.variant_of(label) for label in order) for order in rounds]
+    k = len(design.labels)
+    rounds = [round_order(design, slot) for slot in range(number * 2 * k, (number + 1) * 2 * k)]
+    return [tuple(design.variant_of(label) for label in order) for order in rounds]
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_two_variants_run_as_abba_and_baab(seed):
-    blocks = "".join(label for order in cycle(campaign_of(2, seed=seed)) for label in order)
+    blocks = "".join(label for order in cycle(design_of(2, seed=seed)) for label in order)
     assert blocks in {"abbabaab", "baababba"}
 
 
 def test_the_seed_draws_which_variant_starts():
-    starts = Counter(cycle(campaign_of(2, seed=seed))[0][0] for seed in range(200))
+    starts = Counter(cycle(design_of(2, seed=seed))[0][0] for seed in range(200))
     assert 60 < starts["a"] < 140  # 5.6 standard deviations of a fair coin
 
 
@@ -55,7 +55,7 @@ def test_rows_are_a_latin_square(k):
 @pytest.mark.parametrize("k", range(2, 8))
 @pytest.mark.parametrize("seed", [0, 1])
 def test_every_variant_follows_every_other_equally_often(k, seed):
-    rounds = cycle(campaign_of(k, seed=seed), number=3)
+    rounds = cycle(design_of(k, seed=seed), number=3)
     follows = Counter(pair for order in rounds for pair in pairwise(order))
     assert len(follows) == k * (k - 1)
     assert set(follows.values()) == {2}
@@ -63,7 +63,7 @@ def test_every_variant_follows_every_other_equally_often(k, seed):
 
 @pytest.mark.parametrize("k", range(2, 8))
 def test_every_variant_stands_in_every_place_equally_often(k):
-    rounds = cycle(campaign_of(k))
+    rounds = cycle(design_of(k))
     places = Counter((label, place) for order in rounds for place, label in enumerate(order))
     assert len(places) == k * k
     assert set(places.values()) == {2}
@@ -71,7 +71,7 @@ def test_every_variant_stands_in_every_place_equally_often(k):
 
 @pytest.mark.parametrize("k", range(1, 8))
 def test_a_linear_drift_cancels_in_every_round_and_its_mirror_image(k):
-    rounds = cycle(campaign_of(k, seed=5))
+    rounds = cycle(design_of(k, seed=5))
     for first, mirror in zip(rounds[::2], rounds[1::2], strict=True):
         blocks = first + mirror
         times = {label: [t for t, b in enumerate(blocks) if b == label] for label in first}
@@ -80,47 +80,47 @@ def test_a_linear_drift_cancels_in_every_round_and_its_mirror_image(k):
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4])
 def test_the_control_takes_one_of_the_two_baseline_blocks_of_each_pair(k):
-    campaign = campaign_of(k, seed=3)
+    design = design_of(k, seed=3)
     first_is_control = []
     for slot in range(0, 80, 2):
-        both = round_order(campaign, slot) + round_order(campaign, slot + 1)
-        assert both.count(campaign.control_label) == 1
-        assert both.count(campaign.baseline) == 1
-        control_at, baseline_at = both.index(campaign.control_label), both.index(campaign.baseline)
+        both = round_order(design, slot) + round_order(design, slot + 1)
+        assert both.count(design.control_label) == 1
+        assert both.count(design.baseline) == 1
+        control_at, baseline_at = both.index(design.control_label), both.index(design.baseline)
         first_is_control.append(control_at < baseline_at)
     assert sum(first_is_control) == len(first_is_control) / 2
 
 
-def walk(campaign: Campaign, flags: list[frozenset[Flag]]) -> list[tuple[int, int, int, int, str]]:
+def walk(design: Design, flags: list[frozenset[Flag]]) -> list[tuple[int, int, int, int, str]]:
     """Run the plan with these flags and list what it planned."""
     ran: list[Ran] = []
     planned = []
     for each in flags:
-        block = next_block(campaign, ran)
+        block = next_block(design, ran)
         planned.append((block.index, block.round, block.position, block.attempt, block.label))
         ran.append(Ran(round=block.round, position=block.position, flags=each))
     return planned
 
 
 def test_undisturbed_blocks_follow_the_order():
-    campaign = campaign_of(3)
-    expected = [label for slot in range(4) for label in round_order(campaign, slot)]
-    planned = walk(campaign, [GOOD] * 12)
+    design = design_of(3)
+    expected = [label for slot in range(4) for label in round_order(design, slot)]
+    planned = walk(design, [GOOD] * 12)
     assert [label for *_, label in planned] == expected
     assert [index for index, *_ in planned] == list(range(12))
     assert [(r, p, a) for _, r, p, a, _ in planned] == [(i // 3, i % 3, 0) for i in range(12)]
 
 
 def test_a_disturbed_block_is_measured_again_at_once_and_in_its_place():
-    planned = walk(campaign_of(2), [GOOD, THROTTLED, GOOD, GOOD])
+    planned = walk(design_of(2), [GOOD, THROTTLED, GOOD, GOOD])
     again, label = planned[2], planned[1][4]
     assert again == (1, 0, 1, 1, label)
     assert planned[3][:4] == (2, 1, 0, 0)
 
 
 def test_a_block_that_stays_disturbed_gives_its_round_up_and_the_row_runs_again():
-    campaign = campaign_of(2, max_attempts=2)
-    planned = walk(campaign, [GOOD, THROTTLED, THROTTLED, GOOD, GOOD, GOOD])
+    design = design_of(2, max_attempts=2)
+    planned = walk(design, [GOOD, THROTTLED, THROTTLED, GOOD, GOOD, GOOD])
     assert [p[:4] for p in planned[:5]] == [
         (0, 0, 0, 0),
         (1, 0, 1, 0),
@@ -128,12 +128,12 @@ def test_a_block_that_stays_disturbed_gives_its_round_up_and_the_row_runs_again(
         (2, 1, 0, 0),
         (3, 1, 1, 0),
     ]
-    assert (planned[3][4], planned[4][4]) == round_order(campaign, 0)
-    assert planned[5][4] == round_order(campaign, 1)[0]
+    assert (planned[3][4], planned[4][4]) == round_order(design, 0)
+    assert planned[5][4] == round_order(design, 1)[0]
 
 
 def test_a_block_that_only_got_warmer_is_kept():
-    planned = walk(campaign_of(2), [frozenset({Flag.TEMPERATURE_ROSE}), GOOD])
+    planned = walk(design_of(2), [frozenset({Flag.TEMPERATURE_ROSE}), GOOD])
     assert planned[1][:4] == (1, 0, 1, 0)
 
 
@@ -143,28 +143,28 @@ def test_a_block_that_only_got_warmer_is_kept():
     attempts=st.integers(1, 4),
 )
 def test_whatever_is_disturbed_the_complete_rounds_are_the_rows_in_order(disturbed, k, attempts):
-    campaign = campaign_of(k, max_attempts=attempts)
-    planned = walk(campaign, [THROTTLED if bad else GOOD for bad in disturbed])
+    design = design_of(k, max_attempts=attempts)
+    planned = walk(design, [THROTTLED if bad else GOOD for bad in disturbed])
     good: dict[int, list[str]] = {}
     for (_, number, _, _, label), bad in zip(planned, disturbed, strict=True):
         if not bad:
             good.setdefault(number, []).append(label)
     complete = [tuple(labels) for _, labels in sorted(good.items()) if len(labels) == k]
-    assert complete == [round_order(campaign, slot) for slot in range(len(complete))]
+    assert complete == [round_order(design, slot) for slot in range(len(complete))]
     assert len({(p[1], p[2], p[3]) for p in planned}) == len(planned)  # each in its own place
 
 
 def test_a_resumed_campaign_goes_on_where_it_was():
-    campaign = campaign_of(4, seed=9)
-    whole = walk(campaign, [GOOD] * 30)
+    design = design_of(4, seed=9)
+    whole = walk(design, [GOOD] * 30)
     ran = [Ran(round=r, position=p) for _, r, p, _, _ in whole[:17]]
-    block = next_block(campaign, ran)
+    block = next_block(design, ran)
     assert (block.index, block.round, block.position, block.attempt, block.label) == whole[17]
 
 
 def test_blocks_of_another_plan_are_refused():
     with pytest.raises(InputError, match=r"block 1 ran as round 0, position 2, .* position 1"):
-        next_block(campaign_of(3), [Ran(round=0, position=0), Ran(round=0, position=2)])
+        next_block(design_of(3), [Ran(round=0, position=0), Ran(round=0, position=2)])
 
 
 @pytest.mark.parametrize(
@@ -185,5 +185,5 @@ def test_blocks_of_another_plan_are_refused():
 )
 def test_an_impossible_campaign_is_refused_in_one_line(change, message):
     with pytest.raises(InputError, match=message.replace("(", r"\(").replace(")", r"\)")) as error:
-        replace(campaign_of(2), **change)
+        replace(design_of(2), **change)
     assert "\n" not in str(error.value)

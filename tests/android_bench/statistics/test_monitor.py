@@ -11,16 +11,18 @@ from scripts import load_script
 
 from android_bench.statistics import intervals
 from android_bench.statistics.comparison import Round, Verdict
-from android_bench.statistics.design import Campaign, round_order
+from android_bench.statistics.design import Design, round_order
 from android_bench.statistics.monitor import Monitor, Reason, precision_to_resolve
-from android_bench.statistics.stopping import ANYTIME, OURS, rivals, run_rule, simultaneous
+from android_bench.statistics.stopping import MIXTURE_T_RULE, TRIMMED_T_RULE, split_confidence
 from android_bench.statistics.study.alpha_spending import boundaries, obrien_fleming, pocock
 from android_bench.statistics.study.coverage import Share, judge
+from android_bench.statistics.study.rivals import make_rivals
+from android_bench.statistics.study.run_rule import run_rule
 from android_bench.statistics.study.simulated_campaigns import simulate
 from android_bench.statistics.study.simulated_device import CONDITIONS, conditions
 from pfd_models.errors import InputError
 
-TWO = Campaign(labels=("orig", "ours"))
+TWO = Design(labels=("orig", "ours"))
 NAMES = [each.name for each in CONDITIONS]
 ALL_INTERVALS = [
     intervals.trimmed_t,
@@ -146,12 +148,12 @@ def test_impossible_looks_are_refused(fractions):
 # ---------------------------------------------------------------- the monitor
 
 
-def follow(campaign: Campaign, log_ratios: np.ndarray, elapsed: np.ndarray):
+def follow(design: Design, log_ratios: np.ndarray, elapsed: np.ndarray):
     """Feed a monitor the rounds of one simulated campaign until it stops."""
-    monitor = Monitor(campaign)
+    monitor = Monitor(design)
     for number, row in enumerate(log_ratios):
-        labels = round_order(campaign, number)
-        effects = dict(zip(campaign.candidates, row, strict=True))
+        labels = round_order(design, number)
+        effects = dict(zip(design.candidates, row, strict=True))
         medians = {label: 1e6 * float(np.exp(effects.get(label, 0.0))) for label in labels}
         decision = monitor.update(Round(number=number, medians_ns=medians), float(elapsed[number]))
         if decision.stop:
@@ -162,13 +164,15 @@ def follow(campaign: Campaign, log_ratios: np.ndarray, elapsed: np.ndarray):
 @pytest.mark.parametrize("k", [2, 3])
 @pytest.mark.parametrize("name", ["quiet", "tails", "phone"])
 def test_the_monitor_stops_where_the_judged_rule_stops_and_reports_its_interval(k, name):
-    campaign = Campaign(labels=("a", "b", "c")[:k], budget_seconds=200.0)
-    data = simulate(campaign, 1.01, conditions(name), seed=5, campaigns=4)
-    judged = run_rule(OURS, campaign, data.log_ratios, data.elapsed_seconds, data.true_log_ratios)
+    design = Design(labels=("a", "b", "c")[:k], budget_seconds=200.0)
+    data = simulate(design, 1.01, conditions(name), seed=5, campaigns=4)
+    judged = run_rule(
+        TRIMMED_T_RULE, design, data.log_ratios, data.elapsed_seconds, data.true_log_ratios
+    )
     for i in range(4):
-        monitor, decision = follow(campaign, data.log_ratios[i], data.elapsed_seconds[i])
+        monitor, decision = follow(design, data.log_ratios[i], data.elapsed_seconds[i])
         assert len(monitor.rounds) == judged.rounds[i]
-        reached = (judged.half_width[i] <= np.log1p(campaign.precision)).all()
+        reached = (judged.half_width[i] <= np.log1p(design.precision)).all()
         assert decision.reason is (Reason.PRECISION if reached else Reason.BUDGET)
         for one, centre, half in zip(
             decision.comparisons, judged.centre[i], judged.half_width[i], strict=True
@@ -178,16 +182,16 @@ def test_the_monitor_stops_where_the_judged_rule_stops_and_reports_its_interval(
             )
 
 
-def exact_rounds(n: int, campaign: Campaign = TWO, effect: float = 0.0) -> list[Round]:
+def exact_rounds(n: int, design: Design = TWO, effect: float = 0.0) -> list[Round]:
     """Rounds that differ by ±1 % around an effect, in turns."""
     return [
         Round(
             number=number,
             medians_ns={
                 label: 1e6 * float(np.exp(effect + 0.01 * (-1) ** number))
-                if label in campaign.candidates
+                if label in design.candidates
                 else 1e6
-                for label in round_order(campaign, number)
+                for label in round_order(design, number)
             },
         )
         for number in range(n)
@@ -238,7 +242,7 @@ def test_the_estimate_of_the_time_left_comes_true():
 
 
 def test_a_campaign_of_one_variant_stops_on_its_control():
-    one = Campaign(labels=("orig",), budget_seconds=1e6)
+    one = Design(labels=("orig",), budget_seconds=1e6)
     rng = np.random.default_rng(0)
     monitor = Monitor(one)
     for number in range(2000):
@@ -264,13 +268,6 @@ def test_a_round_out_of_order_is_refused():
     monitor = Monitor(TWO, rounds)
     with pytest.raises(InputError, match="round 2 comes after round 2"):
         monitor.update(rounds[2], 3.0)
-
-
-def test_the_interval_after_an_interruption_is_the_one_that_allows_it():
-    monitor = Monitor(TWO, exact_rounds(30))
-    (one,) = monitor.interrupted()
-    assert one.rule == ANYTIME.name
-    assert one.half_width > monitor.update(exact_rounds(31)[30], 31.0).comparisons[0].half_width
 
 
 # ---------------------------------------------------------------- precision for an effect
@@ -303,14 +300,18 @@ def is_above(share: Share, promise: float) -> bool:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_interval_covers_a_true_effect_in_93_of_100_campaigns(name):
-    (one,) = judge((OURS,), TWO, conditions(name), true_ratio=1.01, campaigns=1000, seed=100)
+    (one,) = judge(
+        (TRIMMED_T_RULE,), TWO, conditions(name), true_ratio=1.01, campaigns=1000, seed=100
+    )
     assert one.covered.fraction >= 0.93
     assert not is_below(one.covered, 0.95)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_equal_variants_raise_5_false_alarms_in_100_campaigns_at_most(name):
-    (one,) = judge((OURS,), TWO, conditions(name), true_ratio=1.0, campaigns=4000, seed=200)
+    (one,) = judge(
+        (TRIMMED_T_RULE,), TWO, conditions(name), true_ratio=1.0, campaigns=4000, seed=200
+    )
     assert not is_above(one.claimed, 0.05)
     assert not is_above(one.control_missed, 0.05)
     assert one.claimed == one.claimed_wrongly
@@ -318,7 +319,7 @@ def test_equal_variants_raise_5_false_alarms_in_100_campaigns_at_most(name):
 
 @pytest.mark.parametrize("name", ["quiet", "wander"])
 def test_a_rule_that_looks_freely_at_plain_intervals_is_caught_by_the_same_test(name):
-    freely, *_ = rivals(TWO, 300)
+    freely, *_ = make_rivals(TWO, 300)
     (one,) = judge((freely,), TWO, conditions(name), true_ratio=1.0, campaigns=4000, seed=200)
     assert one.covered.fraction < 0.93
     assert is_above(one.claimed, 0.05)
@@ -326,14 +327,18 @@ def test_a_rule_that_looks_freely_at_plain_intervals_is_caught_by_the_same_test(
 
 def test_stopping_by_hand_at_the_first_verdict_is_what_the_sequence_is_for():
     for name in ("quiet", "wander"):
-        ours, sequence = judge((OURS, ANYTIME), TWO, conditions(name), 1.0, 1000, seed=300)
+        ours, sequence = judge(
+            (TRIMMED_T_RULE, MIXTURE_T_RULE), TWO, conditions(name), 1.0, 1000, seed=300
+        )
         assert ours.peeked_wrongly.fraction > 0.05
         assert not is_above(sequence.peeked_wrongly, 0.05)
 
 
 def test_a_true_one_percent_effect_is_resolved_within_three_minutes():
     fine = replace(TWO, precision=precision_to_resolve(0.01), budget_seconds=180.0)
-    (one,) = judge((OURS,), fine, conditions("quiet"), true_ratio=1.01, campaigns=400, seed=400)
+    (one,) = judge(
+        (TRIMMED_T_RULE,), fine, conditions("quiet"), true_ratio=1.01, campaigns=400, seed=400
+    )
     assert not is_below(one.resolved, 0.8)
     assert one.claimed_wrongly.count == 0
     assert one.p90_seconds < 180.0
@@ -341,9 +346,11 @@ def test_a_true_one_percent_effect_is_resolved_within_three_minutes():
 
 def test_several_variants_are_covered_together():
     three = replace(TWO, labels=("orig", "ours", "stem"))
-    (one,) = judge((OURS,), three, conditions("wander"), true_ratio=1.0, campaigns=400, seed=500)
+    (one,) = judge(
+        (TRIMMED_T_RULE,), three, conditions("wander"), true_ratio=1.0, campaigns=400, seed=500
+    )
     assert not is_below(one.covered, 0.95)
-    assert simultaneous(0.95, 2) == pytest.approx(0.975)
+    assert split_confidence(0.95, 2) == pytest.approx(0.975)
 
 
 def test_a_share_knows_its_exact_binomial_interval():
@@ -357,8 +364,8 @@ def test_a_share_knows_its_exact_binomial_interval():
 def test_ten_thousand_campaigns_keep_every_promise(name, seed):
     for ratio in (1.0, 1.01, 1.3):
         for precision in (0.005, 0.01, 0.03):
-            campaign = replace(TWO, precision=precision)
-            (one,) = judge((OURS,), campaign, conditions(name), ratio, 10_000, seed)
+            design = replace(TWO, precision=precision)
+            (one,) = judge((TRIMMED_T_RULE,), design, conditions(name), ratio, 10_000, seed)
             assert one.covered.fraction >= 0.95
             assert one.control_missed.fraction <= 0.05
 
@@ -381,7 +388,7 @@ HELD_OUT = [  # none of these served to choose the rule or to calibrate it
 @pytest.mark.slow
 @pytest.mark.parametrize("how", HELD_OUT, ids=lambda how: how.name)
 def test_conditions_that_the_rule_was_not_calibrated_on_are_covered_too(how):
-    (one,) = judge((OURS,), TWO, how, 1.0, 4000, seed=7)
+    (one,) = judge((TRIMMED_T_RULE,), TWO, how, 1.0, 4000, seed=7)
     assert one.covered.fraction >= 0.94
     assert not is_below(one.covered, 0.95)
 
@@ -390,8 +397,8 @@ def test_conditions_that_the_rule_was_not_calibrated_on_are_covered_too(how):
 @pytest.mark.parametrize("k", [3, 4, 8])
 @pytest.mark.parametrize("name", NAMES)
 def test_many_variants_are_covered_together(k, name):
-    campaign = Campaign(labels=tuple("abcdefgh"[:k]))
-    (one,) = judge((OURS,), campaign, conditions(name), 1.0, 1000, seed=8)
+    design = Design(labels=tuple("abcdefgh"[:k]))
+    (one,) = judge((TRIMMED_T_RULE,), design, conditions(name), 1.0, 1000, seed=8)
     assert one.covered.fraction >= 0.95
 
 
@@ -413,8 +420,8 @@ def test_the_command_prints_coverage_alarms_and_device_time(command, capsys):
 
 
 def test_the_command_says_no_when_a_promise_is_broken(command, capsys, monkeypatch):
-    narrow = replace(OURS, interval=partial(intervals.trimmed_t, inflation=0.7))
-    monkeypatch.setattr(command, "OURS", narrow)
+    narrow = replace(TRIMMED_T_RULE, interval=partial(intervals.trimmed_t, inflation=0.7))
+    monkeypatch.setattr(command, "TRIMMED_T_RULE", narrow)
     assert command.main(["--campaigns", "200", "--conditions", "quiet"]) == 1
     assert "quiet: covers in less than 93%" in capsys.readouterr().out
 
@@ -423,7 +430,7 @@ def test_the_command_compares_and_calibrates(command, capsys):
     few = ["--campaigns", "20", "--conditions", "drift", "--budget", "60"]
     assert command.main(["--compare", *few]) == 0
     compared = capsys.readouterr().out
-    assert all(rule.name in compared for rule in (OURS, *rivals(TWO, 60)))
+    assert all(rule.name in compared for rule in (TRIMMED_T_RULE, *make_rivals(TWO, 60)))
     assert command.main(["--calibrate", *few]) == 0
     assert "worst" in capsys.readouterr().out
 

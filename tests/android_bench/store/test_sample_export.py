@@ -16,7 +16,7 @@ def expected(blocks):
         (b.index, b.attempt, b.label, sample, latency, cpu)
         for b in blocks
         for sample, (latency, cpu) in enumerate(
-            zip(b.samples_ns.tolist(), b.cpus.tolist(), strict=True)
+            zip(b.run.samples_ns.tolist(), b.run.cpus.tolist(), strict=True)
         )
     ]
 

@@ -5,14 +5,18 @@ import json
 import re
 import types
 import typing
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from android_bench import records
 from android_bench.campaign.result import CampaignResult, read_result
+from android_bench.records import Block, CampaignRecord, Rules, TimedRun
+from android_bench.records.stored_form import _OWN as OWN_RULES
 from android_bench.report.json_document import result_document, result_json
 from android_bench.statistics import comparison as stats
 from android_bench.statistics import summary
@@ -79,6 +83,21 @@ def described():
     return sections
 
 
+def stored_fields(section):
+    """Return name to type and field, of a record as it is stored: flat."""
+    kinds = {"Block": (Block, TimedRun), "Campaign": (CampaignRecord, Rules)}
+    inside = {"run", "rules", "manifests"}
+    found = {}
+    for kind in kinds.get(section, (RECORDS[section],)):
+        hints = typing.get_type_hints(kind)
+        for field in dataclasses.fields(kind):
+            if field.name not in inside and (kind is not Rules or field.name in OWN_RULES):
+                found[field.name] = (hints[field.name], field)
+    if section == "Campaign":
+        found["settings"] = (Mapping[str, Any], None)
+    return found
+
+
 def type_of(hint, field):
     """Return how the page must call a type, and whether it may be null."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -110,15 +129,12 @@ def test_the_page_describes_every_record_and_nothing_else():
 
 @pytest.mark.parametrize("section", RECORDS)
 def test_the_page_has_every_field_with_its_type_and_null(section):
-    kind = RECORDS[section]
-    hints = typing.get_type_hints(kind)
     wrong = []
     rows = described()[section]
-    fields = [f.name for f in dataclasses.fields(kind)] + NOT_FIELDS.get(section, [])
-    assert [row[0] for row in rows] == fields
+    fields = stored_fields(section)
+    assert sorted(row[0] for row in rows) == sorted([*fields, *NOT_FIELDS.get(section, [])])
     for name, written, _, null, since in rows:
-        field = next((f for f in dataclasses.fields(kind) if f.name == name), None)
-        right, optional = type_of(hints[name], field) if field else ("text", False)
+        right, optional = type_of(*fields[name]) if name in fields else ("text", False)
         if not re.match(rf"{re.escape(right)}(?![\w ])|{re.escape(right)}$", written):
             wrong.append(f"{name}: the page says {written!r}, the record {right!r}")
         if (null != "never") != optional:
@@ -142,7 +158,7 @@ def test_units_in_names_are_the_units_on_the_page():
 
 @pytest.mark.parametrize("section", TABLES)
 def test_the_table_has_every_field_and_the_same_nulls(section):
-    fields = {f.name for f in dataclasses.fields(RECORDS[section])}
+    fields = set(stored_fields(section))
     columns = set(TABLES[section].columns.keys())
     assert columns - KEYS.get(section, set()) == fields - ELSEWHERE.get(section, set())
     nulls = {row[0] for row in described()[section] if row[3] != "never"}
@@ -199,7 +215,7 @@ def test_the_json_holds_the_stored_values(store, make):
     make.fill(store)
     (plain,) = result_document([read_result(store, "last")])["campaigns"]
     blocks = make.measured_blocks()
-    assert [b["samples_ns"] for b in plain["blocks"]] == [b.samples_ns.tolist() for b in blocks]
+    assert [b["samples_ns"] for b in plain["blocks"]] == [b.run.samples_ns.tolist() for b in blocks]
     assert plain["blocks"][0]["cpu_mask"] == "0x2"
     assert plain["blocks"][9]["flags"] == ["throttled"]
     assert plain["complete"] is True

@@ -497,7 +497,7 @@ def test_a_killed_writer_loses_nothing_acknowledged(any_url, make):
     indices = [b.index for b in blocks]
     assert indices[: len(acknowledged)] == acknowledged
     assert len(indices) - len(acknowledged) in (0, 1)  # committed, killed before it could say so
-    assert all(b.samples_ns.tolist() == list(range(1, 300)) for b in blocks)
+    assert all(b.run.samples_ns.tolist() == list(range(1, 300)) for b in blocks)
 
 
 def test_commits_wait_for_the_disk(store):

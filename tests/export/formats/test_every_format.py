@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from export.formats import WriteOptions, get_format, list_formats
-from pfd_models.errors import InputError, SpecError
+from pfd_models.errors import InputError
 
 IDENTITY = {"name": "smallnet", "note": "größer als 0", "empty": ""}
 
@@ -37,14 +37,29 @@ def write(name, program, folder, identity):
 
 def test_it_computes_what_pytorch_computes(made, net):
     module, path, _ = made
+    run = module.load(path)
     for seed in range(3):
         x = torch.randn(1, 3, 33, 33, generator=torch.Generator().manual_seed(seed))
-        (found,) = module.run(path, [x.numpy()])
+        (found,) = run([x.numpy()])
         with torch.no_grad():
             expected = net(x).numpy()
         assert found.shape == expected.shape
         assert found.dtype == np.float32
         assert abs(found - expected).max() <= 1e-5 * abs(expected).max()
+
+
+def test_it_is_loaded_once_and_keeps_what_it_returned(made, net, tmp_path):
+    module, path, _ = made
+    alone = tmp_path / path.name
+    alone.write_bytes(path.read_bytes())
+    run = module.load(alone)
+    alone.unlink()  # whoever read it again would fail
+    images = [torch.randn(1, 3, 33, 33) for _ in range(3)]
+    found = [run([image.numpy()])[0] for image in images]
+    for image, scores in zip(images, found, strict=True):
+        with torch.no_grad():
+            expected = net(image).numpy()
+        assert abs(scores - expected).max() <= 1e-5 * abs(expected).max()
 
 
 def test_one_delegate_and_nothing_left(made):
@@ -88,7 +103,7 @@ def test_a_broken_file_is_one_line(made, tmp_path):
     module, path, _ = made
     broken = tmp_path / f"broken{path.suffix}"
     broken.write_bytes(b"\0" * 200)
-    for call in (lambda: module.run(broken, []), lambda: module.read_identity(broken)):
+    for call in (lambda: module.load(broken), lambda: module.read_identity(broken)):
         with pytest.raises(InputError, match="broken") as caught:
             call()
         assert "\n" not in str(caught.value)
@@ -96,7 +111,7 @@ def test_a_broken_file_is_one_line(made, tmp_path):
 
 def test_a_missing_file_is_one_line(made, tmp_path):
     module, path, _ = made
-    for call in (module.read_identity, lambda p: module.run(p, [])):
+    for call in (module.read_identity, module.load):
         with pytest.raises(InputError, match="absent"):
             call(tmp_path / f"absent{path.suffix}")
 
@@ -132,8 +147,3 @@ def test_two_processes_write_the_same_bytes(tmp_path):
         )
     assert len(digests[0]) == len(list_formats())
     assert digests[0] == digests[1]
-
-
-def test_an_unknown_format_names_the_nearest():
-    with pytest.raises(SpecError, match="did you mean 'onnx'"):
-        get_format("onx")

@@ -75,8 +75,9 @@ def check(
         written = get_format(name).write(program, folder / f"net.{name}", options)
         assert written.leftovers == (), name
         assert written.delegates == (None if name == "onnx" else 1), name
+        run = get_format(name).load(folder / f"net.{name}")
         for x, want in zip(samples, exact, strict=True):
-            (found,) = get_format(name).run(folder / f"net.{name}", [x.numpy()])
+            (found,) = run([x.numpy()])
             # Eager float32 itself is up to 2e-5 from the float64 run in these networks.
             assert relative(found, want) <= min(1e-4, max(1e-5, multiple * eager)), name
     return program

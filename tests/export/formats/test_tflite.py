@@ -38,7 +38,7 @@ def test_run_takes_pytorchs_layout_whatever_the_files(tmp_path, layout):
         [(1, 6, 7, 3), (1, 6, 7, 5)] if layout == "nhwc" else [(1, 3, 6, 7), (1, 5, 6, 7)]
     )
     assert {s.layout for s in (*written.inputs, *written.outputs)} == {layout.upper()}
-    (found,) = tflite.run(tmp_path / "x.tflite", [x.numpy()])
+    (found,) = tflite.load(tmp_path / "x.tflite")([x.numpy()])
     with torch.no_grad():
         expected = module(x).numpy()
     assert found.shape == expected.shape

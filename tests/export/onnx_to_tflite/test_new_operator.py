@@ -52,7 +52,7 @@ def test_a_new_file_lowers_a_new_operator(tools, folder):
 
 def test_a_second_lowering_of_an_operator_is_an_error(folder):
     (folder / "extra_relu.py").write_text(SOURCE.replace('"Mish"', '"Relu"'))
-    with pytest.raises(ValueError, match=r"Relu is already lowered in export\.tflite\.ops"):
+    with pytest.raises(ValueError, match=r"Relu is already lowered in export\.onnx_to_tflite\.ops"):
         ops.lowerings()
 
 

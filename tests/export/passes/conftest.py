@@ -81,7 +81,7 @@ class Rig:
         written = pte.write(program, path, WriteOptions())
         with torch.no_grad():
             expected = module(*inputs).numpy()
-        (found,) = pte.run(path, [x.numpy() for x in inputs])
+        (found,) = pte.load(path)([x.numpy() for x in inputs])
         assert written.delegates is not None
         return Delegated(
             delegates=written.delegates,

@@ -32,7 +32,7 @@ def error_of_file(program, module, x, path):
     written = pte.write(program, path, WriteOptions())
     with torch.no_grad():
         expected = module(x).numpy()
-    (found,) = pte.run(path, [x.numpy()])
+    (found,) = pte.load(path)([x.numpy()])
     assert (written.delegates, written.leftovers) == (1, ())  # and yet
     return float(abs(found - expected).max() / abs(expected).max())
 

@@ -8,9 +8,8 @@ import sys
 import time
 
 import pytest
-from phone_rig import LASTING, PhoneRig, later
+from phone_rig import BUSY, LASTING, PhoneRig, later
 
-from android_bench.devices.phone.state import CoolDown
 from android_bench.errors import ConnectionLostError
 from android_bench.records import Flag
 from android_bench.statistics.design import is_disturbed
@@ -52,7 +51,7 @@ def test_a_pulled_cable_and_a_lost_network_cost_only_time(rig_on_phone, kept_pho
     result = rig_on_phone.run(schedule=LASTING)
     assert left == []
     assert not any(flags_of(result))
-    assert all(len(block.samples_ns) == 6 for block in result.blocks)
+    assert all(len(block.run.samples_ns) == 6 for block in result.blocks)
     assert result.complete
 
 
@@ -67,20 +66,17 @@ def test_a_reboot_is_seen_and_its_block_measured_again(rig_on_phone, kept_phone)
     assert result.complete
 
 
-def test_heat_is_seen_waited_out_and_where_it_stays_the_campaign_can_go_on(
-    rig_on_phone, kept_phone, one_line
-):
+def test_heat_is_seen_and_where_it_stays_the_campaign_can_go_on(rig_on_phone, kept_phone, one_line):
     left = rig_on_phone.in_the_middle(lambda: hooks.heat(kept_phone, 41.0, status=2))
-    rig_on_phone.device.cooling = CoolDown(interval_s=0.1, patience_s=0.5)
+    limits = dataclasses.replace(BUSY, cooling_patience_s=0.5)
     with pytest.raises(DeviceError) as error:
-        rig_on_phone.run(schedule=LASTING)
+        rig_on_phone.run(schedule=LASTING, limits=limits)
     one_line(error, 3, "does not cool down", "thermal status 2", "--resume")
     assert left == []
     stopped = rig_on_phone.stored()
     assert not stopped.complete
     assert Flag.THROTTLED in stopped.blocks[0].flags
-    rig_on_phone.device.cooling = CoolDown(interval_s=0.1, patience_s=30.0)
-    later(1.0, lambda: hooks.heat(kept_phone, 38.0))
+    hooks.heat(kept_phone, 38.0)
     result = rig_on_phone.resume()
     assert result.blocks[: len(stopped.blocks)] == stopped.blocks
     assert result.complete
@@ -198,7 +194,7 @@ def test_two_phones_at_once_each_in_its_lane(
         def opened(serial, server=None):
             if serial not in dials:
                 raise ConnectionLostError(f"{serial} is offline: connect it")
-            return adb_shell.over_socket(serial, lambda limit_s: dials[serial].dial())
+            return adb_shell.over_socket(serial, lambda deadline: dials[serial].dial())
 
         monkeypatch.setattr("android_bench.devices.phone.device.open_transport", opened)
         files = ("--artifacts", tiny_set / "*.pte", "--budget", "1s")

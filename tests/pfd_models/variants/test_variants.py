@@ -17,7 +17,7 @@ from pfd_models import (
     variants,
 )
 from pfd_models.errors import SpecError
-from pfd_models.variants import FeatureMapError, Variant, discover
+from pfd_models.variants import FeatureMapError, Variant, load_variants
 from pfd_models.variants.paper import Padded, PaddingFree
 from pfd_models.zoo.registry import get_architecture
 
@@ -176,11 +176,11 @@ def test_two_files_cannot_define_one_variant(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(variants, "__path__", [*variants.__path__, str(tmp_path)])
     with pytest.raises(ValueError, match=r"variants\.mine: variant 'orig' is already defined"):
-        discover()
+        load_variants()
 
 
 def test_a_variant_is_immutable():
-    variant = discover()["ours"]
+    variant = load_variants()["ours"]
     assert isinstance(variant, Variant)
     with pytest.raises(dataclasses.FrozenInstanceError):
         variant.name = "theirs"

@@ -78,7 +78,7 @@ VARIANT = Variant(name="averaged", stem=plain_stem, downsample=Averaged(), suppo
 @pytest.fixture
 def add(tmp_path, monkeypatch):
     """Put a file into a folder on a package's path; everything is as before afterwards."""
-    monkeypatch.setattr(registry, "_ARCHITECTURES", dict(registry.registered()))
+    monkeypatch.setattr(registry, "_ARCHITECTURES", dict(registry.load_families()))
     before = set(sys.modules)
 
     def put(package, name, source):

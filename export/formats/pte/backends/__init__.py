@@ -11,10 +11,9 @@ SDK imports stay inside the functions, so that listing the names costs nothing.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from typing import TYPE_CHECKING, Protocol, cast
 
+from pfd_models.discovery import import_file, list_files
 from pfd_models.errors import SpecError, unknown
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class Backend(Protocol):
 
 def list_backends() -> tuple[str, ...]:
     """Return the names of all backends, in alphabetical order."""
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__)))
+    return list_files(__name__)
 
 
 def get_backend(name: str) -> Backend:
@@ -48,7 +47,7 @@ def get_backend(name: str) -> Backend:
     """
     if name not in list_backends():
         raise SpecError(unknown("backend", name, list_backends()))
-    backend = cast("Backend", importlib.import_module(f"{__name__}.{name}"))
+    backend = cast("Backend", import_file(__name__, name))
     if (reason := backend.unavailable()) is not None:
         raise SpecError(f"backend {name!r} cannot be used here: {reason}")
     return backend

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from phone_rig import PhoneRig, over_adb_server, over_adb_shell
 
-from android_bench.devices.device import choose_cpus
+from android_bench.devices.cpu_choice import choose_cpus
 from android_bench.statistics.design import is_disturbed
 from pfd_models.errors import DeviceError
 
@@ -27,10 +27,10 @@ def test_both_engines_end_to_end_through_each_client(kept_phone, tiny_set, tmp_p
             assert {b.label for b in good} <= {"orig", "orig (A/A)", "ours"}
             for block in good:
                 assert block.engine == engine
-                assert len(block.samples_ns) == 3
-                assert block.before.temp_mc["mtktscpu"] > 0
-                assert block.before.freq_cap_khz[7] == 2_600_000
-                assert block.after.at_ns > block.before.at_ns > 0
+                assert len(block.run.samples_ns) == 3
+                assert block.run.before.temp_mc["mtktscpu"] > 0
+                assert block.run.before.freq_cap_khz[7] == 2_600_000
+                assert block.run.after.at_ns > block.run.before.at_ns > 0
     finally:
         rig.close()
     assert rig.left_behind() == []
@@ -87,4 +87,4 @@ def test_cores_are_pinned_where_they_can_be(rig_on_phone):
     result = rig_on_phone.run(cpu_mask=mask)
     for block in result.blocks:
         assert block.cpu_mask == mask
-        assert set(block.cpus.tolist()) == {mine[0]}
+        assert set(block.run.cpus.tolist()) == {mine[0]}

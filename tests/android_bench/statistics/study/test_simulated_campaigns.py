@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from android_bench.statistics.design import Campaign
+from android_bench.statistics.design import Design
 from android_bench.statistics.study.simulated_campaigns import simulate
 from android_bench.statistics.study.simulated_device import (
     CONDITIONS,
@@ -15,7 +15,7 @@ from android_bench.statistics.study.simulated_device import (
 )
 from pfd_models.errors import InputError
 
-TWO = Campaign(labels=("orig", "ours"), budget_seconds=60.0)
+TWO = Design(labels=("orig", "ours"), budget_seconds=60.0)
 STILL = Conditions(name="still", latency_seconds=0.004, inferences=100, overhead_seconds=0.1)
 NAMES = [each.name for each in CONDITIONS]
 
@@ -45,7 +45,7 @@ def test_the_true_effect_is_what_the_campaigns_measure_in_the_middle(name):
 
 
 def test_each_variant_has_its_own_effect():
-    three = Campaign(labels=("orig", "ours", "stem"), budget_seconds=60.0)
+    three = Design(labels=("orig", "ours", "stem"), budget_seconds=60.0)
     data = simulate(three, {"stem": 0.9, "ours": 1.2}, STILL, 0, 3)
     assert data.log_ratios[..., 0] == pytest.approx(np.log(1.2))
     assert data.log_ratios[..., 1] == pytest.approx(np.log(0.9))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from android_bench.campaign.limits import Limits
-from android_bench.harness.job import Schedule
-from android_bench.records import CampaignRecord
-from android_bench.statistics.design import Campaign
+from android_bench.records.design import Design
+from android_bench.records.field_checks import ordered
+from android_bench.records.limits import Limits
+from android_bench.records.schedule import Schedule
 from pfd_models.errors import InputError
-from pfd_models.plain_data import from_plain, to_plain
 
-__all__ = ["BLOCK", "Rules", "rules_of", "settings_of"]
+__all__ = ["BLOCK", "Rules"]
 
 # A block: half a second of warm-up, then at least 90 inferences and 0.3 s, but no slow model may
 # take more than two seconds. Many short blocks tell more than few long ones.
@@ -30,14 +28,18 @@ class Rules:
         precision: Half-width of the ratio's interval at which measuring stops, as 0.01.
         confidence: Of the intervals.
         budget_seconds: Device time after which measuring stops in any case.
+        min_rounds: Rounds before the first interval is believed.
+        max_attempts: Times a disturbed block is measured before its round is given up.
         seed: Of the block order.
         schedule: Of one block.
         limits: What a block may suffer.
-        patience_s: How long to wait for a calm device before a block.
+        patience_s: How long to wait for an idle device before a block.
         handicap_ppm: Label to the share the harness adds to each inference; the statistics never
             see it.
         purpose: ``compare``, or ``qualify`` where the instrument itself is tested.
         batch: What the campaigns of one call have in common, so that the call can be resumed.
+        governor: What the frequency governor was set to meanwhile, as ``performance`` or
+            ``fixed:1200000``; empty when it was left alone.
     """
 
     threads: int = 1
@@ -45,6 +47,8 @@ class Rules:
     precision: float = 0.01
     confidence: float = 0.95
     budget_seconds: float = 120.0
+    min_rounds: int = 12
+    max_attempts: int = 3
     seed: int = 0
     schedule: Schedule = BLOCK
     limits: Limits = field(default_factory=Limits)
@@ -52,58 +56,26 @@ class Rules:
     handicap_ppm: Mapping[str, int] = field(default_factory=dict)
     purpose: str = "compare"
     batch: str = ""
+    governor: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse what no engine can do; the rest is checked by `plan`."""
+        """Refuse what no campaign can be run with."""
         if self.threads < 1:
             raise InputError(f"threads is {self.threads}: it must be at least 1")
+        object.__setattr__(self, "handicap_ppm", ordered(self.handicap_ppm))
 
-    def plan(self, labels: tuple[str, ...]) -> Campaign:
-        """Return the plan for these variants.
+    def design(self, labels: tuple[str, ...]) -> Design:
+        """Return the design for these variants, the baseline first.
 
         Raises:
             InputError: A rule or a label is one no campaign can be run with.
         """
-        return Campaign(
+        return Design(
             labels=labels,
             precision=self.precision,
             confidence=self.confidence,
             budget_seconds=self.budget_seconds,
+            min_rounds=self.min_rounds,
+            max_attempts=self.max_attempts,
             seed=self.seed,
         )
-
-
-_KEPT = ("schedule", "limits", "patience_s", "handicap_ppm", "purpose", "batch")
-
-
-def settings_of(rules: Rules) -> dict[str, Any]:
-    """Return what a campaign's record keeps of the rules beside its own fields."""
-    return {name: to_plain(getattr(rules, name)) for name in _KEPT}
-
-
-def rules_of(record: CampaignRecord) -> Rules:
-    """Return the rules of a stored campaign.
-
-    Raises:
-        InputError: Its settings are not those of this version.
-    """
-    settings, arm = record.settings, record.arms[0]
-    if missing := sorted(set(_KEPT) - set(settings)):
-        raise InputError(
-            f"campaign {record.campaign_id} does not say its {missing[0]}: it was not measured by "
-            "this bench; start a new one"
-        )
-    return Rules(
-        threads=arm.threads,
-        cpu_mask=arm.cpu_mask,
-        precision=record.precision,
-        confidence=record.confidence,
-        budget_seconds=record.budget_seconds,
-        seed=record.seed,
-        schedule=from_plain(Schedule, settings["schedule"]),
-        limits=from_plain(Limits, settings["limits"]),
-        patience_s=settings["patience_s"],
-        handicap_ppm=settings["handicap_ppm"],
-        purpose=settings["purpose"],
-        batch=settings["batch"],
-    )

@@ -1,0 +1,113 @@
+"""`python -m export.evaluate`: accuracy of shipped files, beside the checkpoint they came from.
+
+Each file runs in its own runtime: the figures are the file's, not those of the module.
+
+Example:
+    python -m export.evaluate --dataset cifar100 --data-root cifar100 --weights best.pt \
+        artifacts/*.pte artifacts/*.onnx artifacts/*.tflite
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pfd_models.errors import InputError, SpecError, unknown
+from pfd_models.evaluate import Job, checkpoint_jobs, make_parser, run_jobs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pfd_models.training.evaluation import Scorer
+
+__all__ = ["load_shipped", "main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, measure, print the table and return the exit status."""
+    parser = make_parser(
+        "python -m export.evaluate",
+        "Measure the accuracy of shipped files, beside the checkpoint they came from.",
+    )
+    parser.add_argument("files", type=Path, nargs="*", metavar="FILE", help=".pte, .onnx, .tflite")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a checkpoint, which runs in PyTorch; may be given again",
+    )
+    options = parser.parse_args(arguments)
+    return run_jobs(options, _jobs(options))
+
+
+def _jobs(options: argparse.Namespace) -> Iterator[Job]:
+    if not options.weights and not options.files:
+        raise SpecError("say what to measure: files of export.build, --weights FILE, or both")
+    yield from checkpoint_jobs(options)
+    for path in options.files:
+        yield path, load_shipped
+
+
+def load_shipped(path: Path) -> Scorer:
+    """Load a file that `export.build` made, once, for the images its manifest describes.
+
+    Args:
+        path: The file; its manifest lies beside it.
+
+    Raises:
+        InputError: The file cannot be read, does not say what it is, or has no manifest.
+        IntegrityError: It is not the one that its manifest describes.
+    """
+    import torch
+
+    from export.formats import get_format, list_formats
+    from export.sets.manifest import load_manifest
+    from pfd_models.training.evaluation import Scorer
+    from pfd_models.training.transforms import Normalise
+    from pfd_models.zoo.spec import ModelSpec
+
+    kind = path.suffix.removeprefix(".")
+    if kind not in list_formats():
+        known = [f".{name}" for name in list_formats()]
+        raise InputError(
+            f"{path}: {unknown('kind of shipped file', path.suffix, known)}; give a checkpoint as "
+            f"--weights {path}"
+        )
+    if not path.is_file():
+        raise InputError(f"{path} is missing; build it with python -m export.build")
+    file_format = get_format(kind)
+    name = file_format.read_identity(path).get("manifest")
+    if name is None:
+        raise InputError(f"{path} does not name its manifest; build it with python -m export.build")
+    manifest = load_manifest(path.parent / name)
+    artifact = next((a for a in manifest.artifacts if a.file == path.name), None)
+    if artifact is None:
+        raise InputError(f"{path} is not in the manifest {name} beside it; build it again")
+    run = file_format.load(path)
+    spec = ModelSpec.from_dict(manifest.spec)
+    normalise = Normalise(spec.input)
+    size = artifact.inputs[0].shape[0]
+
+    def score(pixels: Tensor) -> Tensor:
+        images = normalise(pixels)
+        missing = size - len(images)  # the last batch of a split may be smaller than the file's
+        fed = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)]) if missing else images
+        return torch.from_numpy(run([fed.numpy()])[0])[: len(images)].float()
+
+    return Scorer(
+        score=score,
+        side=spec.resolution,
+        batch_size=size,
+        num_classes=spec.num_classes,
+        runtime=f"the {kind} runtime, {artifact.precision}",
+        device=torch.device("cpu"),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

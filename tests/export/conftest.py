@@ -1,0 +1,20 @@
+"""What several folders of the exporter's tests share."""
+
+from __future__ import annotations
+
+import pytest
+
+from export.request.source import ModuleSource
+
+
+@pytest.fixture
+def write_factory(tmp_path):
+    """Write a user's file and return the source that names its factory."""
+
+    def write(name, text, factory="make"):
+        (tmp_path / f"{name}.py").write_text(text)
+        return ModuleSource(
+            target=f"{name}:{factory}", input_shapes=((1, 3, 8, 8),), search_path=str(tmp_path)
+        )
+
+    return write
