@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from android_bench.transports import adb_server, adb_shell, file_sync
-from android_bench.transports.socket_transport import SocketTransport
+from android_bench.transports.packets import SocketPipe
 from android_bench.transports.streams import Deadline, Link
 from android_bench.virtual_phone import phone as virtual_phone
 from android_bench.virtual_phone.phone import VirtualPhone
@@ -66,9 +66,7 @@ def push_throughput(
     server.close()
     links: dict[str, Link] = {
         "adb-server": adb_server.AdbServerLink(phone.serial, address),
-        "adb-shell": adb_shell.AdbShellLink(
-            "virtual", SocketTransport(lambda limit_s: phone.dial())
-        ),
+        "adb-shell": adb_shell.AdbShellLink("virtual", SocketPipe(lambda deadline: phone.dial())),
     }
     with tempfile.TemporaryDirectory(prefix="pfd-throughput-") as folder:
         local = Path(folder, "random.bin")

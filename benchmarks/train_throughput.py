@@ -28,7 +28,7 @@ from pfd_models.training.distributed import Processes
 from pfd_models.training.engine import Speed, make_engine, update
 from pfd_models.training.loader import Order, batches, make_loader
 from pfd_models.training.recipes import Recipe, default_recipe
-from pfd_models.training.transforms import shifted_and_flipped
+from pfd_models.training.transforms import shift_and_flip
 from pfd_models.zoo.spec import ModelSpec
 
 Epoch = Callable[[], None]
@@ -111,13 +111,13 @@ def ours(
         images=len(split.labels), batch_size=recipe.batch_size, run_seed=0, processes=alone
     )
     loader = make_loader(
-        split, shifted_and_flipped(32), order, workers=workers, pin_memory=device.type == "cuda"
+        split, shift_and_flip(32), order, workers=workers, pin_memory=device.type == "cuda"
     )
     torch.manual_seed(0)
     engine = make_engine(
         build_model(spec),
         spec,
-        recipe.replaced({"learning_rate": 1e-3}),
+        recipe.replace_values({"learning_rate": 1e-3}),
         device=device,
         speed=speed,
         processes=alone,
@@ -172,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     spec = get_spec(options.model, options.variant, "cifar100")
     recipe = default_recipe(spec, "cifar100")
     if options.batch_size:
-        recipe = recipe.replaced({"batch_size": options.batch_size})
+        recipe = recipe.replace_values({"batch_size": options.batch_size})
     images = options.images // recipe.batch_size * recipe.batch_size  # whole batches for both
     generator = torch.Generator().manual_seed(0)
     split = ArraySplit(

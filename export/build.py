@@ -43,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, begin: float) -> int:
-    requests = _requests(options)
-    unchanged = _unchanged(requests)
+    requests = _parse_requests(options)
+    unchanged = _find_unchanged(requests)
     if len(unchanged) == len(requests):  # answered without loading torch
         print_results(unchanged, (), time.perf_counter() - begin)
         return 0
@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace, begin: float) -> int:
     return max((o.error.exit_status for o in outcomes if o.error), default=0)
 
 
-def _requests(options: argparse.Namespace) -> list[BuildRequest]:
+def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
     """Turn the command line into requests, one per model and variant.
 
     Raises:
@@ -119,7 +119,7 @@ def _requests(options: argparse.Namespace) -> list[BuildRequest]:
     ]
 
 
-def _unchanged(requests: Sequence[BuildRequest]) -> list[Outcome]:
+def _find_unchanged(requests: Sequence[BuildRequest]) -> list[Outcome]:
     outcomes = []
     for request in requests:
         begin = time.perf_counter()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 __all__ = [
-    "Reference",
+    "ReferenceRun",
     "compare",
     "make_reference",
     "relative_linf",
@@ -48,7 +48,7 @@ TINY = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
+class ReferenceRun:
     """Seeded inputs and what the module makes of them.
 
     Attributes:
@@ -70,7 +70,7 @@ class Reference:
         return min(PARITY_LIMIT, max(EAGER_FLOOR, EAGER_MULTIPLE * self.eager_relative_linf))
 
 
-def make_reference(module: nn.Module, inputs: list[Arrays]) -> Reference:
+def make_reference(module: nn.Module, inputs: list[Arrays]) -> ReferenceRun:
     """Run the module in float64 and in float32 on the inputs.
 
     Args:
@@ -91,10 +91,10 @@ def make_reference(module: nn.Module, inputs: list[Arrays]) -> Reference:
         exact, worst = eager, None
     _require_finite(exact, "the module")
     _require_spread(exact)
-    return Reference(inputs=inputs, outputs=exact, eager_relative_linf=worst)
+    return ReferenceRun(inputs=inputs, outputs=exact, eager_relative_linf=worst)
 
 
-def compare(reference: Reference, outputs: list[Arrays], *, what: str) -> Parity:
+def compare(reference: ReferenceRun, outputs: list[Arrays], *, what: str) -> Parity:
     """Hold a file's outputs against the reference.
 
     Args:

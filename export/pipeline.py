@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from export.formats import WriteOptions
     from export.graph.program import Program
     from export.network.inputs import Arrays
-    from export.parity import Reference
+    from export.parity import ReferenceRun
 
 __all__ = ["BuildResult", "make_artifacts"]
 
@@ -87,7 +87,7 @@ def make_artifacts(request: BuildRequest, report: Report = lambda step: None) ->
             "conversions": network.conversions,
         }
     )
-    kept = () if request.force else publish.reusable(request.out, network.stem, build_id)
+    kept = () if request.force else publish.find_reusable(request.out, network.stem, build_id)
     formats = _with_needed(request.formats)
     missing = tuple(f for f in formats if f not in {a.format for a in kept})
     if not missing:
@@ -96,7 +96,7 @@ def make_artifacts(request: BuildRequest, report: Report = lambda step: None) ->
         _gate_delegation(request, manifest.artifacts)
         return BuildResult(manifest=manifest, made=(), seconds=time.perf_counter() - begin)
 
-    with publish.staging(request.out) as folder:
+    with publish.stage(request.out) as folder:
         manifest = _build_into(folder, request, network, weights, build_id, missing, kept, report)
         _gate_delegation(request, manifest.artifacts)
         report("publish")
@@ -121,11 +121,11 @@ def _build_into(
 
     seconds: dict[str, float] = {}
     inputs = make_inputs(network.shapes, request.seed)
-    with _timed("capture", seconds, report):  # first: it knows why a module does not trace
+    with _time_step("capture", seconds, report):  # first: it knows why a module does not trace
         captured = capture(network.module, _tensors(inputs[0]))
-    with _timed("reference", seconds, report):
+    with _time_step("reference", seconds, report):
         reference = parity.make_reference(network.module, inputs)
-    with _timed("rewrite", seconds, report):
+    with _time_step("rewrite", seconds, report):
         program = run_passes(captured)
         _check_rewrite(captured, program, inputs)
 
@@ -162,7 +162,7 @@ def _make_file(
     out: Path,
     name: str,
     program: Program,
-    reference: Reference,
+    reference: ReferenceRun,
     options: WriteOptions,
     network: Network,
     made: Mapping[str, Artifact],
@@ -204,7 +204,7 @@ def _make_file(
 
 
 @contextlib.contextmanager
-def _timed(step: str, seconds: dict[str, float], report: Report) -> Iterator[None]:
+def _time_step(step: str, seconds: dict[str, float], report: Report) -> Iterator[None]:
     report(step)
     begin = time.perf_counter()
     yield
@@ -246,7 +246,7 @@ def _options(request: BuildRequest, network: Network, build_id: str) -> WriteOpt
     )
 
 
-def _save_reference(folder: Path, network: Network, reference: Reference) -> ReferenceData:
+def _save_reference(folder: Path, network: Network, reference: ReferenceRun) -> ReferenceData:
     import numpy as np
 
     count = min(REFERENCE_SAMPLES, len(reference.inputs))

@@ -34,7 +34,7 @@ def quiet_logs(*, verbose: bool = False) -> Iterator[None]:
         for name in NOISY:
             logging.getLogger(name).setLevel(logging.ERROR)
         try:
-            with _redirected(1, nowhere.fileno()), _redirected(2, nowhere.fileno()):
+            with _redirect(1, nowhere.fileno()), _redirect(2, nowhere.fileno()):
                 yield
         finally:
             for name, level in levels.items():
@@ -42,7 +42,7 @@ def quiet_logs(*, verbose: bool = False) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _redirected(descriptor: int, target: int) -> Iterator[None]:
+def _redirect(descriptor: int, target: int) -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(descriptor)

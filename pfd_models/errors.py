@@ -55,11 +55,11 @@ class PfdError(Exception):
 
     Attributes:
         exit_status: Of a command that ends with it.
-        is_told: Whether another process, which has the same error, reports it.
+        is_reported: Whether another process, which has the same error, reports it.
     """
 
     exit_status: ClassVar[int] = 2
-    is_told: bool = False
+    is_reported: bool = False
 
 
 class InputError(PfdError):

@@ -1,11 +1,18 @@
 """The README's lines are run as they stand there."""
 
+import importlib
+import json
 import os
 import re
 import subprocess
 import sys
 
 import pytest
+
+import pfd_models
+from export import BuildRequest, ZooSource, make_artifacts
+from pfd_models import families, tables
+from pfd_models.zoo import registry
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +26,7 @@ def snippets(text, language):
 
 def test_every_python_snippet_runs_beside_the_artifacts(readme, built, tmp_path, repository):
     (tmp_path / "artifacts").symlink_to(built.folder)
-    codes = snippets(readme, "python")
+    codes = snippets(readme.partition("## Add a model")[0], "python")
     assert len(codes) == 5
     for code in codes:
         done = subprocess.run(
@@ -48,3 +55,36 @@ def test_the_ci_script_runs_the_readmes_test_command(readme, repository):
 def test_every_linked_document_exists(readme, repository):
     for target in re.findall(r"\]\(([\w/.-]+)\)", readme):
         assert (repository / target).exists(), target
+
+
+@pytest.fixture
+def mynet(readme, tmp_path, monkeypatch):
+    """The README's new model, as a file in a folder on the families' path; forgotten later."""
+    (code,) = snippets(readme.partition("## Add a model")[2], "python")
+    (tmp_path / "families").mkdir()
+    (tmp_path / "families" / "mynet.py").write_text(code)
+    monkeypatch.setattr(registry, "_ARCHITECTURES", dict(registry.load_families()))
+    monkeypatch.setattr(families, "__path__", [*families.__path__, str(tmp_path / "families")])
+    importlib.invalidate_caches()
+    yield "mynet"
+    sys.modules.pop("pfd_models.families.mynet", None)
+
+
+def test_the_new_model_of_the_readme_reaches_zoo_export_and_tables(mynet, tmp_path, capsys):
+    assert mynet in pfd_models.list_models()
+    assert pfd_models.list_variants(mynet) == ("orig", "stem", "down", "ours")
+    for dataset in ("cifar100", "imagenet"):
+        model = pfd_models.create_model(mynet, dataset=dataset)
+        assert model.spec.num_classes == pfd_models.DATASETS[dataset].num_classes
+    with pytest.raises(pfd_models.PfdError, match="use a resolution of at least 3"):
+        pfd_models.get_spec(mynet, resolution=2)
+
+    manifest = make_artifacts(BuildRequest(source=ZooSource(model=mynet), out=tmp_path)).manifest
+    assert {a.format: a.delegates for a in manifest.artifacts} == {
+        "onnx": None, "pte": 1, "tflite": 1,
+    }  # fmt: skip
+    assert all(a.leftovers == () for a in manifest.artifacts)
+
+    assert tables.main(["--json"]) == 0
+    (row,) = [row for row in json.loads(capsys.readouterr().out) if row["model"] == mynet]
+    assert (row["params"], row["is_exact"]) == (2340, True)

@@ -40,11 +40,11 @@ from android_bench.report.console import (
     closing_lines,
     qualify_lines,
     qualify_table,
-    shown_campaign,
+    render_campaign,
     slower_lines,
     verdict_lines,
 )
-from android_bench.report.escape import visible
+from android_bench.report.escape import escape_controls
 from android_bench.report.json_document import result_json
 from android_bench.report.page import report_page
 from android_bench.report.tables import campaign_table, summary_table, verdict_table
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(VERBS[options.verb](options))
     except PfdError as error:
-        sys.stderr.write(f"error: {visible(str(error), longest=2000)}\n")
+        sys.stderr.write(f"error: {escape_controls(str(error), longest=2000)}\n")
         return error.exit_status
     except KeyboardInterrupt:
         sys.stderr.write("interrupted: every block so far is kept, --resume goes on\n")
@@ -173,12 +173,12 @@ def qualify_verb(options: argparse.Namespace) -> int:
         _, file = contest.entries[-1]
         most = len(options.handicaps) * rules.budget_seconds
         display.say(f"{len(options.handicaps)} handicaps, at most {_time(most)}")
-        marks = list(qualify(bench, file, contest.engine, rules, options.handicaps))
+        runs = list(qualify(bench, file, contest.engine, rules, options.handicaps))
     console = _console()
-    console.print(qualify_table(marks))
-    for line in qualify_lines(marks):
+    console.print(qualify_table(runs))
+    for line in qualify_lines(runs):
         _say(line)
-    _write_json(options, [mark.result for mark in marks])
+    _write_json(options, [run.result for run in runs])
     return 0
 
 
@@ -382,7 +382,7 @@ def show(options: argparse.Namespace) -> int:
     results = _read(options)
     console = _console()
     for result in results:
-        for part in shown_campaign(result):
+        for part in render_campaign(result):
             console.print(part, markup=False, emoji=False, soft_wrap=isinstance(part, str))
     _write_json(options, results)
     return 0
@@ -417,7 +417,7 @@ def _console() -> Console:
 
 
 def _say(text: str) -> None:
-    _console().print(visible(text, longest=2000), markup=False, emoji=False, soft_wrap=True)
+    _console().print(escape_controls(text, longest=2000), markup=False, emoji=False, soft_wrap=True)
 
 
 def _time(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 The harness spins for a share of each inference's own duration, inside the timed region. The
 statistics are not told: to them it is a campaign like any other. Since the truth is known, the
-campaign can be marked: did the interval hold it, and did the verdict find it?
+campaign can be judged: did the interval hold it, and did the verdict find it?
 """
 
 from __future__ import annotations
@@ -18,14 +18,28 @@ from android_bench.records import Rules
 from android_bench.statistics.comparison import Comparison, Verdict
 from pfd_models.errors import InputError
 
-__all__ = ["HANDICAPS", "Marked", "marked", "qualify", "resolution"]
+__all__ = [
+    "BUDGET_SECONDS",
+    "HANDICAPS",
+    "PRECISION",
+    "QualifiedRun",
+    "find_resolution",
+    "judge_campaign",
+    "qualify",
+]
 
 HANDICAPS = (0.0, 0.005, 0.01, 0.02, 0.05)
 """Shares of an inference's duration that are added to it."""
 
+PRECISION = 0.007
+"""Half-width to reach: one as wide as the effect finds it only every second time."""
+
+BUDGET_SECONDS = 180.0
+"""Time for each handicap; a narrower interval takes longer."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Marked:
+class QualifiedRun:
     """A campaign whose truth is known.
 
     Attributes:
@@ -63,7 +77,7 @@ def qualify(
     engine: str,
     rules: Rules,
     handicaps: Sequence[float] = HANDICAPS,
-) -> Iterator[Marked]:
+) -> Iterator[QualifiedRun]:
     """Run a campaign for each handicap, yielding each as it ends.
 
     Args:
@@ -93,10 +107,10 @@ def qualify(
         each = dataclasses.replace(
             rules, purpose="qualify", handicap_ppm={slowed: round(handicap * 1e6)}
         )
-        yield marked(run_campaign(bench, contest, each))
+        yield judge_campaign(run_campaign(bench, contest, each))
 
 
-def marked(result: CampaignResult) -> Marked:
+def judge_campaign(result: CampaignResult) -> QualifiedRun:
     """Return a stored campaign of this kind with its truth.
 
     Raises:
@@ -110,18 +124,18 @@ def marked(result: CampaignResult) -> Marked:
         )
     times = [block.run.after.at_ns for block in result.blocks]
     starts = [block.run.before.at_ns for block in result.blocks]
-    return Marked(
+    return QualifiedRun(
         handicap=max(rules.handicap_ppm.values()) / 1e6,
         result=result,
         seconds=(max(times) - min(starts)) / 1e9 if times else 0.0,
     )
 
 
-def resolution(all_marked: Sequence[Marked]) -> float | None:
+def find_resolution(runs: Sequence[QualifiedRun]) -> float | None:
     """Return the smallest handicap that was found together with all larger ones, or None."""
     smallest = None
-    for one in sorted(all_marked, key=lambda m: -m.handicap):
-        if one.handicap == 0.0 or not one.found:
+    for run in sorted(runs, key=lambda r: -r.handicap):
+        if run.handicap == 0.0 or not run.found:
             break
-        smallest = one.handicap
+        smallest = run.handicap
     return smallest

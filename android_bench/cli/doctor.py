@@ -24,9 +24,9 @@ from android_bench.devices.cpu_choice import choose_cpus, describe_mask
 from android_bench.devices.phone.cache import ROOT
 from android_bench.devices.phone.choice import open_transport
 from android_bench.devices.phone.device import PhoneDevice, phone_device
-from android_bench.devices.phone.discovery import described
+from android_bench.devices.phone.discovery import describe_phone
 from android_bench.devices.phone.profile import DeviceProfile, read_profile
-from android_bench.devices.phone.readiness import lacks, require_abi
+from android_bench.devices.phone.readiness import find_issues, require_abi
 from android_bench.devices.phone.state import read_state
 from android_bench.harness.client import run_block, verify
 from android_bench.harness.job import Job, Schedule
@@ -127,13 +127,14 @@ def _identity(visit: _Visit) -> str:
     visit.profile = read_profile(visit.link)
     require_abi(visit.profile)
     kernel, root = visit.profile.kernel, visit.profile.root.value
-    return f"{described(visit.profile)}, kernel {kernel}, root {root}"
+    return f"{describe_phone(visit.profile)}, kernel {kernel}, root {root}"
 
 
 def _fitness(visit: _Visit) -> str:
     """What it lacks for a good measurement."""
     assert visit.profile is not None
-    return "; ".join(f"{lack.what} ({lack.advice})" for lack in lacks(visit.profile)) or "nothing"
+    issues = find_issues(visit.profile)
+    return "; ".join(f"{issue.what} ({issue.advice})" for issue in issues) or "nothing"
 
 
 def _shell(visit: _Visit) -> str:

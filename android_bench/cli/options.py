@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from android_bench.campaign.qualify import HANDICAPS
-from android_bench.report.escape import visible
+from android_bench.report.escape import escape_controls
 
 __all__ = ["STORE", "parse"]
 
@@ -17,7 +17,7 @@ STORE = "bench.sqlite"
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]  # it does not return
-        sys.stderr.write(f"error: {visible(message)}; see --help\n")
+        sys.stderr.write(f"error: {escape_controls(message)}; see --help\n")
         raise SystemExit(2)
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from android_bench.devices.cpu_choice import describe_mask
 from android_bench.records import CampaignRecord, DeviceRecord
-from android_bench.report.escape import visible
+from android_bench.report.escape import escape_controls
 from android_bench.report.wording import change
 from android_bench.statistics.comparison import Comparison
 from android_bench.statistics.monitor import Decision, Reason
@@ -49,7 +49,7 @@ class Display:
         """Return a display of one device among several: the same screen, a line of its own."""
         lane = Display(self._console)
         lane._progress, lane._stop, lane._name = self._progress, self._stop, f"{name}: "
-        lane._task = self._progress.add_task(visible(name), total=None)
+        lane._task = self._progress.add_task(escape_controls(name), total=None)
         return lane
 
     def stop(self) -> None:
@@ -85,7 +85,7 @@ class Display:
         """Say what takes a moment."""
         self._heed()
         if self._live:
-            line = visible(self._name + text)
+            line = escape_controls(self._name + text)
             self._progress.update(self._task, description=line, refresh=True)
         else:
             self.say(text)
@@ -107,7 +107,7 @@ class Display:
         if self._shows_intervals:
             line = interval_line(self._plan, blocks, disturbed, decision)
         if self._live:
-            line, share = visible(self._name) + line, done_share(decision, elapsed_s)
+            line, share = escape_controls(self._name) + line, done_share(decision, elapsed_s)
             self._progress.update(self._task, description=line, completed=share, refresh=True)
         elif blocks >= self._next_line or decision.stop:
             self._next_line = max(blocks + 1, blocks * LINE_EVERY)
@@ -119,7 +119,7 @@ class Display:
 
     def say(self, text: str, before: Text | None = None) -> None:
         """Print a line of text from wherever it comes."""
-        line = (before or Text()) + Text(visible(self._name + text, longest=2000))
+        line = (before or Text()) + Text(escape_controls(self._name + text, longest=2000))
         self._console.print(line, soft_wrap=True)
 
     def _heed(self) -> None:
@@ -148,4 +148,4 @@ def interval_line(record: CampaignRecord, blocks: int, disturbed: int, decision:
 
 
 def _standing(one: Comparison) -> str:
-    return f"{visible(one.label)} {change(one.ratio)} ±{one.half_width:.2%}"
+    return f"{escape_controls(one.label)} {change(one.ratio)} ±{one.half_width:.2%}"

@@ -1,23 +1,20 @@
-"""Taking a device's answers apart, and making its strings fit to be shown.
+"""Taking a device's answers apart, and reading the numbers in them.
 
-A device may say anything: line breaks, escape sequences for the terminal, a megabyte.
+A device may say anything: line breaks, escape sequences for the terminal, a number of a thousand
+digits. This is the border: what is behind it has been looked at.
 """
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["files", "one_line", "sections", "thermal_status"]
+from android_bench.errors import one_line
+
+__all__ = ["MARK", "files", "one_line", "sections", "thermal_status", "whole_number"]
 
 MARK = "@@pfd-section"
-_LONGEST = 120
-
-
-def one_line(text: str) -> str:
-    """Return a device's string on one line, without control characters, of bearable length."""
-    line = "".join(c if c.isprintable() else " " for c in text)
-    line = " ".join(line.split())
-    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+# What every store can hold, and more than any of these numbers is.
+_HIGHEST = 2**63 - 1
 
 
 def sections(text: str) -> dict[str, str]:
@@ -36,7 +33,21 @@ def files(text: str) -> dict[str, str]:
     return {path: "\n".join(lines).strip() for path, lines in content.items()}
 
 
+def whole_number(text: str, *, highest: int = _HIGHEST) -> int | None:
+    """Return a number of plain digits, or None where it is none or beyond belief.
+
+    Args:
+        text: As the device wrote it.
+        highest: The largest that is believed.
+    """
+    # Python's own int() takes digits of every script, underscores, and fails at 4301 digits.
+    if not re.fullmatch(r"[0-9]{1,19}", text):
+        return None
+    number = int(text)
+    return number if number <= highest else None
+
+
 def thermal_status(text: str) -> int | None:
     """Read ``dumpsys thermalservice``; 0 is none, 1 light, 2 moderate, up to 6, shutdown."""
-    match = re.search(r"^Thermal Status: (\d)\s*$", text, re.MULTILINE)
+    match = re.search(r"^Thermal Status: ([0-9])\s*$", text, re.MULTILINE)
     return int(match[1]) if match else None

@@ -10,11 +10,23 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from android_bench.devices.answers import one_line
+from android_bench.devices.answers import one_line, whole_number
 
-__all__ = ["CPU_FOLDER", "CpuCluster", "clusters", "core_name", "cpu_list", "rank_core"]
+__all__ = [
+    "CPU_FOLDER",
+    "HIGHEST_CPU",
+    "CpuCluster",
+    "clusters",
+    "core_name",
+    "cpu_list",
+    "rank_core",
+]
 
 CPU_FOLDER = "/sys/devices/system/cpu"
+HIGHEST_CPU = 1023
+"""The highest core number that is believed; as many fit into the kernel's affinity masks."""
+_HIGHEST_KHZ = 100_000_000
+_MOST_GOVERNORS = 64
 
 # Arm Limited; part numbers are its own. From slow to fast within the in-order and the other kinds.
 _ARM = 0x41
@@ -69,13 +81,15 @@ class CpuCluster:
 def cpu_list(text: str) -> tuple[int, ...]:
     """Return the cores of the kernel's list form, with commas or spaces; ``0-2,6`` is 0, 1, 2, 6.
 
-    What is not of this form is left out: a device may say anything.
+    What is not of this form, or beyond `HIGHEST_CPU`, is left out: a device may say anything.
     """
     cpus: set[int] = set()
     for part in text.replace(",", " ").split():
-        if match := re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part):
-            first = int(match[1])
-            cpus.update(range(first, int(match[2] or first) + 1))
+        first, dash, last = part.partition("-")
+        begin = whole_number(first, highest=HIGHEST_CPU)
+        end = whole_number(last, highest=HIGHEST_CPU) if dash else begin
+        if begin is not None and end is not None:
+            cpus.update(range(begin, end + 1))
     return tuple(sorted(cpus))
 
 
@@ -100,15 +114,17 @@ def core_name(implementer: str, part: str) -> str:
 def clusters(content: Mapping[str, str]) -> tuple[CpuCluster, ...]:
     """Return the cores by clock, from file to content, in the order of their first core."""
     cores = _core_names(content.get("/proc/cpuinfo", ""))
-    found = []
+    found: list[CpuCluster] = []
     policies = {
-        m[1] for path in content if (m := re.match(rf"({CPU_FOLDER}/cpufreq/policy\d+)/", path))
+        m[1] for path in content if (m := re.match(rf"({CPU_FOLDER}/cpufreq/policy[0-9]+)/", path))
     }
-    for policy in policies:
-        cpus = cpu_list(content.get(f"{policy}/related_cpus", ""))
-        if cpus:
+    covered: set[int] = set()
+    for policy in sorted(policies):
+        related = cpu_list(content.get(f"{policy}/related_cpus", ""))
+        # A core has one clock, whatever the device says.
+        if cpus := tuple(cpu for cpu in related if cpu not in covered):
             found.append(_cluster(content, policy, cpus, cores))
-    covered = {cpu for cluster in found for cpu in cluster.cpus}
+            covered.update(cpus)
     rest = [cpu for cpu in cpu_list(content.get(f"{CPU_FOLDER}/present", "")) if cpu not in covered]
     # Without cpufreq the kinds of cores are all there is to tell them apart by.
     for core in dict.fromkeys(cores.get(cpu, "") for cpu in rest):
@@ -121,8 +137,8 @@ def _cluster(
     content: Mapping[str, str], policy: str, cpus: tuple[int, ...], cores: Mapping[int, str]
 ) -> CpuCluster:
     def khz(name: str) -> int | None:
-        text = content.get(f"{policy}/{name}", "")
-        return int(text) if text.isdecimal() and int(text) > 0 else None
+        # Some drivers say 0 for "do not know".
+        return whole_number(content.get(f"{policy}/{name}", ""), highest=_HIGHEST_KHZ) or None
 
     return CpuCluster(
         cpus=cpus,
@@ -130,17 +146,23 @@ def _cluster(
         min_khz=khz("cpuinfo_min_freq"),
         max_khz=khz("cpuinfo_max_freq"),
         governor=one_line(content.get(f"{policy}/scaling_governor", "")),
-        governors=tuple(content.get(f"{policy}/scaling_available_governors", "").split()),
+        governors=tuple(
+            one_line(name)
+            for name in content.get(f"{policy}/scaling_available_governors", "").split()[
+                :_MOST_GOVERNORS
+            ]
+        ),
     )
 
 
 def _core_names(cpuinfo: str) -> dict[int, str]:
     names = {}
-    number, implementer = None, hex(_ARM)
+    number: int | None = None
+    implementer = hex(_ARM)
     for line in cpuinfo.splitlines():
         key, _, value = (part.strip() for part in line.partition(":"))
-        if key == "processor" and value.isdecimal():
-            number = int(value)
+        if key == "processor":
+            number = whole_number(value, highest=HIGHEST_CPU)
         elif key == "CPU implementer":
             implementer = value
         elif key == "CPU part" and number is not None:

@@ -2,6 +2,6 @@
 
 tables.py   the console            page.py, page.html.j2     one self-contained HTML page
 wording.py  numbers and sentences  forest.py, timeline.py,
-hostile.py  names from outside     distribution.py           its Plotly figures
+escape.py   names from outside     distribution.py           its Plotly figures
 paper.py    the paper's latencies  figure_style.py           what those share
 """

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
-from android_bench.campaign.qualify import Marked, resolution
+from android_bench.campaign.qualify import QualifiedRun, find_resolution
 from android_bench.campaign.result import CampaignResult
-from android_bench.report.escape import visible
+from android_bench.report.escape import escape_controls
 from android_bench.report.tables import operator_table, summary_table, verdict_table
 from android_bench.report.wording import (
     change,
@@ -23,7 +24,7 @@ __all__ = [
     "closing_lines",
     "qualify_lines",
     "qualify_table",
-    "shown_campaign",
+    "render_campaign",
     "slower_lines",
     "verdict_lines",
 ]
@@ -43,15 +44,19 @@ def verdict_lines(result: CampaignResult) -> list[str]:
 
 
 def closing_lines(results: Sequence[CampaignResult], store: str | None) -> list[str]:
-    """Return how to see more."""
+    """Return how to see more.
+
+    Args:
+        results: Campaigns.
+        store: Where they are; None for the place that a command looks at by itself.
+    """
     if not results:
         return []
     ids = " ".join(result.campaign.campaign_id for result in results)
-    where = f" --store {store}" if store else ""
-    tool = "python tools/adb_bench.py"
+    where = f" --store {shlex.quote(store)}" if store else ""
     return [
-        f"more: {tool} show {ids}{where}",
-        f"page: {tool} report {ids}{where} -o report.html",
+        f"more: pfd-bench show {ids}{where}",
+        f"page: pfd-bench report {ids}{where} -o report.html",
     ]
 
 
@@ -63,41 +68,46 @@ def slower_lines(results: Sequence[CampaignResult], limit: float) -> list[str]:
         limit: Allowed slow-down as a share, 0.03 for 3 %.
     """
     return [
-        f"{visible(one.label)} is slower than {visible(one.baseline)} by more than {limit:.2%} in "
-        f"{visible(result.campaign.name)}: {change(one.ratio)}, interval {interval(one)}"
+        escape_controls(
+            f"{one.label} is slower than {one.baseline} by more than {limit:.2%} in "
+            f"{result.campaign.name}: {change(one.ratio)}, interval {interval(one)}",
+            longest=2000,
+        )
         for result in results
         for one in result.comparisons
         if one.low > 1.0 + limit
     ]
 
 
-def shown_campaign(result: CampaignResult) -> Iterator[str | Table]:
+def render_campaign(result: CampaignResult) -> Iterator[str | Table]:
     """Give everything about a campaign that fits a console, part by part."""
     record = result.campaign
-    yield visible(f"{record.campaign_id}  {record.name}  {record.started_utc}")
+    yield escape_controls(f"{record.campaign_id}  {record.name}  {record.started_utc}")
     yield summary_table(result)
     yield verdict_table([result])
     for line in verdict_lines(result):
-        yield visible(line, longest=2000)
+        yield escape_controls(line, longest=2000)
     for profile in result.profiles:
         yield operator_table(profile)
     for memory in result.memory:
         stages = ", ".join(f"{stage} {mebibytes(kib)}" for stage, kib in memory.rss_kib.items())
-        yield visible(f"memory of {memory.label}: peak {mebibytes(memory.vm_hwm_kib)} ({stages})")
-    for arm_file in result.artifacts.values():
-        yield visible(f"{arm_file.file}  sha256 {arm_file.sha256}  build {arm_file.build_id[:12]}")
+        peak = mebibytes(memory.vm_hwm_kib)
+        yield escape_controls(f"memory of {memory.label}: peak {peak} ({stages})", longest=2000)
+    for file in result.artifacts.values():
+        line = f"{file.file}  sha256 {file.sha256}  build {file.build_id[:12]}"
+        yield escape_controls(line, longest=2000)
     for event in result.events:
-        yield visible(f"{event.at_utc}  {event.kind}: {event.message}", longest=2000)
+        yield escape_controls(f"{event.at_utc}  {event.kind}: {event.message}", longest=2000)
 
 
-def qualify_table(marks: Sequence[Marked]) -> Table:
+def qualify_table(runs: Sequence[QualifiedRun]) -> Table:
     """Return a row for each handicap: what was added, what was found."""
     table = Table("handicap", "estimate", "interval", "covers", "verdict", "rounds", "seconds")
-    for mark in marks:
-        one = mark.comparison
+    for run in runs:
+        one = run.comparison
         found = ("too few rounds", "", "", "", "")
         if one is not None:
-            covers = "yes" if mark.covered else "NO"
+            covers = "yes" if run.covered else "NO"
             found = (
                 change(one.ratio),
                 interval(one),
@@ -105,15 +115,15 @@ def qualify_table(marks: Sequence[Marked]) -> Table:
                 one.verdict.value,
                 str(one.n_rounds),
             )
-        table.add_row(change(1.0 + mark.handicap), *found, f"{mark.seconds:.0f}")
+        table.add_row(change(1.0 + run.handicap), *found, f"{run.seconds:.0f}")
     return table
 
 
-def qualify_lines(marks: Sequence[Marked]) -> list[str]:
-    """Return what the marks say of the device."""
-    judged = [mark for mark in marks if mark.covered is not None]
-    held = sum(bool(mark.covered) for mark in judged)
-    smallest = resolution(marks)
+def qualify_lines(runs: Sequence[QualifiedRun]) -> list[str]:
+    """Return what the runs say of the device."""
+    judged = [run for run in runs if run.covered is not None]
+    held = sum(bool(run.covered) for run in judged)
+    smallest = find_resolution(runs)
     resolved = "no handicap" if smallest is None else f"{smallest:.2%} and more"
     return [
         f"{held} of {len(judged)} intervals hold the true ratio",

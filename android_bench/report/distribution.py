@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from android_bench.campaign.result import CampaignResult
-from android_bench.report.escape import plot_text
-from android_bench.report.figure_style import colours, empty_figure, short
+from android_bench.report.escape import escape_for_plot
+from android_bench.report.figure_style import colours, empty_figure, shorten
 from android_bench.statistics.design import is_disturbed
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def samples_figure(result: CampaignResult) -> tuple[go.Figure, float]:
         counts, _ = np.histogram(samples, edges)
         share = 100 * counts / len(samples)
         axis = "y" if number == 0 else f"y{number + 1}"
-        name, colour = plot_text(short(label)), colours(result)[label]
+        name, colour = escape_for_plot(shorten(label)), colours(result)[label]
         figure.add_trace(
             go.Scatter(
                 x=((edges[1:] + edges[:-1]) / 2).tolist(),

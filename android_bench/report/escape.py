@@ -8,31 +8,31 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["plot_text", "visible"]
+__all__ = ["escape_controls", "escape_for_plot"]
 
 
-def visible(text: str, longest: int = 200) -> str:
+def escape_controls(text: str, longest: int = 200) -> str:
     r"""Return the text with every character that moves, hides or reverses others spelled out.
 
     Control characters (also a terminal's escape), direction marks, zero-width and undecodable
     characters appear as ``\u202e``; a very long text is cut.
     """
-    shown = "".join(_spelled(c) if unicodedata.category(c)[0] in "CZ" else c for c in text)
+    shown = "".join(_spell_out(c) if unicodedata.category(c)[0] in "CZ" else c for c in text)
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
-def _spelled(character: str) -> str:
+def _spell_out(character: str) -> str:
     if character == " ":
         return character
     return character.encode("unicode_escape").decode("ascii")
 
 
-def plot_text(text: str) -> str:
+def escape_for_plot(text: str) -> str:
     """Return the text for a label of a Plotly figure, which reads tags and entities.
 
     Source: Plotly's reference, "text" attributes accept a subset of HTML.
     """
-    shown = visible(text)
+    shown = escape_controls(text)
     for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         shown = shown.replace(character, entity)
     return shown

@@ -21,7 +21,7 @@ __all__ = [
     "VERDICT_COLOURS",
     "colours",
     "empty_figure",
-    "short",
+    "shorten",
 ]
 
 VERDICT_COLOURS = {
@@ -58,6 +58,6 @@ def colours(result: CampaignResult) -> dict[str, str]:
     return {a.label: fixed.get(a.role) or next(fresh) for a in result.campaign.arms}
 
 
-def short(name: str) -> str:
+def shorten(name: str) -> str:
     """Return a name that fits beside a figure."""
     return name if len(name) <= 44 else name[:43] + "…"

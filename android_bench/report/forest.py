@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from android_bench.campaign.result import CampaignResult
-from android_bench.report.escape import plot_text
+from android_bench.report.escape import escape_for_plot
 from android_bench.report.figure_style import (
     BASELINE_COLOUR,
     CONTROL_COLOUR,
     VERDICT_COLOURS,
     empty_figure,
-    short,
+    shorten,
 )
 from android_bench.report.wording import change
 from android_bench.statistics.comparison import Comparison
@@ -54,7 +54,7 @@ def forest_figure(results: Sequence[CampaignResult]) -> go.Figure:
     for place, (c, name, is_control) in enumerate(rows):
         colour = CONTROL_COLOUR if is_control else VERDICT_COLOURS[c.verdict]
         x, low, high = (100 * (value - 1) for value in (c.ratio, c.low, c.high))
-        text = f"{plot_text(name)}<br>{change(c.ratio)} ({change(c.low)} to {change(c.high)})"
+        text = f"{escape_for_plot(name)}<br>{change(c.ratio)} ({change(c.low)} to {change(c.high)})"
         figure.add_trace(
             go.Scatter(
                 x=[x],
@@ -73,14 +73,14 @@ def forest_figure(results: Sequence[CampaignResult]) -> go.Figure:
                 customdata=[[c.ratio, c.low, c.high]],
                 hovertext=[text],
                 hoverinfo="text",
-                name=plot_text(name),
+                name=escape_for_plot(name),
                 showlegend=False,
             )
         )
     figure.add_vline(x=0, line={"width": 1.5, "dash": "dot", "color": BASELINE_COLOUR})
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
-        ticktext=[plot_text(short(name)) for _, name, _ in rows],
+        ticktext=[escape_for_plot(shorten(name)) for _, name, _ in rows],
         range=[len(rows) - 0.4, -0.6],
         automargin=True,
         showgrid=False,

@@ -1,8 +1,8 @@
 """The report as one HTML page that needs nothing else: no network, no other file.
 
 Everything on it comes from the store. Names from outside are escaped by Jinja (autoescape) and
-`plot_text`; beyond that the page forbids itself every script but its own two, by their hashes,
-and every connection, through its content security policy.
+`escape_for_plot`; beyond that the page forbids itself every script but its own two, by their
+hashes, and every connection, through its content security policy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from android_bench.campaign.result import CampaignResult
 from android_bench.report import wording
 from android_bench.report.distribution import samples_figure
-from android_bench.report.escape import visible
+from android_bench.report.escape import escape_controls
 from android_bench.report.figure_style import colours
 from android_bench.report.forest import forest_figure
 from android_bench.report.paper import (
@@ -83,7 +83,7 @@ def report_page(
     """Return the page about some campaigns.
 
     Args:
-        results: From `results.read_result`, in the order shown.
+        results: From `result.read_result`, in the order shown.
         printed: The paper's latencies; the installed ones by default.
 
     Raises:
@@ -134,13 +134,17 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
         # Plain text, which is all that comes from outside; markup has a class of its own.
-        finalize=lambda value: visible(value, longest=4000) if type(value) is str else value,
+        finalize=_escape_text,
     )
     for name in wording.__all__:
         environment.filters[name] = getattr(wording, name)
     environment.tests["disturbed"] = is_disturbed
     environment.globals["Verdict"] = Verdict
     return environment.get_template("page.html.j2")
+
+
+def _escape_text(value: Any) -> Any:
+    return escape_controls(value, longest=4000) if type(value) is str else value
 
 
 def _plotly_source() -> str:

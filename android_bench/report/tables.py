@@ -10,7 +10,7 @@ from rich.text import Text
 
 from android_bench.campaign.result import CampaignResult
 from android_bench.records import OperatorProfile
-from android_bench.report.escape import visible
+from android_bench.report.escape import escape_controls
 from android_bench.report.wording import (
     change,
     gigahertz,
@@ -38,7 +38,7 @@ def _table(*columns: str, title: str = "") -> Table:
 
 
 def _name(text: str) -> Text:
-    return Text(visible(text))
+    return Text(escape_controls(text))
 
 
 def verdict_table(results: Sequence[CampaignResult]) -> Table:
@@ -72,8 +72,8 @@ def _verdict_cells(comparison: Comparison, *, is_control: bool = False) -> list[
 
 def summary_table(result: CampaignResult) -> Table:
     """Return what each variant of a campaign takes, a column a variant."""
-    title = visible(f"{result.campaign.name} · {result.device.model}")
-    table = _table("", *(visible(s.label) for s in result.summaries), title=title)
+    title = escape_controls(f"{result.campaign.name} · {result.device.model}")
+    table = _table("", *(escape_controls(s.label) for s in result.summaries), title=title)
     for name, show in _SUMMARY_ROWS.items():
         table.add_row(name, *(Text(show(s)) for s in result.summaries))
     return table
@@ -120,7 +120,7 @@ def operator_table(profile: OperatorProfile, rows: int = 20) -> Table:
     """Return the slowest operators of a profile, by median, with their share of the sum."""
     medians = profile.median_ns()
     total = sum(medians) or 1.0
-    table = _table("operator", "delegate", "median", "share", title=visible(profile.label))
+    table = _table("operator", "delegate", "median", "share", title=escape_controls(profile.label))
     order = sorted(range(len(medians)), key=lambda i: -medians[i])
     for place in order[:rows]:
         operator = profile.operators[place]

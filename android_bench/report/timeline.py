@@ -11,8 +11,8 @@ import numpy as np
 
 from android_bench.campaign.result import CampaignResult
 from android_bench.records import Block, Reading
-from android_bench.report.escape import plot_text
-from android_bench.report.figure_style import colours, empty_figure, short
+from android_bench.report.escape import escape_for_plot
+from android_bench.report.figure_style import colours, empty_figure, shorten
 from android_bench.report.wording import celsius, flag_words, gigahertz, milliseconds
 from android_bench.statistics.design import is_disturbed
 
@@ -110,7 +110,7 @@ def blocks_figure(result: CampaignResult) -> go.Figure:
                 x=[_seconds(result, b) for b in mine],
                 y=[min(max(b.median_ns, low), high) / 1e6 for b in mine],
                 mode="markers",
-                name=plot_text(short(label)),
+                name=escape_for_plot(shorten(label)),
                 marker={
                     "color": colour,
                     "size": 9,
@@ -202,7 +202,7 @@ def _add_track(figure: go.Figure, result: CampaignResult, track: _Track, axis: i
 def _hover(block: Block) -> str:
     repeat = f", attempt {block.attempt + 1}" if block.attempt else ""
     lines = [
-        plot_text(block.label),
+        escape_for_plot(block.label),
         f"block {block.index}{repeat}, round {block.round}",
         f"median {milliseconds(block.median_ns)} of {len(block.run.samples_ns)}",
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from android_bench.records import DeviceRecord, Flag
-from android_bench.report.escape import visible
+from android_bench.report.escape import escape_controls
 from android_bench.statistics.comparison import Comparison, Verdict
 
 __all__ = [
@@ -60,7 +60,7 @@ def interval(comparison: Comparison) -> str:
 
 def sentence(comparison: Comparison) -> str:
     """Return a verdict as one sentence."""
-    label, baseline = visible(comparison.label), visible(comparison.baseline)
+    label, baseline = escape_controls(comparison.label), escape_controls(comparison.baseline)
     if comparison.verdict is Verdict.NOT_RESOLVED:
         return (
             f"{label} against {baseline} is not resolved: latency "
@@ -76,14 +76,15 @@ def control_sentence(control: Comparison | None) -> str:
     """Return what the A/A control says about the device."""
     if control is None:
         return "The A/A control has too few rounds to say anything about this device."
+    baseline = escape_controls(control.baseline)
     if control.verdict is Verdict.NOT_RESOLVED:
         return (
-            f"The A/A control finds no difference between {visible(control.baseline)} and itself "
+            f"The A/A control finds no difference between {baseline} and itself "
             f"({interval(control)}), as it must."
         )
     return (
-        f"The A/A control finds {visible(control.baseline)} different from itself "
-        f"({interval(control)}): do not believe this campaign; measure again on a quieter device."
+        f"The A/A control finds {baseline} different from itself ({interval(control)}): do not "
+        "believe this campaign; measure again on a quieter device."
     )
 
 
@@ -92,8 +93,8 @@ def emulated_sentence(device: DeviceRecord) -> str:
     if not device.emulated:
         return ""
     return (
-        f"no verdict: {visible(device.model)} is emulated, so its times say how fast the emulator "
-        "is and nothing about a phone; outputs are verified and the records are kept"
+        f"no verdict: {escape_controls(device.model)} is emulated, so its times say how fast the "
+        "emulator is and nothing about a phone; outputs are verified and the records are kept"
     )
 
 

@@ -8,6 +8,9 @@ Above this seam nothing knows about ADB; below it live
 
 and ``devices/phone/choice.py`` picks one when the user names none. ``detached.py`` keeps a run
 going on the device while nobody is connected; it is made of this seam's calls only.
+
+Every wait ends early when the transport's `Cancellation` says so. What must be done on the way
+out (a lock given back, a setting restored) is done through ``transport.cancelled_by(NEVER)``.
 """
 
 from __future__ import annotations
@@ -15,10 +18,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
+
+from android_bench.cancellation import Cancellation
 
 __all__ = [
     "DEFAULT_TIMEOUT_S",
+    "MAX_OUTPUT_BYTES",
     "CommandResult",
     "Progress",
     "Pushed",
@@ -26,6 +32,8 @@ __all__ = [
 ]
 
 DEFAULT_TIMEOUT_S = 30.0
+MAX_OUTPUT_BYTES = 64 << 20
+"""Of one command, both outputs together: what it says is held in memory."""
 
 # Called with the bytes sent so far and the bytes in all.
 Progress = Callable[[int, int], None]
@@ -80,7 +88,8 @@ class Transport(Protocol):
 
     Every call has a time limit and raises a subclass of ``DeviceError``: ``ConnectionLostError``
     when the connection ended, after which the next call or ``wait`` makes a new one;
-    ``DeviceTimeoutError`` when the limit passed.
+    ``DeviceTimeoutError`` when the limit passed; ``ProtocolError`` when it answers nonsense. A call
+    that is cancelled raises ``Cancelled``, and the next one makes a new connection.
     """
 
     @property
@@ -91,8 +100,19 @@ class Transport(Protocol):
     def kind(self) -> str:
         """Which implementation this is: ``adb-shell``, ``adb-server`` or ``local``."""
 
+    @property
+    def cancellation(self) -> Cancellation:
+        """What ends its waits early."""
+
+    def cancelled_by(self, cancellation: Cancellation) -> Self:
+        """Return the same connection with waits that another cancellation ends."""
+
     def run(self, command: str, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> CommandResult:
-        """Run a shell command and return its exit code and output; a failure does not raise."""
+        """Run a shell command and return its exit code and output; a failure does not raise.
+
+        Raises:
+            ProtocolError: It says more than `MAX_OUTPUT_BYTES`.
+        """
 
     def push(
         self,

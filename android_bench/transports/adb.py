@@ -6,7 +6,9 @@ import re
 import threading
 import time
 from pathlib import Path
+from typing import Self
 
+from android_bench.cancellation import NEVER, Cancellation
 from android_bench.errors import ConnectionLostError, DeviceTimeoutError, UnauthorizedError
 from android_bench.transports import (
     DEFAULT_TIMEOUT_S,
@@ -22,14 +24,22 @@ from android_bench.transports.streams import Deadline, Link
 __all__ = ["AdbTransport", "parse_properties"]
 
 _RETRY_PAUSE_S = 0.2
+_TRY_S = 5.0
 
 
 class AdbTransport:
     """A phone; one conversation at a time, from whichever thread."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(
+        self,
+        link: Link,
+        *,
+        cancellation: Cancellation = NEVER,
+        lock: threading.RLock | None = None,
+    ) -> None:
         self._link = link
-        self._lock = threading.RLock()
+        self._cancellation = cancellation
+        self._lock = lock or threading.RLock()
 
     @property
     def serial(self) -> str:
@@ -41,9 +51,18 @@ class AdbTransport:
         """Which link it is."""
         return self._link.kind
 
+    @property
+    def cancellation(self) -> Cancellation:
+        """What ends its waits early."""
+        return self._cancellation
+
+    def cancelled_by(self, cancellation: Cancellation) -> Self:
+        """Return the same connection with waits that another cancellation ends."""
+        return type(self)(self._link, cancellation=cancellation, lock=self._lock)
+
     def run(self, command: str, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> CommandResult:
         """Run a shell command; see ``Transport``."""
-        deadline = Deadline(timeout_s, f"a command on {self.serial} ({_shortened(command)})")
+        deadline = self._deadline(timeout_s, f"a command on {self.serial} ({_shortened(command)})")
         with self._lock:
             return shell_v2.run(self._link, command, deadline)
 
@@ -61,7 +80,7 @@ class AdbTransport:
         def send(temporary: str, report: Progress) -> None:
             size = local.stat().st_size
             limit = timeout_s if timeout_s is not None else delivery.allowed_s(size)
-            deadline = Deadline(limit, f"pushing {local.name} to {self.serial}")
+            deadline = self._deadline(limit, f"pushing {local.name} to {self.serial}")
             file_sync.send(self._link, local, temporary, lambda sent: report(sent, size), deadline)
 
         with self._lock:
@@ -74,8 +93,8 @@ class AdbTransport:
         with self._lock, delivery.collected(self.run, remote, local) as collecting:
             size = collecting.size_bytes
             limit = timeout_s if timeout_s is not None else delivery.allowed_s(size)
-            deadline = Deadline(limit, f"pulling {remote} from {self.serial}")
-            file_sync.receive(self._link, remote, collecting.file, deadline)
+            deadline = self._deadline(limit, f"pulling {remote} from {self.serial}")
+            file_sync.receive(self._link, remote, collecting.write, deadline)
 
     def properties(self) -> dict[str, str]:
         """Return the device's system properties by name."""
@@ -89,25 +108,28 @@ class AdbTransport:
             DeviceTimeoutError: It does not answer in time; the last reason is in the message.
         """
         end = time.monotonic() + timeout_s
-        with self._lock:
-            while True:
-                try:
-                    self.run("true", timeout_s=max(0.1, min(end - time.monotonic(), 5.0)))
-                    return
-                except UnauthorizedError:
-                    raise
-                except (ConnectionLostError, DeviceTimeoutError) as error:
-                    left = end - time.monotonic()
-                    if left <= _RETRY_PAUSE_S:
-                        raise DeviceTimeoutError(
-                            f"{self.serial} did not come back within {timeout_s:g} s: {error}"
-                        ) from error
-                time.sleep(_RETRY_PAUSE_S)
-                self._link.recover(Deadline(left, f"bringing {self.serial} back"))
+        while True:
+            try:
+                self.run("true", timeout_s=max(0.1, min(end - time.monotonic(), _TRY_S)))
+                return
+            except UnauthorizedError:
+                raise
+            except (ConnectionLostError, DeviceTimeoutError) as error:
+                left = end - time.monotonic()
+                if left <= _RETRY_PAUSE_S:
+                    raise DeviceTimeoutError(
+                        f"{self.serial} did not come back within {timeout_s:g} s: {error}"
+                    ) from error
+            self._cancellation.sleep(_RETRY_PAUSE_S)
+            with self._lock:
+                self._link.recover(self._deadline(left, f"bringing {self.serial} back"))
 
     def close(self) -> None:
         """End the connection; calling again does nothing."""
         self._link.close()
+
+    def _deadline(self, seconds: float, waiting_for: str) -> Deadline:
+        return Deadline(seconds, waiting_for, self._cancellation)
 
 
 def parse_properties(text: str) -> dict[str, str]:

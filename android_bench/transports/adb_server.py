@@ -16,47 +16,38 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
+import re
+import shlex
 import shutil
 import socket
 import subprocess
-from dataclasses import dataclass
 
-from android_bench.errors import (
-    ConnectionLostError,
-)
+from android_bench.cancellation import NEVER, Cancellation
+from android_bench.errors import ConnectionLostError, ProtocolError, one_line
+from android_bench.transports import sockets
 from android_bench.transports.adb import AdbTransport
+from android_bench.transports.adb_shell import unauthorized
+from android_bench.transports.device_listing import ListedDevice, parse_listing
 from android_bench.transports.streams import Deadline
 from pfd_models.errors import DeviceError, InputError
 
 __all__ = [
     "AdbServerLink",
-    "Sighting",
+    "ask",
+    "list_devices",
     "over_server",
+    "read_answer",
+    "refusal",
     "server_address",
-    "sightings",
     "start_server",
 ]
 
 _DEFAULT_PORT = 5037
 _ASK_TIMEOUT_S = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
-    """A device as a list shows it.
-
-    Attributes:
-        serial: To name it by.
-        state: ``device`` when usable; else as the adb server says, as ``unauthorized``.
-        description: Model and port where known.
-        via: ``adb-server`` or ``usb``.
-    """
-
-    serial: str
-    state: str
-    description: str
-    via: str
+_START_TIMEOUT_S = 30.0
+_LENGTH = re.compile(rb"[0-9a-fA-F]{4}")
+_MAX_REQUEST_BYTES = 0xFFFF  # what four hexadecimal digits can say
+_READ_BYTES = 1 << 20
 
 
 def server_address(named: str | None = None) -> str:
@@ -86,49 +77,72 @@ def server_address(named: str | None = None) -> str:
     return f"tcp:{host or '127.0.0.1'}:{port}"
 
 
-def start_server() -> bool:
+def start_server(cancellation: Cancellation = NEVER) -> bool:
     """Start the adb server when an adb program is installed; return whether there is one."""
     program = shutil.which("adb")
     if program is None:
         return False
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        subprocess.run([program, "start-server"], capture_output=True, timeout=30)
+    deadline = Deadline(_START_TIMEOUT_S, "starting the adb server", cancellation)
+    with (
+        contextlib.suppress(OSError, DeviceError),
+        subprocess.Popen(
+            [program, "start-server"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process,
+    ):
+        try:
+            while process.poll() is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(deadline.slice_s())
+        except BaseException:
+            process.kill()
+            raise
     return True
 
 
-def sightings(address: str) -> list[Sighting]:
+def list_devices(address: str, cancellation: Cancellation = NEVER) -> list[ListedDevice]:
     """Return what the adb server sees.
 
     Raises:
         ConnectionLostError: No server answers there.
+        ProtocolError: What answers there is no adb server.
     """
-    found = []
-    for line in ask(address, "host:devices-l").splitlines():
-        serial, _, rest = line.partition("\t") if "\t" in line else line.partition(" ")
-        state, _, description = rest.strip().partition(" ")
-        if "no permissions" in rest:
-            state, description = "no permissions", rest.strip()
-        found.append(
-            Sighting(serial=serial, state=state, description=description.strip(), via="adb-server")
-        )
-    return found
+    return parse_listing(ask(address, "host:devices-l", cancellation=cancellation))
 
 
-def ask(address: str, request: str, *, timeout_s: float = _ASK_TIMEOUT_S) -> str:
-    """Ask the server itself one question and return its answer."""
-    deadline = Deadline(timeout_s, f"the adb server at {address}")
-    with _connected(address, deadline) as connection:
-        _request(connection, request, deadline)
-        size = int(_exactly(connection, 4, deadline), 16)
-        return _exactly(connection, size, deadline).decode(errors="backslashreplace")
+def ask(
+    address: str,
+    request: str,
+    *,
+    timeout_s: float = _ASK_TIMEOUT_S,
+    cancellation: Cancellation = NEVER,
+) -> str:
+    """Ask the server itself one question and return its answer; raises as `list_devices`."""
+    deadline = Deadline(timeout_s, f"an answer of the adb server at {address}", cancellation)
+    with _connect(address, deadline) as connection:
+        try:
+            return read_answer(connection, request, deadline)
+        except _RefusedError as error:
+            raise DeviceError(f"the adb server at {address} refuses {request}: {error}") from error
 
 
-def _connected(address: str, deadline: Deadline) -> socket.socket:
+def read_answer(connection: socket.socket, request: str, deadline: Deadline) -> str:
+    """Send a request and return the answer to it.
+
+    Raises:
+        DeviceError: It is refused; the reason is the server's.
+        ProtocolError: What answers is no adb server.
+        ConnectionLostError: The connection ended before the answer was whole.
+    """
+    _request(connection, request, deadline)
+    return _sized_text(connection, deadline)
+
+
+def _connect(address: str, deadline: Deadline) -> socket.socket:
     try:
         if address.startswith("localfilesystem:"):
-            return _connected_by_path(address.removeprefix("localfilesystem:"), deadline)
+            return sockets.connect_unix(address.removeprefix("localfilesystem:"), deadline)
         host, _, port = address.removeprefix("tcp:").rpartition(":")
-        return socket.create_connection((host.strip("[]"), int(port)), timeout=deadline.left_s())
+        return sockets.connect_tcp(host.strip("[]"), int(port), deadline)
     except OSError as error:
         raise ConnectionLostError(
             f"no adb server answers at {address} ({(error.strerror or str(error)).lower()}): "
@@ -136,45 +150,47 @@ def _connected(address: str, deadline: Deadline) -> socket.socket:
         ) from error
 
 
-def _connected_by_path(path: str, deadline: Deadline) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connection.settimeout(deadline.left_s())
-        connection.connect(path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+class _RefusedError(DeviceError):
+    """The server said FAIL; the text is its reason."""
 
 
 def _request(connection: socket.socket, request: str, deadline: Deadline) -> None:
     """Send a request and return when it is granted.
 
     Raises:
-        DeviceError: It is refused; the reason is the server's.
+        _RefusedError: It is refused; the reason is the server's.
     """
     data = request.encode()
+    if len(data) > _MAX_REQUEST_BYTES:
+        raise DeviceError(
+            f"a request of {len(data)} bytes is too long for the adb server, which takes "
+            f"{_MAX_REQUEST_BYTES}: give a shorter command"
+        )
     try:
-        connection.settimeout(deadline.left_s())
-        connection.sendall(f"{len(data):04x}".encode() + data)
-    except TimeoutError as error:
-        raise deadline.passed() from error
+        sockets.send(connection, f"{len(data):04x}".encode() + data, deadline)
     except OSError as error:
         raise _server_gone() from error
-    if _exactly(connection, 4, deadline) == b"OKAY":
-        return
-    size = int(_exactly(connection, 4, deadline), 16)
-    raise DeviceError(_exactly(connection, size, deadline).decode(errors="backslashreplace"))
+    status = _exactly(connection, 4, deadline)
+    if status == b"FAIL":
+        raise _RefusedError(one_line(_sized_text(connection, deadline)) or "no reason given")
+    if status != b"OKAY":
+        raise _no_server(status)
+
+
+def _sized_text(connection: socket.socket, deadline: Deadline) -> str:
+    """Return a text that its length precedes; four digits keep it below 64 KiB."""
+    digits = _exactly(connection, 4, deadline)
+    if not _LENGTH.fullmatch(digits):
+        raise _no_server(digits)
+    text = _exactly(connection, int(digits, 16), deadline)
+    return text.decode(errors="backslashreplace")
 
 
 def _exactly(connection: socket.socket, size: int, deadline: Deadline) -> bytes:
     data = bytearray()
     while len(data) < size:
         try:
-            connection.settimeout(deadline.left_s())
-            more = connection.recv(size - len(data))
-        except TimeoutError as error:
-            raise deadline.passed() from error
+            more = sockets.receive(connection, size - len(data), deadline)
         except OSError as error:
             raise _server_gone() from error
         if not more:
@@ -190,6 +206,13 @@ def _server_gone() -> ConnectionLostError:
     )
 
 
+def _no_server(answer: bytes) -> ProtocolError:
+    return ProtocolError(
+        f"what answers in place of the adb server is none, it says {answer!r}: end the program on "
+        f"that port, or name another server, as with ADB_SERVER_SOCKET=tcp:HOST:PORT"
+    )
+
+
 class AdbServerLink:
     """One phone of an adb server; every stream is a connection of its own."""
 
@@ -201,14 +224,12 @@ class AdbServerLink:
 
     def open(self, service: str, deadline: Deadline) -> _Stream:
         """Open a stream; see ``Link``."""
-        connection = _connected(self._address, deadline)
+        connection = _connect(self._address, deadline)
         try:
             _request(connection, f"host:transport:{self.serial}", deadline)
             _request(connection, service, deadline)
-        except DeviceError as error:
+        except _RefusedError as error:
             connection.close()
-            if type(error) is not DeviceError:
-                raise
             raise refusal(self.serial, str(error)) from error
         except BaseException:
             connection.close()
@@ -217,15 +238,25 @@ class AdbServerLink:
 
     def recover(self, deadline: Deadline) -> None:
         """Have the server connect again to a phone that it reaches by network."""
-        if ":" not in self.serial:
+        if ":" not in self.serial and "._adb" not in self.serial:  # an address, or a name of mDNS
             return
-        limit_s = min(deadline.left_s(), _ASK_TIMEOUT_S)
         with contextlib.suppress(DeviceError):
-            states = {one.serial: one.state for one in sightings(self._address)}
-            if states.get(self.serial) not in (None, "device"):
-                ask(self._address, f"host:disconnect:{self.serial}", timeout_s=limit_s)
-            if states.get(self.serial) != "device":
-                ask(self._address, f"host:connect:{self.serial}", timeout_s=limit_s)
+            found = {
+                one.serial: one.state for one in parse_listing(self._ask("devices-l", deadline))
+            }
+            if found.get(self.serial) not in (None, "device"):
+                self._ask(f"disconnect:{self.serial}", deadline)
+            if found.get(self.serial) != "device":
+                self._ask(f"connect:{self.serial}", deadline)
+
+    def _ask(self, request: str, deadline: Deadline) -> str:
+        limit_s = min(deadline.left_s(), _ASK_TIMEOUT_S)
+        return ask(
+            self._address,
+            f"host:{request}",
+            timeout_s=limit_s,
+            cancellation=deadline.cancellation,
+        )
 
     def close(self) -> None:
         """Nothing to do: the server goes on owning the phone."""
@@ -243,26 +274,20 @@ class _Stream:
         if self._broken:
             return
         try:
-            self._connection.settimeout(deadline.left_s())
-            self._connection.sendall(data)
-        except TimeoutError as error:
-            raise deadline.passed() from error
+            sockets.send(self._connection, data, deadline)
         except OSError:
             self._broken = True
 
     def read(self, deadline: Deadline) -> bytes:
         """Return the next bytes, empty at the end."""
         try:
-            self._connection.settimeout(deadline.left_s())
-            return self._connection.recv(1 << 20)
-        except TimeoutError as error:
-            raise deadline.passed() from error
+            return sockets.receive(self._connection, _READ_BYTES, deadline)
         except OSError:
             return b""
 
     def pending(self) -> bool:
         """Return whether something can be read, the end included."""
-        return self._broken or bool(select.select([self._connection], [], [], 0)[0])
+        return self._broken or sockets.has_data(self._connection)
 
     def close(self) -> None:
         """Close the connection; the server tells the phone."""
@@ -271,18 +296,16 @@ class _Stream:
 
 def refusal(serial: str, reason: str) -> DeviceError:
     """Return what the server's refusal means for the user."""
-    from android_bench.transports.adb_shell import unauthorized
-
-    lower = reason.lower()
+    lower, quoted = reason.lower(), shlex.quote(serial)
     if "unauthorized" in lower or "authorizing" in lower:
         return unauthorized(serial)
     if "offline" in lower:
         return ConnectionLostError(
-            f"{serial} is offline: unplug it and plug it in again, or `adb reconnect {serial}`"
+            f"{serial} is offline: unplug it and plug it in again, or `adb -s {quoted} reconnect`"
         )
     if "not found" in lower:
         return ConnectionLostError(
-            f"{serial} is not connected to the adb server: plug it in, or `adb connect {serial}`"
+            f"{serial} is not connected to the adb server: plug it in, or `adb connect {quoted}`"
         )
     if "no permissions" in lower or "insufficient permissions" in lower:
         return ConnectionLostError(
@@ -290,7 +313,7 @@ def refusal(serial: str, reason: str) -> DeviceError:
             f"Android devices, or restart the adb server as a user who may"
         )
     return ConnectionLostError(
-        f"{serial} refuses ({reason}): reconnect it, or look at `adb devices`"
+        f"{serial} refuses ({one_line(reason)}): reconnect it, or look at `adb devices`"
     )
 
 

@@ -1,56 +1,55 @@
-"""A phone on USB or at HOST:PORT, directly through the adb-shell library: no adb program.
+"""A phone on USB or at HOST:PORT, directly: no adb program.
 
-The library's connection and packets are used; its commands are not, for reasons that were seen:
-it mixes standard error with output and has no exit codes, mistakes a short ``send`` for a whole
-one, spins at full load until its time limit when the connection has ended, waits for the limit
-when the device refuses a service, reports a chunk's size as the progress, and answers a full
-disk with a KeyError. So sockets and streams are ours here, and ``shell_v2.py`` and
-``file_sync.py`` speak on them.
+One connection, one conversation at a time. adb-shell brings the keys and the way to USB
+(``adb_library.py``); packets and streams are spoken here, with a limit for everything a device
+can claim, and what a conversation says is the business of ``shell_v2.py`` and ``file_sync.py``.
+
+Source: ``packages/modules/adb/protocol.txt`` in AOSP.
 """
 
 from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
-from adb_shell import constants
-from adb_shell.adb_device import AdbDevice
-from adb_shell.adb_message import AdbMessage
-from adb_shell.exceptions import (
-    AdbTimeoutError,
-    DeviceAuthError,
-    InvalidChecksumError,
-    InvalidCommandError,
-    InvalidResponseError,
-    TcpTimeoutException,
-    UsbReadFailedError,
-    UsbWriteFailedError,
+from android_bench.errors import (
+    ConnectionLostError,
+    DeviceTimeoutError,
+    NoDeviceError,
+    ProtocolError,
+    UnauthorizedError,
+    one_line,
 )
-from adb_shell.hidden_helpers import _AdbTransactionInfo
-from adb_shell.transport.base_transport import BaseTransport
-
-from android_bench.errors import ConnectionLostError, NoDeviceError, UnauthorizedError
-from android_bench.transports import keys
+from android_bench.transports import adb_library, keys, sockets
 from android_bench.transports.adb import AdbTransport
-from android_bench.transports.socket_transport import SocketTransport
+from android_bench.transports.adb_library import Signer
+from android_bench.transports.packets import (
+    MAX_DATA_BYTES,
+    MIN_DATA_BYTES,
+    VERSION,
+    Packet,
+    Pipe,
+    SocketPipe,
+    read_packet,
+    write_packet,
+)
 from android_bench.transports.streams import Deadline
+from android_bench.transports.usb import UsbPipe, find_usb_phones
+from pfd_models.errors import InputError
 
-__all__ = ["AdbShellLink", "over_socket", "over_tcp", "over_usb"]
+__all__ = ["AdbShellLink", "over_socket", "over_tcp", "over_usb", "unauthorized"]
 
 # How long somebody may take to look at the phone and tap "Allow".
 TAP_TIMEOUT_S = 30.0
 _CONNECT_TIMEOUT_S = 10.0
-_TIMEOUTS = (AdbTimeoutError, TcpTimeoutException, TimeoutError)
-_BROKEN = (
-    OSError,
-    InvalidCommandError,
-    InvalidChecksumError,
-    InvalidResponseError,
-    UsbReadFailedError,
-    UsbWriteFailedError,
-)
+_BANNER = b"host::pfd-mobile\0"
+_TOKEN, _SIGNATURE, _PUBLIC_KEY = 1, 2, 3
+_TOKEN_BYTES = 20
+# What a device may say while it is being written to and nobody reads.
+_MAX_UNREAD_BYTES = 16 << 20
 
 
 class AdbShellLink:
@@ -61,136 +60,183 @@ class AdbShellLink:
     def __init__(
         self,
         serial: str,
-        transport: BaseTransport,
+        pipe: Pipe,
         *,
-        signers: Callable[[], list[Any]] = keys.signers,
+        signers: Callable[[], Sequence[Signer]] = keys.signers,
         tap_timeout_s: float = TAP_TIMEOUT_S,
     ) -> None:
         self.serial = serial
-        self._transport = transport
+        self.max_data_bytes = MIN_DATA_BYTES
+        self._pipe = pipe
         self._signers = signers
         self._tap_timeout_s = tap_timeout_s
-        self._device: AdbDevice | None = None
+        self._is_connected = False
+        # Counts streams and, by that, connections: a stream of an earlier one is over.
+        self._streams = 0
+        self._first_stream = 1
 
     def open(self, service: str, deadline: Deadline) -> _Stream:
         """Open a stream; see ``Link``."""
-        device = self._device or self._connected(deadline)
-        with self.closed_on_failure(deadline, "opening a service"):
-            return _Stream(self, device, service, deadline)
+        if not self._is_connected:
+            self._connect(deadline)
+        self._streams = self._streams % (2**32 - 1) + 1
+        return _Stream(self, self._streams, service, deadline)
 
-    def _connected(self, deadline: Deadline) -> AdbDevice:
-        device = AdbDevice(self._transport, banner="pfd-mobile")
+    def has(self, stream: int) -> bool:
+        """Return whether a stream belongs to the connection that is open."""
+        return self._is_connected and stream >= self._first_stream
+
+    def send(
+        self, command: bytes, first: int, second: int, data: bytes, deadline: Deadline
+    ) -> None:
+        """Send a packet; within `closed_on_failure`."""
+        write_packet(self._pipe, command, first, second, data, deadline)
+
+    def receive(self, deadline: Deadline) -> Packet:
+        """Return the next packet; within `closed_on_failure`."""
+        return read_packet(self._pipe, deadline)
+
+    def _connect(self, deadline: Deadline) -> None:
         asked: list[bool] = []
-        timeout_s = min(deadline.left_s(), _CONNECT_TIMEOUT_S)
         try:
-            device.connect(
-                rsa_keys=self._signers(),
-                transport_timeout_s=timeout_s,
-                read_timeout_s=timeout_s,
-                auth_timeout_s=min(deadline.left_s(), self._tap_timeout_s),
-                auth_callback=lambda _: asked.append(True),
-            )
-        except (*_TIMEOUTS, *_BROKEN, DeviceAuthError) as error:
-            device.close()
-            if asked or isinstance(error, DeviceAuthError):
+            part = deadline.within(_CONNECT_TIMEOUT_S, f"connecting to {self.serial}")
+            self._pipe.connect(part)
+            self.max_data_bytes = self._introduce(asked, part, deadline)
+        except _broken(DeviceTimeoutError) as error:
+            self._pipe.close()
+            if asked:
                 raise unauthorized(self.serial) from error
             raise ConnectionLostError(
                 f"cannot connect to {self.serial}: {_reason(error)}; see that the phone is on, "
                 f"USB debugging enabled, and `adb tcpip 5555` done for a connection by network"
             ) from error
-        self._device = device
-        return device
+        except BaseException:
+            self._pipe.close()
+            raise
+        self._is_connected, self._first_stream = True, self._streams + 1
+
+    def _introduce(self, asked: list[bool], part: Deadline, deadline: Deadline) -> int:
+        """Say who we are, sign what the phone wants signed, and return how much it takes at once.
+
+        Args:
+            asked: Gets an entry when somebody is asked to tap.
+            part: For what needs nobody's tap.
+            deadline: For all.
+        """
+        self.send(b"CNXN", VERSION, MAX_DATA_BYTES, _BANNER, part)
+        reply = self._expect(part)
+        signers = list(self._signers()) if reply.command == b"AUTH" else []
+        for signer in signers:
+            self.send(b"AUTH", _SIGNATURE, 0, signer.Sign(_token(reply)), part)
+            reply = self._expect(part)
+            if reply.command == b"CNXN":
+                break
+        if reply.command == b"AUTH":
+            if not signers:
+                raise UnauthorizedError(f"{self.serial} wants a key and this user has none")
+            asked.append(True)
+            self.send(b"AUTH", _PUBLIC_KEY, 0, bytes(signers[0].GetPublicKey()) + b"\0", part)
+            tap = deadline.within(self._tap_timeout_s, f"the tap on {self.serial}")
+            while reply.command != b"CNXN":
+                reply = self._expect(tap)
+        if reply.second < MIN_DATA_BYTES:
+            raise ProtocolError(
+                f"it takes {reply.second} bytes at once, {MIN_DATA_BYTES} are needed"
+            )
+        return min(reply.second, MAX_DATA_BYTES)
+
+    def _expect(self, deadline: Deadline) -> Packet:
+        """Return the phone's next word of its introduction; others are left from earlier."""
+        while True:
+            packet = self.receive(deadline)
+            if packet.command == b"STLS":
+                raise ProtocolError("it wants a paired, encrypted connection: use the platform adb")
+            if packet.command in (b"AUTH", b"CNXN"):
+                return packet
 
     @contextlib.contextmanager
-    def closed_on_failure(self, deadline: Deadline, doing: str) -> Iterator[None]:
+    def closed_on_failure(self, doing: str) -> Iterator[None]:
         """After a failure the packets in flight belong to nobody, so the next call connects anew.
 
         Raises:
-            DeviceTimeoutError: In place of the library's time-outs.
             ConnectionLostError: In place of whatever says that the connection broke.
         """
         try:
             yield
-        except _TIMEOUTS as error:
-            self.close()
-            raise deadline.passed() from error
-        except _BROKEN as error:
+        except _broken() as error:
             self.close()
             raise ConnectionLostError(
                 f"the connection to {self.serial} ended while {doing} ({_reason(error)}): "
                 f"plug it in again or bring the network back, then try again"
             ) from error
+        except BaseException:  # half a packet may have been read or sent
+            self.close()
+            raise
 
     def recover(self, deadline: Deadline) -> None:
         """Nothing to do: the next call connects anew."""
 
     def close(self) -> None:
         """End the connection."""
-        if self._device is not None:
-            device, self._device = self._device, None
-            with contextlib.suppress(*_BROKEN):
-                device.close()
+        self._is_connected = False
+        self._pipe.close()
 
 
 class _Stream:
     """One conversation; a packet of ours at a time waits for its acknowledgement."""
 
-    def __init__(
-        self, link: AdbShellLink, device: AdbDevice, service: str, deadline: Deadline
-    ) -> None:
+    def __init__(self, link: AdbShellLink, number: int, service: str, deadline: Deadline) -> None:
         self._link = link
-        self._device = device
+        self._number = number
+        self._remote = 0
         self._closed = False
         self._received = bytearray()
-        device._local_id = device._local_id % (2**32 - 1) + 1
-        self._info = _AdbTransactionInfo(device._local_id, None, None, 0.0, None)
-        self._send(constants.OPEN, service.encode() + b"\0", deadline)
-        # A refused service is answered with CLSE, which the library's own open() waits past.
-        command, remote, _ = self._next([constants.OKAY, constants.CLSE], deadline)
-        if command == constants.CLSE:
+        with link.closed_on_failure("opening a service"):
+            link.send(b"OPEN", number, 0, service.encode() + b"\0", deadline)
+            while (packet := self._next(deadline)).command == b"WRTE":
+                pass
+            self._remote = packet.first
+        if packet.command == b"CLSE":
             self._closed = True
             raise ConnectionLostError(
                 f"{link.serial} refuses the service {service.split(':')[0]!r}: "
                 f"Android 7 or newer is needed"
             )
-        self._info.remote_id = remote
 
-    def _send(self, command: bytes, data: bytes, deadline: Deadline) -> None:
-        self._info.transport_timeout_s = deadline.left_s()
-        message = AdbMessage(command, self._info.local_id, self._info.remote_id or 0, data)
-        self._device._io_manager.send(message, self._info)
-
-    def _next(self, expected: list[bytes], deadline: Deadline) -> tuple[bytes, int, bytes]:
-        self._info.transport_timeout_s = self._info.read_timeout_s = deadline.left_s()
-        command, remote, _, data = self._device._io_manager.read(
-            expected, self._info, allow_zeros=True
-        )
-        return command, remote, data
+    def _next(self, deadline: Deadline) -> Packet:
+        """Return the next packet of this stream; those of an earlier one are dropped."""
+        while True:
+            packet = self._link.receive(deadline)
+            mine = packet.second in (self._number, 0) and self._remote in (0, packet.first)
+            zero = packet.second == self._number and packet.first == 0  # a refusal has no number
+            if packet.command in (b"OKAY", b"WRTE", b"CLSE") and (mine or zero):
+                return packet
 
     def _receive(self, deadline: Deadline) -> bytes:
         """Take in one packet and return which it was."""
-        expected = [constants.OKAY, constants.WRTE, constants.CLSE]
-        command, _, data = self._next(expected, deadline)
-        if command == constants.WRTE:
-            self._received += data
-            self._send(constants.OKAY, b"", deadline)
-        elif command == constants.CLSE:
+        packet = self._next(deadline)
+        if packet.command == b"WRTE":
+            if len(self._received) + len(packet.data) > _MAX_UNREAD_BYTES:
+                raise ProtocolError("it goes on talking instead of listening")
+            self._received += packet.data
+            self._link.send(b"OKAY", self._number, self._remote, b"", deadline)
+        elif packet.command == b"CLSE":
             self._closed = True
-        return command
+        return packet.command
 
     def write(self, data: bytes | memoryview, deadline: Deadline) -> None:
         """Send all of the data, in packets as large as the device takes."""
-        view = memoryview(data)
-        with self._link.closed_on_failure(deadline, "sending"):
+        view, size = memoryview(data), self._link.max_data_bytes
+        with self._link.closed_on_failure("sending"):
             while view and not self._closed:
-                packet, view = view[: self._device._maxdata], view[self._device._maxdata :]
-                self._send(constants.WRTE, bytes(packet), deadline)
-                while not self._closed and self._receive(deadline) != constants.OKAY:
+                packet, view = bytes(view[:size]), view[size:]
+                self._link.send(b"WRTE", self._number, self._remote, packet, deadline)
+                while not self._closed and self._receive(deadline) != b"OKAY":
                     pass
 
     def read(self, deadline: Deadline) -> bytes:
         """Return the next bytes, empty when the service has closed the stream."""
-        with self._link.closed_on_failure(deadline, "receiving"):
+        with self._link.closed_on_failure("receiving"):
             while not self._received and not self._closed:
                 self._receive(deadline)
         data = bytes(self._received)
@@ -203,14 +249,25 @@ class _Stream:
 
     def close(self) -> None:
         """Tell the device that nobody listens any more; it ends the command then."""
-        if self._link._device is not self._device:
+        if not self._link.has(self._number):
             return  # the connection is gone, and the stream with it
         deadline = Deadline(2.0, "closing a stream")
-        try:
-            with self._link.closed_on_failure(deadline, "closing"):
-                self._send(constants.CLSE, b"", deadline)
-        except ConnectionLostError:
-            pass
+        with (
+            contextlib.suppress(ConnectionLostError, DeviceTimeoutError),
+            self._link.closed_on_failure("closing"),
+        ):
+            self._link.send(b"CLSE", self._number, self._remote, b"", deadline)
+
+
+def _token(packet: Packet) -> bytes:
+    if packet.first != _TOKEN or len(packet.data) != _TOKEN_BYTES:
+        raise ProtocolError("it asks for a signature and gives nothing to sign")
+    return packet.data
+
+
+def _broken(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """Return what says that the connection broke, to be caught together with others."""
+    return (OSError, ProtocolError, *adb_library.usb_errors(), *more)
 
 
 def unauthorized(serial: str) -> UnauthorizedError:
@@ -223,17 +280,22 @@ def unauthorized(serial: str) -> UnauthorizedError:
 
 
 def over_tcp(serial: str) -> AdbTransport:
-    """Return a transport to a phone at ``HOST:PORT``, in the clear; no TLS pairing here."""
+    """Return a transport to a phone at ``HOST:PORT``, in the clear; no TLS pairing here.
+
+    Raises:
+        InputError: It is no such address.
+    """
     host, _, port = serial.rpartition(":")
-    address = (host.strip("[]"), int(port))
-    return over_socket(serial, lambda limit_s: socket.create_connection(address, timeout=limit_s))
+    if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise InputError(f"{serial!r} is no address: give HOST:PORT, as 192.168.1.5:5555")
+    return over_socket(serial, partial(sockets.connect_tcp, host.strip("[]"), int(port)))
 
 
 def over_socket(
-    serial: str, dial: Callable[[float], socket.socket], **options: Any
+    serial: str, dial: Callable[[Deadline], socket.socket], **options: Any
 ) -> AdbTransport:
-    """Return a transport over connections that ``dial(timeout_s)`` makes."""
-    return AdbTransport(AdbShellLink(serial, SocketTransport(dial), **options))
+    """Return a transport over connections that ``dial(deadline)`` makes."""
+    return AdbTransport(AdbShellLink(serial, SocketPipe(dial), **options))
 
 
 def over_usb(serial: str | None = None) -> AdbTransport:
@@ -242,35 +304,17 @@ def over_usb(serial: str | None = None) -> AdbTransport:
     Raises:
         NoDeviceError: libusb is missing, there is no such phone, or there are several.
     """
-    found = usb_devices()
-    matching = [one for one in found if serial in (None, one[0])]
+    found = find_usb_phones()
+    matching = [one for one in found if serial in (None, one.serial)]
     if len(matching) != 1:
-        listed = ", ".join(name for name, _ in found) or "none"
+        listed = ", ".join(one.serial or "unnamed" for one in found) or "none"
         raise NoDeviceError(
             f"{'no phone' if not matching else 'several phones'} on USB"
-            f"{f' named {serial}' if serial else ''} (found: {listed}): plug one in with USB "
-            f"debugging on, or name one with --serial"
+            f"{f' named {serial}' if serial else ''} (found: {listed}): plug one in with "
+            f"USB debugging on, or name one with --serial"
         )
-    name, transport = matching[0]
-    return AdbTransport(AdbShellLink(name, transport))
-
-
-def usb_devices() -> list[tuple[str, BaseTransport]]:
-    """Return serial and transport of every phone on USB.
-
-    Raises:
-        NoDeviceError: libusb is missing.
-    """
-    try:
-        from adb_shell.transport.usb_transport import UsbTransport
-    except (ImportError, OSError) as error:
-        raise NoDeviceError(
-            "reaching a phone on USB without the platform adb needs libusb: "
-            "`pip install libusb1` and the system's libusb-1.0, or install adb"
-        ) from error
-    found = UsbTransport.find_all_adb_devices()
-    return [(transport.serial_number, transport) for transport in found]
+    return AdbTransport(AdbShellLink(matching[0].serial, UsbPipe(matching[0].transport)))
 
 
 def _reason(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
+    return one_line(getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()

@@ -11,23 +11,25 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
+import re
 import shlex
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from android_bench.errors import StorageError, TransferError
+from android_bench.errors import StorageError, TransferError, one_line
 from android_bench.transports import CommandResult, Progress, Pushed
 from export.sets.files import output_errors, sha256_file
 from pfd_models.errors import DeviceError, InputError
 
-__all__ = ["Collecting", "allowed_s", "collected", "deliver", "remote_sha256", "require_runnable"]
+__all__ = ["Collecting", "allowed_s", "collected", "deliver", "free_bytes", "remote_sha256"]
+__all__ += ["SPARE_BYTES", "require_runnable"]
 
 _HASH_TIMEOUT_S = 120.0
-# Room that must stay on the device beside the file: its system misbehaves on a full disk.
-_SPARE_BYTES = 1 << 20
+SPARE_BYTES = 1 << 20
+"""Room that must stay on the device beside a file: its system misbehaves on a full disk."""
 _SLOWEST_BYTES_PER_S = 1 << 20
 
 Run = Callable[..., CommandResult]
@@ -44,8 +46,8 @@ def remote_sha256(run: Run, remote: str) -> str | None:
     result = run(f"[ -f {quoted} ] && sha256sum < {quoted}", timeout_s=_HASH_TIMEOUT_S)
     if result.exit_code == 127:
         raise StorageError(f"the device has no sha256sum: Android 8 or newer is needed ({remote})")
-    digest = result.stdout.split(" ", 1)[0].strip()
-    return digest if result.exit_code == 0 and len(digest) == 64 else None
+    match = re.match(r"[0-9a-f]{64}\b", result.stdout)
+    return match[0] if match and result.exit_code == 0 else None
 
 
 def deliver(
@@ -74,10 +76,13 @@ def deliver(
         temporary = posixpath.join(posixpath.dirname(remote), f".{posixpath.basename(remote)}.part")
         try:
             send(temporary, report)
-        except TransferError as error:
+        except (TransferError, OSError) as error:
             _remove(run, temporary)
             _make_room(run, remote, size, cause=error)
-            raise
+            if isinstance(error, TransferError):
+                raise
+            reason = (error.strerror or str(error)).lower()
+            raise TransferError(f"{local.name} was not sent whole ({reason}): try again") from error
         arrived = remote_sha256(run, temporary)
         if arrived != digest:
             _remove(run, temporary)
@@ -101,14 +106,13 @@ def _make_room(run: Run, remote: str, size: int, *, cause: Exception | None = No
     quoted = shlex.quote(folder)
     result = run(f"mkdir -p {quoted} && [ -w {quoted} ] && df -k {quoted}")
     if result.exit_code:
-        words = result.stderr.strip().splitlines()
-        reason = words[-1] if words else "not writable"
+        reason = _last_line(result.stderr) or "not writable"
         raise StorageError(
             f"the device's folder {folder} takes no files: {reason}; choose a folder below "
             f"/data/local/tmp"
         ) from cause
-    free = _free_bytes(result.stdout)
-    if free is not None and free < size + _SPARE_BYTES:
+    free = free_bytes(result.stdout)
+    if free is not None and free < size + SPARE_BYTES:
         raise StorageError(
             f"no room on the device: {posixpath.basename(remote)} needs "
             f"{size / 1e6:.1f} MB and {folder} has {free / 1e6:.1f} MB free; remove something there"
@@ -129,26 +133,34 @@ def require_runnable(run: Run, folder: str) -> None:
         f"rm -f {probe}; exit $code"
     )
     if result.exit_code != 7:
-        reason = result.stderr.strip().splitlines()
+        reason = _last_line(result.stderr) or f"exit code {result.exit_code}"
         raise StorageError(
-            f"programs do not run in the device's folder {folder} "
-            f"({reason[-1] if reason else f'exit code {result.exit_code}'}): it may be mounted "
+            f"programs do not run in the device's folder {folder} ({reason}): it may be mounted "
             f"noexec, as /sdcard is; choose a folder below /data/local/tmp"
         )
 
 
-def _free_bytes(df: str) -> int | None:
+def free_bytes(df: str) -> int | None:
     """Read the available bytes from ``df -k FOLDER``; its name may stand on a line of its own."""
     fields = " ".join(df.strip().splitlines()[1:]).split()
     # … blocks, used, available, capacity, mount point.
-    return int(fields[-3]) * 1024 if len(fields) >= 5 and fields[-3].isdigit() else None
+    return _kib(fields[-3]) if len(fields) >= 5 else None
+
+
+def _kib(digits: str) -> int | None:
+    return int(digits) * 1024 if re.fullmatch(r"[0-9]{1,15}", digits) else None
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return one_line(lines[-1]) if lines else ""
 
 
 def _checked(run: Run, command: str, remote: str) -> None:
     result = run(command)
     if result.exit_code:
         raise StorageError(
-            f"the device could not put {remote} in place: {result.stderr.strip()}; "
+            f"the device could not put {remote} in place: {_last_line(result.stderr)}; "
             f"choose a folder below /data/local/tmp"
         )
 
@@ -159,12 +171,30 @@ def _remove(run: Run, remote: str) -> None:
         run(f"rm -f {shlex.quote(remote)}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Collecting:
     """A pull under way: where the bytes go, and how many are expected."""
 
+    local: Path
     file: BinaryIO
     size_bytes: int
+    _written: int = field(default=0, init=False)
+
+    def write(self, block: bytes) -> None:
+        """Take the next bytes.
+
+        Raises:
+            OutputError: The disk here is full.
+            TransferError: These are more than the file has.
+        """
+        self._written += len(block)
+        if self._written > self.size_bytes:
+            raise TransferError(
+                f"more comes for {self.local.name} than the file's {self.size_bytes} bytes: it "
+                f"may be written to just now, pull again"
+            )
+        with output_errors(self.local):
+            self.file.write(block)
 
 
 @contextlib.contextmanager
@@ -173,10 +203,12 @@ def collected(run: Run, remote: str, local: Path) -> Iterator[Collecting]:
 
     Raises:
         TransferError: The device has no such file, or what came is not what is there.
+        OutputError: The file here cannot be written.
     """
     quoted = shlex.quote(remote)
     result = run(f"[ -f {quoted} ] && [ -r {quoted} ] && stat -c %s {quoted}")
-    digest = remote_sha256(run, remote) if result.exit_code == 0 else None
+    size = result.stdout.strip() if result.exit_code == 0 else ""
+    digest = remote_sha256(run, remote) if re.fullmatch(r"[0-9]{1,18}", size) else None
     if digest is None:
         raise TransferError(f"the device has no readable file {remote}: check its name")
     with output_errors(local):
@@ -185,15 +217,17 @@ def collected(run: Run, remote: str, local: Path) -> Iterator[Collecting]:
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            yield Collecting(file=file, size_bytes=int(result.stdout))
-            file.flush()
-            os.fsync(file.fileno())
+            yield Collecting(local=local, file=file, size_bytes=int(size))
+            with output_errors(local):
+                file.flush()
+                os.fsync(file.fileno())
         arrived = sha256_file(temporary)
         if arrived != digest:
             raise TransferError(
                 f"{remote} arrived changed (sha256 {arrived} instead of {digest}): pull again"
             )
-        temporary.chmod(0o644)
-        temporary.replace(local)
+        with output_errors(local):
+            temporary.chmod(0o644)
+            temporary.replace(local)
     finally:
         temporary.unlink(missing_ok=True)

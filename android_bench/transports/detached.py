@@ -4,6 +4,9 @@ A run is a folder on the device, ``ROOT/RUN_ID``, with its process number, the b
 to, its output as it grows, and its exit code once it has ended. Started in a session of its own
 with nothing attached, it does not notice a pulled cable, a killed host or a dead adbd. Every
 answer is read from the folder, so any host that knows the name can go on.
+
+The exit code is a file's name, ``exit.7``, made by renaming one that was there from the start: on
+a disk that fills up meanwhile a rename still works, and a file's content would stay empty.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import secrets
 import shlex
 from dataclasses import dataclass
 
-from android_bench.errors import StorageError
+from android_bench.errors import ProtocolError, StorageError, one_line
 from android_bench.transports import DEFAULT_TIMEOUT_S, Transport
 from pfd_models.errors import DeviceError, InputError
 
@@ -36,13 +39,15 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _BOOT = "/proc/sys/kernel/random/boot_id"
 _CHUNK_BYTES = 1 << 20
 _START_ATTEMPTS = 100
+_REMOVE_TIMEOUT_S = 10.0
+_HEAD = re.compile(rb"(running|lost|[0-9]{1,3}) ([0-9]{1,15}) ([0-9]{1,15})\n")
 
 
 class RunState(enum.Enum):
     """Where a run stands."""
 
     RUNNING = "running"
-    ENDED = "ended"
+    ENDED = "ended"  # with an exit code
     LOST = "lost"  # its process is gone and left no exit code: killed, or the device rebooted
 
 
@@ -97,15 +102,15 @@ def start(
     if not _NAME.fullmatch(name):
         raise InputError(f"run name {name!r} is unusable: letters, digits, dots, dashes only")
     folder = posixpath.join(root, name)
-    # The exit code appears by a rename, after the output is whole.
-    body = (
-        f"echo $$ > pid; ( {command}\n) > stdout 2> stderr; echo $? > exit.part; mv exit.part exit"
-    )
+    quoted = shlex.quote(folder)
+    # The exit code appears after the output is whole.
+    body = f"echo $$ > pid; ( {command}\n) > stdout 2> stderr; mv exit. exit.$?"
     script = f"""
         mkdir -p {shlex.quote(root)} || exit 11
-        mkdir {shlex.quote(folder)} 2>/dev/null || exit 12
-        cd {shlex.quote(folder)} || exit 11
-        : > stdout; : > stderr; cat {_BOOT} > boot
+        mkdir {quoted} 2>/dev/null || exit 12
+        cd {quoted} || exit 11
+        : > stdout && : > stderr && : > exit. && cat {_BOOT} > boot && [ -s boot ] || {{
+            cd /; rm -rf {quoted}; echo 'it takes no files' >&2; exit 11; }}
         setsid sh -c {shlex.quote(body)} < /dev/null > /dev/null 2>&1 &
         n=0
         while [ ! -s pid ] && [ $n -lt {_START_ATTEMPTS} ]; do sleep 0.05; n=$((n+1)); done
@@ -117,8 +122,8 @@ def start(
     if result.exit_code:
         raise StorageError(
             f"cannot start a run in {folder} on {transport.serial}: "
-            f"{result.stderr.strip() or 'the shell did not start'}; choose a folder below "
-            f"/data/local/tmp"
+            f"{one_line(result.stderr) or 'the shell did not start'}; make room there, or choose a "
+            f"folder below /data/local/tmp"
         )
     return DetachedRun(run_id=name, folder=folder)
 
@@ -156,16 +161,17 @@ def poll(
 
     Raises:
         DeviceError: The run's folder is gone.
+        ProtocolError: The answer is not one of the shell command that was given.
     """
     # The state is read before the output: of an ended run the output is then whole. Sizes come
     # before the bytes, so that the reply can be taken apart whatever the bytes are.
     script = f"""
         cd {shlex.quote(run.folder)} 2>/dev/null || exit 11
-        state=lost
-        if [ -f exit ]; then state=$(cat exit)
-        elif [ "$(cat boot)" = "$(cat {_BOOT})" ] && kill -0 "$(cat pid)" 2>/dev/null
-        then state=running
-        elif [ -f exit ]; then state=$(cat exit)
+        code() {{ for file in exit.?*; do [ -f "$file" ] && state=${{file#exit.}}; done; }}
+        state=lost; code
+        if [ "$state" = lost ] && [ "$(cat boot)" = "$(cat {_BOOT})" ]; then
+            # Looked at once more: it may have ended between the two looks.
+            if kill -0 "$(cat pid)" 2>/dev/null; then state=running; else code; fi
         fi
         echo "$state $(stat -c %s stdout) $(stat -c %s stderr)"
         tail -c +{stdout_from + 1} stdout | head -c {_CHUNK_BYTES}
@@ -176,37 +182,42 @@ def poll(
         raise DeviceError(
             f"the run {run.run_id} is no longer on {transport.serial}: start it again"
         )
-    head, _, stdout = result.stdout_bytes.partition(b"\n")
-    try:
-        state, out_size, err_size = head.decode().split(" ")
-        sizes = int(out_size), int(err_size)
-    except ValueError as error:
-        raise DeviceError(
-            f"{transport.serial} did not tell how the run {run.run_id} stands: "
-            f"{(result.stdout + result.stderr).strip()[:200]}"
-        ) from error
-    named = {"running": RunState.RUNNING, "lost": RunState.LOST}.get(state, RunState.ENDED)
+    head = _HEAD.match(result.stdout_bytes)
+    stdout = result.stdout_bytes[head.end() :] if head else b""
+    if not head or max(len(stdout), len(result.stderr_bytes)) > _CHUNK_BYTES:
+        said = one_line(result.stdout + " " + result.stderr) or "it says nothing"
+        raise ProtocolError(
+            f"{transport.serial} does not tell how the run {run.run_id} stands ({said}): see that "
+            f"{run.folder} is as the bench left it, then start again"
+        )
+    word = head[1].decode()
+    state = {"running": RunState.RUNNING, "lost": RunState.LOST}.get(word, RunState.ENDED)
+    sizes = int(head[2]), int(head[3])
     known = stdout_from + len(stdout), stderr_from + len(result.stderr_bytes)
     return RunStatus(
-        state=named,
-        exit_code=int(state) if named is RunState.ENDED else None,
+        state=state,
+        exit_code=int(word) if state is RunState.ENDED else None,
         stdout=stdout,
         stderr=result.stderr_bytes,
-        complete=named is not RunState.RUNNING and known[0] >= sizes[0] and known[1] >= sizes[1],
+        complete=state is not RunState.RUNNING and known[0] >= sizes[0] and known[1] >= sizes[1],
     )
 
 
 def stop(transport: Transport, run: DetachedRun) -> None:
     """End a run and everything it started; one that has ended is left alone."""
+    transport.run(_stop_script(run))
+
+
+def remove(transport: Transport, run: DetachedRun, *, timeout_s: float = _REMOVE_TIMEOUT_S) -> None:
+    """Remove a run's folder from the device, ending the run first."""
+    script = f"{_stop_script(run)}; cd / && rm -rf {shlex.quote(run.folder)}"
+    transport.run(script, timeout_s=timeout_s)
+
+
+def _stop_script(run: DetachedRun) -> str:
     # The shell is the leader of its session and group; a process of that number from another
     # boot is not ours.
-    transport.run(
-        f'cd {shlex.quote(run.folder)} && [ ! -f exit ] && [ "$(cat boot)" = "$(cat {_BOOT})" ] '
-        f'&& kill -KILL -"$(cat pid)"'
+    return (
+        f"cd {shlex.quote(run.folder)} 2>/dev/null && [ -f exit. ] && "
+        f'[ "$(cat boot)" = "$(cat {_BOOT})" ] && kill -KILL -"$(cat pid)" 2>/dev/null'
     )
-
-
-def remove(transport: Transport, run: DetachedRun) -> None:
-    """Remove a run's folder from the device, ending the run first."""
-    stop(transport, run)
-    transport.run(f"rm -rf {shlex.quote(run.folder)}")

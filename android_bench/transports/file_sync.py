@@ -17,9 +17,8 @@ import stat
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
-from android_bench.errors import ConnectionLostError, TransferError
+from android_bench.errors import ConnectionLostError, ProtocolError, TransferError, one_line
 from android_bench.transports.streams import Deadline, Link, Reader, Stream
 
 __all__ = ["receive", "send"]
@@ -43,6 +42,7 @@ def send(
     Raises:
         ConnectionLostError: The connection ended before the device had all.
         TransferError: The device refused; its own words are in the message.
+        ProtocolError: What it answered is no answer to this.
     """
     lost = _lost(link, f"while {local.name} was pushed")
     with _conversation(link, deadline, lost) as stream:
@@ -51,7 +51,7 @@ def send(
         stream.write(_REQUEST.pack(b"SEND", len(target)) + target, deadline)
         with local.open("rb") as file:
             _send_blocks(stream, file, progress, deadline)
-        stream.write(_REQUEST.pack(b"DONE", int(local.stat().st_mtime)), deadline)
+        stream.write(_REQUEST.pack(b"DONE", int(local.stat().st_mtime) & 0xFFFFFFFF), deadline)
         name, size = _REQUEST.unpack(reader.exactly(_REQUEST.size))
         if name != b"OKAY":
             raise _refused(link, remote, reader, name, size)
@@ -83,12 +83,19 @@ def _send_blocks(
         progress(sent)
 
 
-def receive(link: Link, remote: str, file: BinaryIO, deadline: Deadline) -> None:
+def receive(link: Link, remote: str, write: Callable[[bytes], object], deadline: Deadline) -> None:
     """Receive a file's content.
+
+    Args:
+        link: To the device.
+        remote: The file there.
+        write: Gets each block as it comes.
+        deadline: For all of it.
 
     Raises:
         ConnectionLostError: The connection ended before all had come.
         TransferError: The device refused; its own words are in the message.
+        ProtocolError: What came is no answer to this.
     """
     lost = _lost(link, f"while {remote} was pulled")
     with _conversation(link, deadline, lost) as stream:
@@ -99,9 +106,9 @@ def receive(link: Link, remote: str, file: BinaryIO, deadline: Deadline) -> None
             name, size = _REQUEST.unpack(reader.exactly(_REQUEST.size))
             if name == b"DONE":
                 break
-            if name != b"DATA":
+            if name != b"DATA" or size > _BLOCK:
                 raise _refused(link, remote, reader, name, size)
-            file.write(reader.exactly(size))
+            write(reader.exactly(size))
         stream.write(_REQUEST.pack(b"QUIT", 0), deadline)
 
 
@@ -119,12 +126,18 @@ def _conversation(
         stream.close()
 
 
-def _refused(link: Link, remote: str, reader: Reader, name: bytes, size: int) -> TransferError:
+def _refused(
+    link: Link, remote: str, reader: Reader, name: bytes, size: int
+) -> TransferError | ProtocolError:
     if name == b"FAIL":
         reason = reader.exactly(min(size, _REASON_BYTES)).decode(errors="backslashreplace")
-    else:
-        reason = f"an answer that is none of the protocol's: {name!r}"
-    return TransferError(f"{link.serial} refused {remote}: {reason}")
+        return TransferError(
+            f"{link.serial} refused {remote}: {one_line(reason) or 'it gives no reason'}"
+        )
+    return ProtocolError(
+        f"{link.serial} answers for {remote} with {name!r} and {size} bytes, which is none of the "
+        f"protocol's: reconnect it, then try again"
+    )
 
 
 def _lost(link: Link, when: str) -> Callable[[], ConnectionLostError]:

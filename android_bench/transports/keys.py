@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
+from android_bench.transports import adb_library
+from android_bench.transports.adb_library import Signer
 from export.sets.files import output_errors
+from pfd_models.errors import InputError
 
 __all__ = ["keys_folder", "signers"]
 
@@ -20,13 +22,15 @@ def keys_folder() -> Path:
     return Path.home() / ".android"
 
 
-def signers() -> list[Any]:
-    """Return adb-shell's signers for the user's keys, making the first key when there is none.
+def signers() -> list[Signer]:
+    """Return the signers for the user's keys, making the first key when there is none.
 
     ``ADB_VENDOR_KEYS`` names further keys, or folders of them, as for the platform adb.
-    """
-    from adb_shell.auth.sign_cryptography import CryptographySigner
 
+    Raises:
+        InputError: A key is damaged.
+        OutputError: There is none and none can be written.
+    """
     main = keys_folder() / "adbkey"
     if not main.is_file():
         _generate(main)
@@ -37,7 +41,21 @@ def signers() -> list[Any]:
     for key in found:
         if key.is_file() and not _public(key).is_file():
             _write_public(key)
-    return [CryptographySigner(str(key)) for key in found if key.is_file()]
+    return [_load(key) for key in found if key.is_file()]
+
+
+def _load(key: Path) -> Signer:
+    try:
+        return adb_library.load_signer(key)
+    except (OSError, ValueError, TypeError) as error:
+        raise _unusable(key) from error
+
+
+def _unusable(key: Path) -> InputError:
+    return InputError(
+        f"{key} is no usable ADB key: move it away, and a new one is made; the phone then asks "
+        f"again whether it allows this computer"
+    )
 
 
 def _public(key: Path) -> Path:
@@ -45,21 +63,20 @@ def _public(key: Path) -> Path:
 
 
 def _write_public(key: Path) -> None:
-    from adb_shell.auth.keygen import write_public_keyfile
-
-    with output_errors(_public(key)):
-        write_public_keyfile(str(key), str(_public(key)))
+    try:
+        with output_errors(_public(key)):
+            adb_library.write_public_half(key, _public(key))
+    except (ValueError, TypeError) as error:
+        raise _unusable(key) from error
 
 
 def _generate(key: Path) -> None:
     """Make a new pair; adb-shell's own files would be readable by everybody on the computer."""
-    from adb_shell.auth.keygen import keygen
-
     with output_errors(key):
         key.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".adbkey.", dir=key.parent) as folder:
             made = Path(folder) / "adbkey"
-            keygen(str(made))
+            adb_library.make_keys(made)
             made.chmod(0o600)
             _public(made).replace(_public(key))
             made.replace(key)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import shutil
 import signal
 import subprocess
 from pathlib import Path
+from typing import Self
 
-from android_bench.errors import DeviceTimeoutError
+from android_bench.cancellation import NEVER, Cancellation
+from android_bench.errors import TransferError
 from android_bench.transports import DEFAULT_TIMEOUT_S, CommandResult, Progress, Pushed, delivery
+from android_bench.transports.streams import Deadline
 
 __all__ = ["LocalTransport"]
 
@@ -26,8 +28,22 @@ class LocalTransport:
     serial = "host"
     kind = "local"
 
+    def __init__(self, *, cancellation: Cancellation = NEVER) -> None:
+        self._cancellation = cancellation
+
+    @property
+    def cancellation(self) -> Cancellation:
+        """What ends its waits early."""
+        return self._cancellation
+
+    def cancelled_by(self, cancellation: Cancellation) -> Self:
+        """Return this computer with waits that another cancellation ends."""
+        return type(self)(cancellation=cancellation)
+
     def run(self, command: str, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> CommandResult:
         """Run a shell command; see ``Transport``. All it started ends with the time limit."""
+        line = " ".join(command.split())[:60]
+        deadline = Deadline(timeout_s, f"a command on this computer ({line})", self._cancellation)
         process = subprocess.Popen(
             ["/bin/sh", "-c", command],
             stdin=subprocess.DEVNULL,
@@ -36,16 +52,12 @@ class LocalTransport:
             start_new_session=True,
         )
         try:
-            stdout, stderr = process.communicate(timeout=timeout_s)
-        except subprocess.TimeoutExpired as error:
+            stdout, stderr = _outputs(process, deadline)
+        except BaseException:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-            line = " ".join(command.split())[:60]
-            raise DeviceTimeoutError(
-                f"a command on this computer ({line}) took more than {timeout_s:g} s: "
-                f"allow more time"
-            ) from error
+            raise
         code = process.returncode
         return CommandResult(
             command=command,
@@ -79,11 +91,15 @@ class LocalTransport:
 
     def pull(self, remote: str, local: Path, *, timeout_s: float | None = None) -> None:
         """Copy a file; see ``Transport``."""
-        with (
-            delivery.collected(self.run, remote, local) as collecting,
-            open(remote, "rb") as source,
-        ):
-            shutil.copyfileobj(source, collecting.file, _BLOCK)
+        with delivery.collected(self.run, remote, local) as collecting:
+            try:
+                with open(remote, "rb") as source:
+                    while block := source.read(_BLOCK):
+                        collecting.write(block)
+            except OSError as error:
+                raise TransferError(
+                    f"cannot read {remote}: {(error.strerror or str(error)).lower()}"
+                ) from error
 
     def properties(self) -> dict[str, str]:
         """Return what this computer can say of itself under Android's names."""
@@ -101,3 +117,10 @@ class LocalTransport:
 
     def close(self) -> None:
         """Nothing to do."""
+
+
+def _outputs(process: subprocess.Popen[bytes], deadline: Deadline) -> tuple[bytes, bytes]:
+    """Return both outputs once it has ended."""
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=deadline.slice_s())

@@ -10,15 +10,27 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from android_bench.cancellation import NEVER, Cancellation
 from android_bench.errors import DeviceTimeoutError
 
 __all__ = ["Deadline", "Link", "Reader", "Stream"]
 
 
-class Deadline:
-    """A moment after which waiting is over, and the sentence that says for what."""
+# How often a wait looks whether it was cancelled.
+_SLICE_S = 0.25
 
-    def __init__(self, seconds: float, waiting_for: str) -> None:
+
+class Deadline:
+    """A moment after which waiting is over, the sentence that says for what, and who may end it.
+
+    Attributes:
+        cancellation: Ends the wait early.
+    """
+
+    def __init__(
+        self, seconds: float, waiting_for: str, cancellation: Cancellation = NEVER
+    ) -> None:
+        self.cancellation = cancellation
         self._seconds = seconds
         self._end = time.monotonic() + seconds
         self._waiting_for = waiting_for
@@ -28,11 +40,21 @@ class Deadline:
 
         Raises:
             DeviceTimeoutError: None are left.
+            Cancelled: The wait was cancelled.
         """
+        self.cancellation.raise_if_cancelled()
         left = self._end - time.monotonic()
         if left <= 0:
             raise self.passed()
         return left
+
+    def slice_s(self) -> float:
+        """Return how long to wait before asking again; raises as `left_s`."""
+        return min(self.left_s(), _SLICE_S)
+
+    def within(self, seconds: float, waiting_for: str) -> Deadline:
+        """Return a deadline for a part of the wait, at most that long."""
+        return Deadline(min(seconds, self.left_s()), waiting_for, self.cancellation)
 
     def passed(self) -> DeviceTimeoutError:
         """Return the error that says what did not happen in time."""

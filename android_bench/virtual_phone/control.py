@@ -17,12 +17,56 @@ import socket
 import stat
 import sys
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from android_bench.virtual_phone import kernel
-from android_bench.virtual_phone.daemon import Phone
 
-__all__ = ["serve"]
+__all__ = ["Phone", "serve"]
+
+
+class Phone(Protocol):
+    """What the operations need of a phone; the daemon's first process is one.
+
+    Attributes:
+        folder: Where the control socket lies.
+        files: The phone's files as hooks write them.
+        root: The same as the phone sees them.
+        adbd: The daemon's process; None when it does not run.
+        server: The adb server's process; None when it does not run.
+        as_root: Whether adbd runs as root when it is started.
+    """
+
+    folder: Path
+    files: Path
+    root: Path
+    adbd: int | None
+    server: int | None
+    as_root: bool
+
+    def write(self, name: str, text: str) -> None:
+        """Write one file below the phone's root."""
+
+    def restore(self, keep: str = "") -> None:
+        """Put the files back, and empty the data partition but for one folder."""
+
+    def new_boot(self) -> None:
+        """Give the phone the identifier of a new boot."""
+
+    def start_adbd(self) -> None:
+        """Start adbd and wait for its port."""
+
+    def signal_adbd(self, number: int) -> None:
+        """Signal adbd; after SIGKILL wait until it is gone."""
+
+    def dial(self) -> socket.socket:
+        """Return a new connection to adbd."""
+
+    def reap(self) -> None:
+        """Take note of the processes that ended."""
+
+    def residents(self) -> list[int]:
+        """Return the processes that run inside the phone's file system, by its own numbers."""
 
 
 def write(phone: Phone, request: dict[str, Any]) -> None:

@@ -24,11 +24,11 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from android_bench.virtual_phone import kernel, packages, rootfs
+from android_bench.virtual_phone.control import serve
 from android_bench.virtual_phone.filesystem import ADBD_FOLDER, build, register_emulator, write
 
 __all__ = ["ADBD_PORT", "main"]
@@ -207,7 +207,7 @@ def adb_command(adb: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def _last_words() -> Any:
+def _last_words() -> Iterator[None]:
     """In a forked child, print what failed and end: it must never go on as its parent."""
     try:
         yield
@@ -254,8 +254,6 @@ def main(arguments: list[str]) -> int:
         phone.start_server()
     except OSError as error:
         return _failed(f"this machine does not run {step} ({error})")
-    from android_bench.virtual_phone.control import serve  # it imports this module
-
     return serve(phone, ready=_ready)
 
 
@@ -275,8 +273,6 @@ def _failed(reason: str) -> int:
     sys.stdout.flush()
     return 1
 
-
-Operation = Callable[[Phone, dict[str, Any]], "dict[str, Any] | None"]
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -112,7 +112,7 @@ class Workers:
                     running.clear()
                     self._pool = self._start()
                     for each in lost:
-                        yield Outcome(request=each, error=_crashed(each))
+                        yield Outcome(request=each, error=_explain_crash(each))
                     break
 
     def _forward(self, on_step: Callable[[str, str], None]) -> None:
@@ -183,7 +183,7 @@ def _build(request: BuildRequest) -> BuildResult:
             ) from error
 
 
-def _crashed(request: BuildRequest) -> PfdError:
+def _explain_crash(request: BuildRequest) -> PfdError:
     return ModuleError(
         f"the build of {request.source.label} was killed in native code or by lack of memory; "
         "try --jobs 1, and -v to see the libraries' own output"

@@ -12,14 +12,14 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["LOCK", "fast_tracing", "replaced"]
+__all__ = ["LOCK", "replace_method", "speed_up_tracing"]
 
 LOCK = threading.RLock()
 """Held while functions of torch or ExecuTorch are replaced."""
 
 
 @contextlib.contextmanager
-def fast_tracing() -> Iterator[None]:
+def speed_up_tracing() -> Iterator[None]:
     """Re-trace without collecting garbage and without copying provenance; holds `LOCK`."""
     from torch.fx.traceback import NodeSource
 
@@ -27,16 +27,16 @@ def fast_tracing() -> Iterator[None]:
         LOCK,
         # Millions of live graph objects make each collection slow, and nothing here is garbage
         # that could not wait a few seconds.
-        _without_collector(),
+        _pause_collector(),
         # Where a node came from is recorded as a chain that is never changed once made, yet
         # copied in depth for every node of every re-trace.
-        replaced(NodeSource, "__deepcopy__", lambda source, memo: source),
+        replace_method(NodeSource, "__deepcopy__", lambda source, memo: source),
     ):
         yield
 
 
 @contextlib.contextmanager
-def replaced(owner: type, name: str, function: Any) -> Iterator[None]:
+def replace_method(owner: type, name: str, function: Any) -> Iterator[None]:
     """Replace a method of a class inside, and restore exactly what was there."""
     own = owner.__dict__.get(name)
     setattr(owner, name, function)
@@ -50,7 +50,7 @@ def replaced(owner: type, name: str, function: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _without_collector() -> Iterator[None]:
+def _pause_collector() -> Iterator[None]:
     was_enabled = gc.isenabled()
     gc.collect()
     gc.freeze()

@@ -35,15 +35,15 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
         ModuleError: An operator has no ONNX form, or the result is no valid model.
     """
     seconds: dict[str, float] = {}
-    with _timed(seconds, "torch.onnx"):
+    with _time_step(seconds, "torch.onnx"):
         model = _export(program)
-    with _timed(seconds, "onnxsim"):
+    with _time_step(seconds, "onnxsim"):
         model = _simplify(model)
-    with _timed(seconds, "onnx.checker"):
+    with _time_step(seconds, "onnx.checker"):
         _strip_notes(model)
         _set_identity(model, options.identity)
         _check(model, program)
-    with _timed(seconds, "write"):
+    with _time_step(seconds, "write"):
         path.write_bytes(model.SerializeToString(deterministic=True))
     return Written(
         inputs=program.inputs,
@@ -98,9 +98,9 @@ def read_identity(path: Path) -> dict[str, str]:
 def _export(program: Program) -> ModelProto:
     import torch
 
-    from export.formats._tracing import fast_tracing
+    from export.formats._tracing import speed_up_tracing
 
-    with fast_tracing(), quiet_logs():
+    with speed_up_tracing(), quiet_logs():
         try:
             exported = torch.onnx.export(
                 program.exported,
@@ -156,14 +156,14 @@ def _check(model: ModelProto, program: Program) -> None:
             f"the ONNX form has inputs and outputs {found}, expected {wanted}; an input that is "
             "never used, or an output that is an input, must be left out of the module"
         )
-    if unfolded := _unfolded_norms(model):
+    if unfolded := _find_unfolded_norms(model):
         raise ModuleError(
             f"BatchNormalization {unfolded[0]!r} stands behind a convolution and was not folded; "
             "call eval() on the module and report it if that does not help"
         )
 
 
-def _unfolded_norms(model: ModelProto) -> list[str]:
+def _find_unfolded_norms(model: ModelProto) -> list[str]:
     """Name the batch norms that a convolution of their own precedes.
 
     Others stay: those of ShuffleNetV2's padding-free units follow convolution, pool and add.
@@ -192,7 +192,7 @@ def _line(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+def _time_step(seconds: dict[str, float], step: str) -> Iterator[None]:
     begin = time.perf_counter()
     yield
     seconds[step] = time.perf_counter() - begin

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from export.graph.program import Program
-    from export.onnx_to_tflite import Inspection, TensorInfo
+    from export.onnx_to_tflite import Inspection, SignatureTensor
 
 __all__ = ["NEEDS", "load", "read_identity", "write"]
 
@@ -133,7 +133,7 @@ def _interpreter(path: Path) -> Any:
     return interpreter
 
 
-def _specs(infos: Sequence[TensorInfo]) -> tuple[TensorSpec, ...]:
+def _specs(infos: Sequence[SignatureTensor]) -> tuple[TensorSpec, ...]:
     return tuple(
         TensorSpec(
             name=info.name,

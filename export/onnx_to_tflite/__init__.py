@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from export.onnx_to_tflite.conversion import Conversion, TensorInfo, convert
+    from export.onnx_to_tflite.conversion import Conversion, SignatureTensor, convert
     from export.onnx_to_tflite.inspection import Inspection, inspect
 
-__all__ = ["Conversion", "Inspection", "TensorInfo", "convert", "inspect"]
+__all__ = ["Conversion", "Inspection", "SignatureTensor", "convert", "inspect"]
 
 _HOMES = {
     "Conversion": "conversion",
     "Inspection": "inspection",
-    "TensorInfo": "conversion",
+    "SignatureTensor": "conversion",
     "convert": "conversion",
     "inspect": "inspection",
 }

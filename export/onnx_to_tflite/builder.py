@@ -18,7 +18,7 @@ from export.onnx_to_tflite.layout import (
     physical_shape,
     transpose_constant,
 )
-from export.onnx_to_tflite.reader import Network, Node, refuse
+from export.onnx_to_tflite.reader import Node, OnnxGraph, refuse
 
 __all__ = ["Builder", "Value"]
 
@@ -39,8 +39,8 @@ class Value:
 class Builder:
     """The graph while it grows, one ONNX node after the other."""
 
-    def __init__(self, network: Network, *, wants_nhwc: Callable[[str], bool]) -> None:
-        self.network = network
+    def __init__(self, onnx_graph: OnnxGraph, *, wants_nhwc: Callable[[str], bool]) -> None:
+        self.onnx_graph = onnx_graph
         self.ops: list[Op] = []
         self.wants_nhwc = wants_nhwc
         self.node: Node | None = None  # the one being lowered
@@ -50,11 +50,11 @@ class Builder:
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Static shape of a value in ONNX's axis order."""
-        return self.network.shapes[name]
+        return self.onnx_graph.shapes[name]
 
     def const(self, name: str) -> Array | None:
         """Value of a constant, None for a computed value or an absent input."""
-        return self.network.constants.get(name)
+        return self.onnx_graph.constants.get(name)
 
     def need_const(self, node: Node, index: int, what: str) -> Array:
         """Value of an input that TFLite takes as a constant.
@@ -78,7 +78,7 @@ class Builder:
     def value(self, name: str) -> Value:
         """A value in the order it has; a constant becomes a tensor in ONNX's order."""
         if name not in self._values:
-            data = self.network.constants[name]
+            data = self.onnx_graph.constants[name]
             self._values[name] = Value(
                 tensor=constant(name, data.astype(data.dtype, copy=False)),
                 order=identity(data.ndim),

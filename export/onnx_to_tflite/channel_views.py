@@ -19,7 +19,7 @@ __all__ = [
     "is_channel_move",
     "is_channel_slice",
     "ordered_runs",
-    "permuted",
+    "permute",
     "sorted_runs",
 ]
 
@@ -90,7 +90,7 @@ def is_channel_move(op: Op) -> bool:
     return is_channel_slice(op) or is_channel_concat(op)
 
 
-def permuted(tensor: Tensor | None, order: list[int], axis: int = -1) -> Tensor:
+def permute(tensor: Tensor | None, order: list[int], axis: int = -1) -> Tensor:
     """A constant with one axis in a new order; an axis of size one is broadcast and stays."""
     data = constant_of(tensor)
     if tensor is None or not data.ndim or data.shape[axis] == 1 or order == sorted(order):

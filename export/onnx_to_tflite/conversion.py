@@ -15,17 +15,17 @@ from export.onnx_to_tflite.layout import NHWC, Order, identity, physical_shape
 from export.onnx_to_tflite.ops import Lowering, lowerings
 from export.onnx_to_tflite.passes import run_passes
 from export.onnx_to_tflite.patterns import join_activations
-from export.onnx_to_tflite.reader import Network, Node, read, refuse
+from export.onnx_to_tflite.reader import Node, OnnxGraph, read, refuse
 from export.onnx_to_tflite.writer import write
 from pfd_models.errors import UnsupportedOperatorError, unknown
 
-__all__ = ["Conversion", "TensorInfo", "convert"]
+__all__ = ["Conversion", "SignatureTensor", "convert"]
 
 IoLayout = Literal["nhwc", "nchw"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TensorInfo:
+class SignatureTensor:
     """An input or output of the file.
 
     Attributes:
@@ -54,8 +54,8 @@ class Conversion:
 
     data: bytes
     ops: Mapping[str, int]
-    inputs: tuple[TensorInfo, ...]
-    outputs: tuple[TensorInfo, ...]
+    inputs: tuple[SignatureTensor, ...]
+    outputs: tuple[SignatureTensor, ...]
 
 
 def convert(
@@ -84,8 +84,8 @@ def convert(
     """
     if io_layout not in ("nhwc", "nchw"):
         raise UnsupportedOperatorError(unknown("io_layout", io_layout, ("nhwc", "nchw")))
-    network = join_activations(read(model))
-    graph = lower(network, io_layout)
+    onnx_graph = join_activations(read(model))
+    graph = lower(onnx_graph, io_layout)
     run_passes(graph)
     return Conversion(
         data=write(graph, metadata=metadata or {}, description=description),
@@ -95,30 +95,30 @@ def convert(
     )
 
 
-def lower(network: Network, io_layout: IoLayout) -> Graph:
+def lower(onnx_graph: OnnxGraph, io_layout: IoLayout) -> Graph:
     """Lower every node, inputs and outputs in the wanted layout."""
     table = lowerings()
-    _check(network, table)
+    _check(onnx_graph, table)
 
     def border(name: str) -> Order:
-        rank = len(network.shapes[name])
+        rank = len(onnx_graph.shapes[name])
         return NHWC if rank == 4 and io_layout == "nhwc" else identity(rank)
 
-    build = Builder(network, wants_nhwc=_Wishes(network, table, io_layout).wants_nhwc)
+    build = Builder(onnx_graph, wants_nhwc=_Wishes(onnx_graph, table, io_layout).wants_nhwc)
     inputs = []
-    for name in network.inputs:
-        shape = physical_shape(network.shapes[name], border(name))
-        tensor = Tensor(name=name, shape=shape, dtype=network.dtypes[name])
+    for name in onnx_graph.inputs:
+        shape = physical_shape(onnx_graph.shapes[name], border(name))
+        tensor = Tensor(name=name, shape=shape, dtype=onnx_graph.dtypes[name])
         build.bind(name, tensor, border(name))
         inputs.append((name, tensor))
-    for node in network.nodes:
+    for node in onnx_graph.nodes:
         build.node = node
         table[node.op_type].lower(node, build)
-    outputs = tuple((name, _own(build, name, border(name))) for name in network.outputs)
+    outputs = tuple((name, _make_output(build, name, border(name))) for name in onnx_graph.outputs)
     return Graph(inputs=tuple(inputs), outputs=outputs, ops=build.ops)
 
 
-def _own(build: Builder, name: str, order: Order) -> Tensor:
+def _make_output(build: Builder, name: str, order: Order) -> Tensor:
     """An output as a tensor that an operator makes; an input that is an output is copied."""
     if build.const(name) is not None:
         raise UnsupportedOperatorError(
@@ -135,20 +135,20 @@ def _own(build: Builder, name: str, order: Order) -> Tensor:
     return tensor
 
 
-def _check(network: Network, table: Mapping[str, Lowering]) -> None:
+def _check(onnx_graph: OnnxGraph, table: Mapping[str, Lowering]) -> None:
     """Refuse operators without a lowering and element types other than float32."""
-    for node in network.nodes:
+    for node in onnx_graph.nodes:
         if node.op_type not in table:
             raise refuse(node, "this operator has no lowering to TFLite")
-        computed = [n for n in node.inputs if n and n not in network.constants]
+        computed = [n for n in node.inputs if n and n not in onnx_graph.constants]
         for name in (*computed, *(n for n in node.outputs if n)):
-            dtype = network.dtypes.get(name)
+            dtype = onnx_graph.dtypes.get(name)
             if dtype != np.float32:
                 raise refuse(node, f"{name!r} is computed as {dtype}, only float32 is lowered")
-    for name in network.inputs:
-        if network.dtypes[name] != np.float32:
+    for name in onnx_graph.inputs:
+        if onnx_graph.dtypes[name] != np.float32:
             raise UnsupportedOperatorError(
-                f"input {name!r} is {network.dtypes[name]}, only float32 is lowered"
+                f"input {name!r} is {onnx_graph.dtypes[name]}, only float32 is lowered"
             )
 
 
@@ -156,11 +156,11 @@ class _Wishes:
     """Which layout the readers of a value want, found through operators that take any."""
 
     def __init__(
-        self, network: Network, table: Mapping[str, Lowering], io_layout: IoLayout
+        self, onnx_graph: OnnxGraph, table: Mapping[str, Lowering], io_layout: IoLayout
     ) -> None:
-        self._network, self._table, self._io_layout = network, table, io_layout
+        self._onnx_graph, self._table, self._io_layout = onnx_graph, table, io_layout
         self._readers: dict[str, list[Node]] = {}
-        for node in network.nodes:
+        for node in onnx_graph.nodes:
             for name in node.inputs:
                 self._readers.setdefault(name, []).append(node)
         self._known: dict[str, bool] = {}
@@ -168,7 +168,7 @@ class _Wishes:
     def wants_nhwc(self, name: str) -> bool:
         """Say whether some reader, or the border, wants NHWC."""
         if name not in self._known:
-            border = name in self._network.outputs and self._io_layout == "nhwc"
+            border = name in self._onnx_graph.outputs and self._io_layout == "nhwc"
             self._known[name] = border or any(
                 self._node_wants(node) for node in self._readers.get(name, [])
             )
@@ -179,15 +179,17 @@ class _Wishes:
         if layout != "any" or node.op_type == "Transpose":
             return layout == "nhwc"
         return any(
-            len(self._network.shapes[out]) == 4 and self.wants_nhwc(out)
+            len(self._onnx_graph.shapes[out]) == 4 and self.wants_nhwc(out)
             for out in node.outputs
             if out
         )
 
 
-def _infos(pairs: tuple[tuple[str, Tensor], ...], io_layout: IoLayout) -> tuple[TensorInfo, ...]:
+def _infos(
+    pairs: tuple[tuple[str, Tensor], ...], io_layout: IoLayout
+) -> tuple[SignatureTensor, ...]:
     return tuple(
-        TensorInfo(
+        SignatureTensor(
             name=name,
             shape=tensor.shape,
             dtype=tensor.dtype.name,

@@ -102,7 +102,7 @@ class Op:
         """The fused activation, ``NONE`` where there is none."""
         return str(self.options.get("fusedActivationFunction", "NONE"))
 
-    def but(self, **changes: Any) -> Op:
+    def with_fields(self, **changes: Any) -> Op:
         """Return this operator with some fields changed."""
         return replace(self, **changes)
 

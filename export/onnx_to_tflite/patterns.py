@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.onnx_to_tflite.reader import Network, Node
+from export.onnx_to_tflite.reader import Node, OnnxGraph
 
 __all__ = ["join_activations"]
 
@@ -19,17 +19,17 @@ __all__ = ["join_activations"]
 class _Nodes:
     """A network's nodes by what they make and who reads them."""
 
-    def __init__(self, network: Network) -> None:
-        self.network = network
-        self.makers = {out: node for node in network.nodes for out in node.outputs}
+    def __init__(self, onnx_graph: OnnxGraph) -> None:
+        self.onnx_graph = onnx_graph
+        self.makers = {out: node for node in onnx_graph.nodes for out in node.outputs}
         self.readers: dict[str, list[Node]] = {}
-        for node in network.nodes:
+        for node in onnx_graph.nodes:
             for name in node.inputs:
                 self.readers.setdefault(name, []).append(node)
 
     def number(self, name: str) -> float | None:
         """Value of a constant with one element."""
-        data = self.network.constants.get(name)
+        data = self.onnx_graph.constants.get(name)
         return None if data is None or data.size != 1 else float(data.reshape(()))
 
     def split(self, node: Node) -> tuple[str, float] | None:
@@ -46,14 +46,14 @@ class _Nodes:
     def only_reader(self, name: str) -> Node | None:
         """The one node that reads a value which is no output of the model."""
         readers = self.readers.get(name, [])
-        return readers[0] if len(readers) == 1 and name not in self.network.outputs else None
+        return readers[0] if len(readers) == 1 and name not in self.onnx_graph.outputs else None
 
 
-def join_activations(network: Network) -> Network:
-    """Return the network with exact GELUs and hard-swishes as single nodes."""
-    nodes = _Nodes(network)
+def join_activations(onnx_graph: OnnxGraph) -> OnnxGraph:
+    """Return the model with exact GELUs and hard-swishes as single nodes."""
+    nodes = _Nodes(onnx_graph)
     joined: dict[str, Node] = {}
-    for node in network.nodes:
+    for node in onnx_graph.nodes:
         found = None
         if node.op_type == "Erf":
             found = _gelu(nodes, node)
@@ -62,9 +62,9 @@ def join_activations(network: Network) -> Network:
         if found is not None:
             joined[found.outputs[0]] = found
     if not joined:
-        return network
-    replaced = [joined.get(node.outputs[0], node) for node in network.nodes]
-    return replace(network, nodes=tuple(_live(replaced, network.outputs)))
+        return onnx_graph
+    replaced = [joined.get(node.outputs[0], node) for node in onnx_graph.nodes]
+    return replace(onnx_graph, nodes=tuple(_live(replaced, onnx_graph.outputs)))
 
 
 def _live(nodes: list[Node], outputs: tuple[str, ...]) -> Iterator[Node]:
@@ -130,7 +130,7 @@ def _scaled_product(
         number *= 1 / value if node.op_type == "Div" else value
         at = node.outputs[0]
         if have_x and np.isclose(number, factor, rtol=1e-5):
-            if nodes.network.shapes[at] != nodes.network.shapes[x]:
+            if nodes.onnx_graph.shapes[at] != nodes.onnx_graph.shapes[x]:
                 return None
             return replace(node, op_type=op_type, inputs=(x,), outputs=(at,), attrs=attrs)
 

@@ -41,12 +41,12 @@ def push_through_concat(graph: Graph, can_take: Callable[[Op, Op], bool]) -> boo
             for maker in makers
         ):
             replaced[concat] = []
-            replaced[reader] = _pushed(concat, reader)
+            replaced[reader] = _push(concat, reader)
     graph.ops = [new for op in graph.ops for new in replaced.get(op, [op])]
     return bool(replaced)
 
 
-def _pushed(concat: Op, reader: Op) -> list[Op]:
+def _push(concat: Op, reader: Op) -> list[Op]:
     """The elementwise operator once per operand, then the concatenation of their results."""
     ops, parts = [], []
     start = 0
@@ -59,10 +59,10 @@ def _pushed(concat: Op, reader: Op) -> list[Op]:
             tensor if t is concat.output else _channels(t, start, size, concat.output.shape[-1])
             for t in reader.inputs
         )
-        ops.append(reader.but(inputs=inputs, outputs=(out,)))
+        ops.append(reader.with_fields(inputs=inputs, outputs=(out,)))
         parts.append(out)
         start += size
-    return [*ops, concat.but(inputs=tuple(parts), outputs=reader.outputs)]
+    return [*ops, concat.with_fields(inputs=tuple(parts), outputs=reader.outputs)]
 
 
 def _channels(tensor: Tensor | None, start: int, size: int, channels: int) -> Tensor | None:

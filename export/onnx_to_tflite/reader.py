@@ -17,7 +17,7 @@ from onnx import numpy_helper
 from export.onnx_to_tflite.graph import Array
 from pfd_models.errors import UnsupportedOperatorError
 
-__all__ = ["Network", "Node", "read", "refuse"]
+__all__ = ["Node", "OnnxGraph", "read", "refuse"]
 
 #: Domains whose operators carry ONNX's own meaning.
 ONNX_DOMAINS = ("", "ai.onnx")
@@ -49,7 +49,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
+class OnnxGraph:
     """A model with static shapes.
 
     Attributes:
@@ -80,7 +80,7 @@ def refuse(node: Node, reason: str) -> UnsupportedOperatorError:
     return UnsupportedOperatorError(f"{node.name}: {shown}: {reason}")
 
 
-def read(model: onnx.ModelProto) -> Network:
+def read(model: onnx.ModelProto) -> OnnxGraph:
     """Read a model whose shapes are static.
 
     Args:
@@ -116,7 +116,7 @@ def read(model: onnx.ModelProto) -> Network:
     for name, value in constants.items():
         shapes[name] = value.shape
         dtypes[name] = value.dtype
-    network = Network(
+    onnx_graph = OnnxGraph(
         nodes=_live([node for _, node in remaining], [o.name for o in model.graph.output]),
         constants=constants,
         shapes=shapes,
@@ -124,8 +124,8 @@ def read(model: onnx.ModelProto) -> Network:
         inputs=tuple(i.name for i in model.graph.input if i.name not in constants),
         outputs=tuple(o.name for o in model.graph.output),
     )
-    _check(network)
-    return network
+    _check(onnx_graph)
+    return onnx_graph
 
 
 def _read_node(proto: onnx.NodeProto) -> Node:
@@ -242,18 +242,18 @@ def _live(nodes: list[Node], outputs: list[str]) -> tuple[Node, ...]:
     return tuple(kept[::-1])
 
 
-def _check(network: Network) -> None:
+def _check(onnx_graph: OnnxGraph) -> None:
     """Refuse shapes that are not static or empty, naming the first node that meets one."""
-    for name in network.inputs:
-        if name not in network.shapes:
+    for name in onnx_graph.inputs:
+        if name not in onnx_graph.shapes:
             raise UnsupportedOperatorError(
                 f"input {name!r} has no static shape; export the model with fixed sizes"
             )
-    for node in network.nodes:
+    for node in onnx_graph.nodes:
         for name in (*node.inputs, *node.outputs):
             if not name:
                 continue
-            if name not in network.shapes:
+            if name not in onnx_graph.shapes:
                 raise refuse(node, f"the shape of {name!r} is not static; fix every dimension")
-            if 0 in network.shapes[name] and name not in network.constants:
-                raise refuse(node, f"{name!r} is empty, its shape is {network.shapes[name]}")
+            if 0 in onnx_graph.shapes[name] and name not in onnx_graph.constants:
+                raise refuse(node, f"{name!r} is empty, its shape is {onnx_graph.shapes[name]}")

@@ -19,7 +19,7 @@ __all__ = [
     "attribute",
     "calls",
     "constant",
-    "expanded",
+    "expand_to",
     "insert",
     "is_call",
     "normal_dim",
@@ -89,7 +89,7 @@ def reshape(like: fx.Node, node: fx.Node, shape: Any) -> fx.Node:
     return insert(like, aten.reshape.default, node, sizes)
 
 
-def expanded(like: fx.Node, node: fx.Node, shape: Any) -> fx.Node:
+def expand_to(like: fx.Node, node: fx.Node, shape: Any) -> fx.Node:
     """Insert a product with ones that expands `node` to `shape`, which keeps every bit."""
     sizes = [int(d) for d in shape]
     own = [*[1] * (len(sizes) - value(node).dim()), *value(node).shape]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import fx
 
-from export.passes._editing import aten, calls, expanded, is_call, replace, value
+from export.passes._editing import aten, calls, expand_to, is_call, replace, value
 
 __all__ = ["rewrite"]
 
@@ -32,7 +32,7 @@ def rewrite(graph: fx.Graph) -> int:
         if node.users:
             if not value(source).is_floating_point():
                 continue
-            replace(node, expanded(node, source, value(node).shape))
+            replace(node, expand_to(node, source, value(node).shape))
         else:
             graph.erase_node(node)
         rewrites += 1

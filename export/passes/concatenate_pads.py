@@ -32,7 +32,7 @@ def rewrite(graph: fx.Graph) -> int:
             result = node.args[0]
             for i in range(0, len(pads), 2):
                 dim = value(node).dim() - 1 - i // 2
-                result = _padded(node, result, dim, pads[i], pads[i + 1], mode)  # type: ignore[arg-type]  # a node
+                result = _pad_dim(node, result, dim, pads[i], pads[i + 1], mode)  # type: ignore[arg-type]  # a node
             replace(node, result)  # type: ignore[arg-type]  # a node
         else:
             continue
@@ -44,7 +44,7 @@ def _is_narrow(mode: str, pads: list[int]) -> bool:
     return mode == "circular" or max(pads) <= WIDEST
 
 
-def _padded(node: fx.Node, x: fx.Node, dim: int, low: int, high: int, mode: str) -> fx.Node:
+def _pad_dim(node: fx.Node, x: fx.Node, dim: int, low: int, high: int, mode: str) -> fx.Node:
     size = value(x).shape[dim]
     if mode == "circular":
         before, after = [(size - low, size)] if low else [], [(0, high)] if high else []

@@ -29,10 +29,10 @@ __all__ = ["rewrite"]
 
 def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many calls were changed."""
-    return _upsampling(graph) + _interleaved(graph) + _tiled(graph)
+    return _replace_upsampling(graph) + _replace_interleaving(graph) + _replace_tiling(graph)
 
 
-def _upsampling(graph: fx.Graph) -> int:
+def _replace_upsampling(graph: fx.Graph) -> int:
     rewrites = 0
     for node in calls(graph, aten.upsample_nearest2d.vec, aten.upsample_nearest2d.default):
         source = node.args[0]
@@ -46,7 +46,7 @@ def _upsampling(graph: fx.Graph) -> int:
     return rewrites
 
 
-def _interleaved(graph: fx.Graph) -> int:
+def _replace_interleaving(graph: fx.Graph) -> int:
     rewrites = 0
     for node in calls(graph, aten.repeat_interleave.self_int):
         source, given = node.args[0], arguments(node)
@@ -59,7 +59,7 @@ def _interleaved(graph: fx.Graph) -> int:
     return rewrites
 
 
-def _tiled(graph: fx.Graph) -> int:
+def _replace_tiling(graph: fx.Graph) -> int:
     rewrites = 0
     for node in calls(graph, aten.repeat.default):
         source, times = node.args[0], arguments(node)["repeats"]

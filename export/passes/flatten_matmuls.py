@@ -18,7 +18,7 @@ from export.passes._editing import (
     attribute,
     calls,
     constant,
-    expanded,
+    expand_to,
     insert,
     replace,
     reshape,
@@ -44,8 +44,8 @@ def rewrite(graph: fx.Graph) -> int:
         if value(right).dim() < 3:
             continue
         batch = torch.broadcast_shapes(value(left).shape[:-2], value(right).shape[:-2])
-        left = expanded(node, left, [*batch, *value(left).shape[-2:]])
-        right = expanded(node, right, [*batch, *value(right).shape[-2:]])
+        left = expand_to(node, left, [*batch, *value(left).shape[-2:]])
+        right = expand_to(node, right, [*batch, *value(right).shape[-2:]])
         a, b = value(left).shape, value(right).shape
         product = insert(
             node,

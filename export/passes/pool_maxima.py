@@ -51,14 +51,14 @@ def rewrite(graph: fx.Graph) -> int:
             continue
         negated = node.target in (aten.amin.default, aten.min.dim)
         for result in results:
-            replace(result, _pooled(result, source, dims, negated=negated))
+            replace(result, _insert_pool(result, source, dims, negated=negated))
         if results != [node]:
             graph.erase_node(node)
         rewrites += 1
     return rewrites
 
 
-def _pooled(node: fx.Node, source: fx.Node, dims: list[int], *, negated: bool) -> fx.Node:
+def _insert_pool(node: fx.Node, source: fx.Node, dims: list[int], *, negated: bool) -> fx.Node:
     x = insert(node, aten.neg.default, source) if negated else source
     shape = value(x).shape
     kernel = list(shape[2:])

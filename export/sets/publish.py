@@ -20,7 +20,7 @@ from export.sets.files import atomic_write, output_errors
 from export.sets.manifest import Artifact, Manifest, load_manifest
 from pfd_models.errors import PfdError
 
-__all__ = ["find", "publish", "remember", "reusable", "staging"]
+__all__ = ["find", "find_reusable", "publish", "remember", "stage"]
 
 INDEX = ".index.json"
 STAGING = ".building-"
@@ -40,7 +40,7 @@ def find(out: Path, key: str, formats: tuple[str, ...]) -> Manifest | None:
     return manifest if same and have >= set(formats) else None
 
 
-def reusable(out: Path, stem: str, build_id: str) -> tuple[Artifact, ...]:
+def find_reusable(out: Path, stem: str, build_id: str) -> tuple[Artifact, ...]:
     """Return the artifacts of a set that are whole and were made from the same content."""
     try:
         manifest = load_manifest(out / f"{stem}.json")
@@ -50,7 +50,7 @@ def reusable(out: Path, stem: str, build_id: str) -> tuple[Artifact, ...]:
 
 
 @contextlib.contextmanager
-def staging(out: Path) -> Iterator[Path]:
+def stage(out: Path) -> Iterator[Path]:
     """Give a private folder beside the results; it is gone afterwards, whatever happens.
 
     Raises:

@@ -93,7 +93,7 @@ def load_weights(model: nn.Module, path: str | Path) -> LoadedWeights:
         _check_header(model, stored, path)
     weights = find_state_dict(stored, path)
     own = model.state_dict()
-    translated = _translated(model, own, weights)
+    translated = _translate(model, own, weights)
     ours = _Fit.of(
         own,
         found={key: value for key, value in weights.items() if key in own},
@@ -182,7 +182,7 @@ def _check_header(model: nn.Module, stored: Mapping[str, Any], path: Path) -> No
             )
 
 
-def _translated(
+def _translate(
     model: nn.Module, own: Mapping[str, Tensor], weights: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], list[str], re.Pattern[str]] | None:
     """Put a reference checkpoint's tensors under this zoo's keys.

@@ -116,13 +116,13 @@ def _rank(keys: Collection[str], block: str, roles: Sequence[str], role: str) ->
     return sum(any(k.startswith(f"{block}.{other}.") for k in keys) for other in before)
 
 
-def _grouped(sizes: Sequence[int]) -> list[tuple[int, int]]:
+def _number_members(sizes: Sequence[int]) -> list[tuple[int, int]]:
     """Number members of consecutive groups: (group, member) from 0."""
     return [(group, member) for group, size in enumerate(sizes) for member in range(size)]
 
 
 def _mobilenetv3_set1(keys: Collection[str]) -> Sequence[_Rule]:
-    units = [f"backbone.stage{s + 1}.unit{u + 1}" for s, u in _grouped((1, 2, 3, 6, 3))]
+    units = [f"backbone.stage{s + 1}.unit{u + 1}" for s, u in _number_members((1, 2, 3, 6, 3))]
     parts = {"expand": "conv1", "depthwise": "conv2", "project": "conv3"}
     squeeze = {"reduce": "conv1", "expand": "conv2"}
     return (
@@ -161,7 +161,8 @@ def _mobilenetv3_set2(keys: Collection[str]) -> Sequence[_Rule]:
 def _parc_mobilenetv2(keys: Collection[str]) -> Sequence[_Rule]:
     roles = ("expand", "depthwise", "project")
     features = {
-        f"{s}.{b}": number for number, (s, b) in enumerate(_grouped((1, 2, 3, 4, 3, 3, 1)), 1)
+        f"{s}.{b}": number
+        for number, (s, b) in enumerate(_number_members((1, 2, 3, 4, 3, 3, 1)), 1)
     }
     circular = {
         "expand.": "pw_expand.",
@@ -203,7 +204,7 @@ def _parc_mobilenetv2(keys: Collection[str]) -> Sequence[_Rule]:
 
 
 def _ghostnet(keys: Collection[str]) -> Sequence[_Rule]:
-    blocks = [f"blocks.{s}.{b}" for s, b in _grouped((1, 1, 1, 1, 1, 1, 5, 1, 4))]
+    blocks = [f"blocks.{s}.{b}" for s, b in _number_members((1, 1, 1, 1, 1, 1, 5, 1, 4))]
     modules = {"expand": "ghost1", "project": "ghost2"}
     parts = {"primary": "primary_conv", "cheap": "cheap_operation"}
     layers = {"conv": 0, "bn": 1}

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pfd_models.convert.flow import Shape, record_flow
 from pfd_models.convert.sites import Conversion, Site, size_text
-from pfd_models.convert.surgery import copied, replace_everywhere
+from pfd_models.convert.surgery import copy_module, replace_everywhere
 from pfd_models.errors import ConversionError, unknown
 from pfd_models.layers.bsconv import BSConvS, BSConvU
 
@@ -57,7 +57,7 @@ def to_bsconv(
     """
     if kind not in get_args(Kind):
         raise ConversionError(unknown("BSConv kind", kind, get_args(Kind)))
-    converted = copied(model)
+    converted = copy_module(model)
     found, left = _candidates(converted)
     if not found:
         raise ConversionError(

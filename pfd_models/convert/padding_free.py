@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from pfd_models.convert.flow import Flow, record_flow
 from pfd_models.convert.sites import Conversion, Site
-from pfd_models.convert.surgery import copied, replace_everywhere
+from pfd_models.convert.surgery import copy_module, replace_everywhere
 from pfd_models.errors import ConversionError, unknown
 from pfd_models.layers.downsample import PaddingFreeDownsample, padding_free_padding
 
@@ -81,7 +81,7 @@ def to_padding_free(
     if add_after not in get_args(AddAfter):
         raise ConversionError(unknown("add_after", add_after, get_args(AddAfter)))
     inputs = example_input if isinstance(example_input, tuple) else (example_input,)
-    converted = copied(model)
+    converted = copy_module(model)
     original = record_flow(converted, inputs)
     candidates, unpadded = _candidates(converted)
     found = [_describe(converted, name, original, add_after) for name in candidates]
@@ -237,7 +237,7 @@ def _is_activation(module: nn.Module) -> bool:
 
 def _rewrite(model: nn.Module, site: _Found) -> tuple[nn.Module, PaddingFreeDownsample]:
     """Put a PaddingFreeDownsample in the convolution's place, identities in its followers'."""
-    conv = _unpadded(site.conv)
+    conv = _change_padding(site.conv)
     body = nn.Sequential(conv, *site.followers) if site.followers else conv
     block = PaddingFreeDownsample(body)
     block.training = block.pool.training = body.training = site.conv.training
@@ -248,7 +248,7 @@ def _rewrite(model: nn.Module, site: _Found) -> tuple[nn.Module, PaddingFreeDown
     return replace_everywhere(model, site.conv, block, inside=block), block
 
 
-def _unpadded(conv: nn.Conv2d) -> nn.Conv2d:
+def _change_padding(conv: nn.Conv2d) -> nn.Conv2d:
     """Give the convolution the padding of the module's docstring, and keep its weights.
 
     A convolution that computes its padding from the map at run time (timm's Conv2dSame) becomes

@@ -11,10 +11,10 @@ from torch import nn
 from pfd_models.errors import ConversionError
 from pfd_models.zoo.spec import ModelSpec
 
-__all__ = ["copied", "replace_everywhere"]
+__all__ = ["copy_module", "replace_everywhere"]
 
 
-def copied(model: nn.Module) -> nn.Module:
+def copy_module(model: nn.Module) -> nn.Module:
     """Return a deep copy of a user's module, without the specification of a zoo's network.
 
     Raises:

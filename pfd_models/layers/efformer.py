@@ -17,7 +17,7 @@ from pfd_models.layers.conv import Norm
 __all__ = ["AttentionDownsample", "EmbeddingDownsample"]
 
 
-def _normalised(conv: nn.Conv2d, norm: Norm = nn.BatchNorm2d) -> nn.Sequential:
+def _add_norm(conv: nn.Conv2d, norm: Norm = nn.BatchNorm2d) -> nn.Sequential:
     stack = nn.Sequential()
     stack.add_module("conv", conv)
     stack.add_module("bn", norm(conv.out_channels))
@@ -67,12 +67,12 @@ class AttentionDownsample(nn.Module):
         keys, values = heads * key_channels, heads * value_channels
         self.query_local = _local(in_channels)
         self.query_pool = nn.AvgPool2d(1, stride=2)
-        self.query = _normalised(nn.Conv2d(in_channels, keys, 1))
-        self.key = _normalised(nn.Conv2d(in_channels, keys, 1))
-        self.value = _normalised(nn.Conv2d(in_channels, values, 1))
-        self.value_local = _normalised(_local(values))
+        self.query = _add_norm(nn.Conv2d(in_channels, keys, 1))
+        self.key = _add_norm(nn.Conv2d(in_channels, keys, 1))
+        self.value = _add_norm(nn.Conv2d(in_channels, values, 1))
+        self.value_local = _add_norm(_local(values))
         self.act = nn.GELU()
-        self.project = _normalised(nn.Conv2d(values, out_channels, 1))
+        self.project = _add_norm(nn.Conv2d(values, out_channels, 1))
         index, offsets = _offset_index(side)
         self.bias = nn.Parameter(torch.zeros(heads, offsets))
         self.register_buffer("bias_index", index, persistent=False)
@@ -165,7 +165,7 @@ class EmbeddingDownsample(nn.Module):
     ) -> None:
         super().__init__()
         conv = nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1)
-        self.embed = _normalised(conv, norm)
+        self.embed = _add_norm(conv, norm)
         self.attention: AttentionDownsample | None = None
         if attention_side is not None:
             self.attention = AttentionDownsample(in_channels, out_channels, side=attention_side)

@@ -16,7 +16,7 @@ from typing import Any
 
 from pfd_models.zoo.spec import dataset_shape
 
-__all__ = ["PublishedRow", "published_rows"]
+__all__ = ["PublishedRow", "load_published_rows"]
 
 _SET_1 = {
     "MobileNetv3-large": "mobilenetv3_large",
@@ -91,7 +91,7 @@ class PublishedRow:
 
 
 @functools.cache
-def published_rows() -> tuple[PublishedRow, ...]:
+def load_published_rows() -> tuple[PublishedRow, ...]:
     """Return every row, in the tables' order."""
     text = resources.files("pfd_models.paper").joinpath("golden.json").read_text(encoding="utf-8")
     return tuple(_row(plain) for plain in json.loads(text))

@@ -1,16 +1,15 @@
-"""Every table of the paper, measured beside printed: ``python -m pfd_models.tables``.
+"""Every table of the paper, measured beside printed.
 
 Parameters and multiply-accumulates are counted here, now. Accuracies and latencies are the
-paper's and are labelled so: this command trains nothing and times nothing.
+paper's and are labelled so: nothing is trained and nothing is timed. Behind the paper's tables
+stands one of the networks beside it whose families state counts.
 """
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import functools
 import itertools
-import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
@@ -18,14 +17,16 @@ from typing import Any
 
 import torch
 
-from pfd_models.errors import GateError, PfdError
+from pfd_models.errors import GateError
 from pfd_models.paper.counting import Counts, bsconv_profile, count_params, thop_counts
-from pfd_models.paper.published import PublishedRow, published_rows
+from pfd_models.paper.published import PublishedRow, load_published_rows
+from pfd_models.paper.stated import StatedRow, measure_stated_rows
 from pfd_models.zoo.factory import create_model, get_spec
 
-__all__ = ["MeasuredRow", "main", "measured_rows"]
+__all__ = ["MeasuredRow", "format_tables", "measure_rows", "plain_rows", "require_exact"]
 
 _COUNTERS = {"bsconv_profile": bsconv_profile, "thop_0_0_31": thop_counts}
+_BESIDE = "Beside the paper: what families state"
 _NOT_COUNTED = "the paper's counter misses {} parameters: position embeddings, attention biases"
 _NOT_REBUILT = "the reference also registers {} parameters that it never calls"
 
@@ -103,9 +104,9 @@ def _difference(what: str, measured: int, printed: str) -> str:
     return f"{facts} ({(figure - rounded) / digit:+} in the last digit)"
 
 
-def measured_rows() -> Iterator[MeasuredRow]:
+def measure_rows() -> Iterator[MeasuredRow]:
     """Build and count the network of every row that has counts, in the tables' order."""
-    for row in published_rows():
+    for row in load_published_rows():
         if row.counter:
             params, counted = _measure(row.model, row.variant, row.dataset, row.counter)
             yield MeasuredRow(published=row, params=params, counted=counted)
@@ -171,19 +172,40 @@ def _latency_table(rows: Sequence[PublishedRow]) -> tuple[list[str], list[list[s
     return header, cells, notes
 
 
-def _titled_tables() -> Iterator[tuple[str, list[str], list[list[str]], list[str]]]:
-    measured = {id(row.published): row for row in measured_rows()}
-    for title, group in itertools.groupby(published_rows(), key=lambda row: row.table):
+def _stated_table(rows: Sequence[StatedRow]) -> tuple[list[str], list[list[str]], list[str]]:
+    header = ["name here", "variant", "params", "stated", "MACs", "stated", "reproduced", "source"]
+    cells = [
+        [
+            f"{row.model} {row.dataset}",
+            row.variant,
+            f"{row.params:,}",
+            f"{row.stated.params:,}",
+            f"{row.macs:,}",
+            "-" if row.stated.macs is None else f"{row.stated.macs:,}",
+            "yes" if row.is_exact else "no",
+            row.stated.source,
+        ]
+        for row in rows
+    ]
+    return header, cells, []
+
+
+def _make_tables() -> Iterator[tuple[str, list[str], list[list[str]], list[str]]]:
+    measured = {id(row.published): row for row in measure_rows()}
+    for title, group in itertools.groupby(load_published_rows(), key=lambda row: row.table):
         rows = list(group)
         if rows[0].printed_latency:
             yield title, *_latency_table(rows)
         else:
             yield title, *_count_table([measured[id(row)] for row in rows])
+    if stated := list(measure_stated_rows()):
+        yield _BESIDE, *_stated_table(stated)
 
 
-def _as_text(*, markdown: bool) -> str:
+def format_tables(*, markdown: bool) -> str:
+    """Return every table as text, for a terminal or as Markdown."""
     lines: list[str] = []
-    for title, header, cells, notes in _titled_tables():
+    for title, header, cells, notes in _make_tables():
         widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
         gap, edge = (" | ", "|") if markdown else ("  ", "")
         rule = ["-" * width for width in widths]
@@ -194,12 +216,14 @@ def _as_text(*, markdown: bool) -> str:
         lines.append("")
         lines += [f"[{number}] {note}" + "  " * markdown for number, note in enumerate(notes, 1)]
         lines += ["", ""]
-    return "\n".join(lines)
+    return "\n".join(lines).rstrip()
 
 
-def _as_plain() -> list[dict[str, Any]]:
-    measured = {id(row.published): row for row in measured_rows()}
-    return [_plain_row(row, measured.get(id(row))) for row in published_rows()]
+def plain_rows() -> list[dict[str, Any]]:
+    """Return every row as what JSON can hold."""
+    measured = {id(row.published): row for row in measure_rows()}
+    published = [_plain_row(row, measured.get(id(row))) for row in load_published_rows()]
+    return published + [_plain_stated_row(row) for row in measure_stated_rows()]
 
 
 def _plain_row(row: PublishedRow, measured: MeasuredRow | None) -> dict[str, Any]:
@@ -231,31 +255,34 @@ def _plain_row(row: PublishedRow, measured: MeasuredRow | None) -> dict[str, Any
     return plain
 
 
-def _print_tables(arguments: Sequence[str] | None) -> None:
-    parser = argparse.ArgumentParser(prog="pfd_models.paper.tables", description=__doc__)
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--markdown", action="store_true", help="print Markdown tables")
-    form.add_argument("--json", action="store_true", help="print a JSON list, one object a row")
-    options = parser.parse_args(arguments)
-    text = (
-        json.dumps(_as_plain(), indent=2)
-        if options.json
-        else _as_text(markdown=options.markdown).rstrip()
-    )
-    print(text)  # noqa: T201  # a command-line program prints
-    wrong = [row for row in measured_rows() if not row.is_exact]
+def _plain_stated_row(row: StatedRow) -> dict[str, Any]:
+    return {
+        "table": _BESIDE,
+        "model": row.model,
+        "variant": row.variant,
+        "dataset": row.dataset,
+        "stated": dataclasses.asdict(row.stated),
+        "params": row.params,
+        "macs": row.macs,
+        "is_exact": row.is_exact,
+    }
+
+
+def require_exact() -> None:
+    """Hold every network to its integers.
+
+    Raises:
+        GateError: One is not the network that the paper's counter saw, or that its family states.
+    """
+    wrong = [row for row in measure_rows() if not row.is_exact]
     if wrong:
         raise GateError(
             f"{len(wrong)} rows are not the reference's networks, first "
             f"{wrong[0].published.model}/{wrong[0].published.variant}; see golden.json"
         )
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the tables; return 0, or 1 if a network is not the one that the paper counted."""
-    try:
-        _print_tables(arguments)
-    except PfdError as error:
-        print(error, file=sys.stderr)  # noqa: T201  # a command-line program prints
-        return error.exit_status
-    return 0
+    for row in measure_stated_rows():
+        if not row.is_exact:
+            raise GateError(
+                f"{row.model}/{row.variant} for {row.dataset} has {row.params:,} parameters and "
+                f"{row.macs:,} multiply-accumulates, its family states {row.stated}"
+            )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from pfd_models.errors import RunError, SpecError
-from pfd_models.paper.published import published_rows
+from pfd_models.paper.published import load_published_rows
 from pfd_models.training.config import RunConfig
 from pfd_models.training.distributed import Processes
 from pfd_models.training.folder import RunFolder
@@ -24,7 +24,7 @@ __all__ = [
     "Interrupted",
     "Row",
     "check_seeds",
-    "printed_accuracies",
+    "find_printed_accuracies",
     "rows_of",
     "run_cells",
 ]
@@ -148,16 +148,18 @@ def rows_of(cells: Sequence[Cell], model: str, dataset: str) -> list[Row]:
                 variant=variant,
                 top1=tuple(c.best.top1 for c in own),
                 last_top1=tuple(c.last.top1 for c in own),
-                printed=printed_accuracies(model, variant, dataset),
+                printed=find_printed_accuracies(model, variant, dataset),
             )
         )
     return rows
 
 
-def printed_accuracies(model: str, variant: str, dataset: str) -> tuple[tuple[str, float], ...]:
+def find_printed_accuracies(
+    model: str, variant: str, dataset: str
+) -> tuple[tuple[str, float], ...]:
     """Return what the paper prints for a network, ablation tables first, doubles once."""
     found: dict[float, str] = {}
-    rows = sorted(published_rows(), key=lambda row: not row.table.startswith("Ablation"))
+    rows = sorted(load_published_rows(), key=lambda row: not row.table.startswith("Ablation"))
     for row in rows:
         is_same = (row.model, row.variant, row.dataset) == (model, variant, dataset)
         if is_same and row.printed_accuracy is not None:

@@ -173,7 +173,7 @@ def recipe_of(options: argparse.Namespace, spec: ModelSpec) -> Recipe:
     if "milestones" in values:
         values["milestones"] = tuple(values["milestones"])
         values.setdefault("schedule", "steps")
-    return recipe.replaced(values)
+    return recipe.replace_values(values)
 
 
 def speed_of(options: argparse.Namespace) -> Speed:

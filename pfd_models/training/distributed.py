@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from pfd_models.errors import PfdError, RunError
 
-__all__ = ["Processes", "choose_device", "end_with", "launched", "processes"]
+__all__ = ["Processes", "choose_device", "end_with", "is_launched", "processes"]
 
 T = TypeVar("T")
 
@@ -82,7 +82,7 @@ class Processes:
                 outcome = [error]
         dist.broadcast_object_list(outcome, src=0)
         if isinstance(outcome[0], PfdError):
-            raise outcome[0] if self.is_main else _told(outcome[0])
+            raise outcome[0] if self.is_main else _mark_reported(outcome[0])
         result: T = outcome[0]
         return result
 
@@ -96,13 +96,13 @@ class Processes:
                 dist.broadcast(buffer, src=0)
 
 
-def _told(error: PfdError) -> PfdError:
+def _mark_reported(error: PfdError) -> PfdError:
     """Mark an error that the main process reports."""
-    error.is_told = True
+    error.is_reported = True
     return error
 
 
-def launched() -> bool:
+def is_launched() -> bool:
     """Return whether `torchrun` or the like started this process."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
@@ -116,7 +116,7 @@ def end_with(error: PfdError, *, shared: bool) -> int:
             others wait, as `torchrun` ends all when the first is gone.
     """
     rank = int(os.environ.get("RANK", "0"))
-    if rank and (shared or error.is_told):
+    if rank and (shared or error.is_reported):
         time.sleep(_PATIENCE_SECONDS)
         return error.exit_status
     where = f"in process {rank}: " if rank else ""
@@ -138,8 +138,8 @@ def choose_device(gpu_id: int | None) -> torch.device:
     if gpu_id == -1 or (gpu_id is None and count == 0):
         return torch.device("cpu")
     first = gpu_id or 0
-    wanted = int(os.environ.get("LOCAL_RANK", first)) if launched() else first
-    needed = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) - 1 if launched() else first
+    wanted = int(os.environ.get("LOCAL_RANK", first)) if is_launched() else first
+    needed = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) - 1 if is_launched() else first
     if not 0 <= needed < count:
         have = f"GPUs 0 to {count - 1}" if count else "no GPU that PyTorch can use"
         raise RunError(
@@ -151,7 +151,7 @@ def choose_device(gpu_id: int | None) -> torch.device:
 @contextlib.contextmanager
 def processes(device: torch.device) -> Iterator[Processes]:
     """Join the processes that `torchrun` started, if it did, and leave them at the end."""
-    if not launched():
+    if not is_launched():
         yield Processes()
         return
     if device.type == "cuda":

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from pfd_models.errors import DataError, DeviceError
 from pfd_models.training.datasets import Split, Transform
 from pfd_models.training.distributed import Processes
-from pfd_models.training.randomness import seed_of, seeded
+from pfd_models.training.randomness import seed_inside, seed_of
 
 __all__ = ["Batch", "Order", "Shard", "batches", "make_loader"]
 
@@ -137,7 +137,7 @@ class _Pictures(Dataset[Batch]):
     def __getitems__(self, ticket: Ticket) -> Batch:
         labels = torch.tensor([self.split.labels[i] for i in ticket.indices])
         try:
-            with seeded(ticket.seed):
+            with seed_inside(ticket.seed):
                 pixels = [self.transform(self.split.picture(i)) for i in ticket.indices]
         except DataError as error:  # a worker's exception would arrive as a page of traceback
             return Batch(pixels=torch.empty(0), labels=labels, fault=str(error))

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 import torch
 
-__all__ = ["SOURCES", "Source", "seed_of", "seeded"]
+__all__ = ["SOURCES", "Source", "seed_inside", "seed_of"]
 
 Source: TypeAlias = Literal["weights", "order", "augmentation", "network"]
 
@@ -37,7 +37,7 @@ def seed_of(run_seed: int, source: Source, *place: int) -> int:
 
 
 @contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def seed_inside(seed: int) -> Iterator[None]:
     """Seed PyTorch's CPU generator inside; outside, it goes on as if nothing had been drawn."""
     before = torch.get_rng_state()
     torch.default_generator.manual_seed(seed)

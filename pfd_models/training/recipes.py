@@ -88,7 +88,7 @@ class Recipe:
         fallen = (1 + math.cos(math.pi * epoch / self.epochs)) / 2
         return self.learning_rate * (fallen * (1 - self.final_factor) + self.final_factor)
 
-    def replaced(self, values: Mapping[str, Any]) -> Recipe:
+    def replace_values(self, values: Mapping[str, Any]) -> Recipe:
         """Return the recipe with some fields replaced, and their sources told.
 
         Raises:

@@ -245,7 +245,7 @@ def _train_epoch(
         asked = torch.full_like(first_bad, _NEVER if stop.signal is None else 0)
         bad, signalled = engine.processes.least(torch.stack([first_bad, asked])).tolist()
         if bad != _NEVER:
-            raise _diverged(progress.epoch, bad, learning_rate, folder)
+            raise _explain_divergence(progress.epoch, bad, learning_rate, folder)
         progress.loss_sum = float(loss_sum)
         report.step(progress, order.steps, learning_rate)
         if signalled != _NEVER and not is_last:
@@ -276,7 +276,9 @@ def _end_epoch(
     )
 
 
-def _diverged(epoch: int, step: int, learning_rate: float, folder: RunFolder) -> DivergenceError:
+def _explain_divergence(
+    epoch: int, step: int, learning_rate: float, folder: RunFolder
+) -> DivergenceError:
     kept = (
         f"the last good checkpoint is {folder.last}"
         if folder.last.is_file()

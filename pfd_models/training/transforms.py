@@ -17,10 +17,10 @@ __all__ = [
     "Normalise",
     "centre",
     "centre_of_square",
-    "cut_and_flipped",
+    "cut_and_flip",
     "cut_from_square",
-    "shifted",
-    "shifted_and_flipped",
+    "shift",
+    "shift_and_flip",
     "whole",
 ]
 
@@ -30,18 +30,18 @@ def whole(side: int) -> v2.Transform:
     return v2.Compose([_Fit(side), v2.PILToTensor()])
 
 
-def shifted(side: int) -> v2.Transform:
+def shift(side: int) -> v2.Transform:
     """Return a random window of the image with a black border of 4 pixels (at 32)."""
     return v2.Compose([_Fit(side), v2.RandomCrop(side, padding=_border(side)), v2.PILToTensor()])
 
 
-def shifted_and_flipped(side: int) -> v2.Transform:
-    """Return `shifted`, mirrored half the time: both recipes' CIFAR-100."""
+def shift_and_flip(side: int) -> v2.Transform:
+    """Return `shift`, mirrored half the time: both recipes' CIFAR-100."""
     crop = v2.RandomCrop(side, padding=_border(side))
     return v2.Compose([_Fit(side), crop, v2.RandomHorizontalFlip(), v2.PILToTensor()])
 
 
-def cut_and_flipped(side: int) -> v2.Transform:
+def cut_and_flip(side: int) -> v2.Transform:
     """Return a random cut of random size and aspect, mirrored half the time: VegFru."""
     return v2.Compose(
         [v2.RandomResizedCrop(side), v2.RandomHorizontalFlip(), v2.PILToTensor()],

@@ -54,7 +54,7 @@ def get_spec(
         SpecError: A name is unknown, the model does not have the variant or data set, or the
             resolution is too small for its strides.
     """
-    spec = _supported(_specify(name, variant, dataset, num_classes, resolution))
+    spec = _require_supported(_specify(name, variant, dataset, num_classes, resolution))
     _check_buildable(spec)
     return spec
 
@@ -86,7 +86,7 @@ def build_model(spec: ModelSpec) -> nn.Module:
     Raises:
         SpecError: As `get_spec`.
     """
-    return _build(_supported(spec))
+    return _build(_require_supported(spec))
 
 
 def _specify(
@@ -126,7 +126,7 @@ def _input(shape: DatasetShape, side: int, *, normalised: bool) -> InputSpec:
     )
 
 
-def _supported(spec: ModelSpec) -> ModelSpec:
+def _require_supported(spec: ModelSpec) -> ModelSpec:
     """Return the specification if its variant exists and takes it."""
     known = load_variants()
     if spec.variant not in known:

@@ -15,7 +15,7 @@ def reference(built):
     with np.load(built.path(built.reference)) as data:
         inputs = [[sample] for sample in data["input_0"]]
         outputs = [[sample.astype(np.float64)] for sample in data["output_0"]]
-    return parity.Reference(inputs=inputs, outputs=outputs, eager_relative_linf=None)
+    return parity.ReferenceRun(inputs=inputs, outputs=outputs, eager_relative_linf=None)
 
 
 def classifier_weights():

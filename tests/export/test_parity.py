@@ -65,7 +65,7 @@ def test_a_shape_that_would_broadcast_fails(reference):
 
 def test_broad_noise_fails_although_one_output_is_huge():
     exact = [[np.array([[1e4, 1.0, 1.0]])], [np.array([[-1e4, 2.0, 1.0]])]]
-    reference = parity.Reference(inputs=[], outputs=exact, eager_relative_linf=None)
+    reference = parity.ReferenceRun(inputs=[], outputs=exact, eager_relative_linf=None)
     found = [[a + 0.9] for (a,) in exact]
     assert parity.relative_linf(exact[0], found[0]) < PARITY_LIMIT
     assert parity.compare(reference, found, what="x").sqnr_db > parity.LEAST_SQNR_DB

@@ -53,7 +53,7 @@ def phone(session_phone):
 
 
 def over_adb_shell(phone):
-    return adb_shell.over_socket("virtual", lambda limit_s: phone.dial())
+    return adb_shell.over_socket("virtual", lambda deadline: phone.dial())
 
 
 def over_adb_server(phone):

@@ -18,6 +18,6 @@ def trained(tmp_path_factory):
 
     torch.set_num_threads(1)
     spec = get_spec(MODEL, "ours", "cifar100", CLASSES, SIDE)
-    recipe = RECIPES["digits"].replaced({"epochs": 3})
+    recipe = RECIPES["digits"].replace_values({"epochs": 3})
     folder = tmp_path_factory.mktemp("digits") / "run"
     return train(RunConfig(spec=spec, recipe=recipe, dataset="digits", folder=folder))

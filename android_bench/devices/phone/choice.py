@@ -9,67 +9,98 @@ from __future__ import annotations
 import atexit
 import contextlib
 import re
+import shlex
 import socket
 
+from android_bench.cancellation import NEVER, Cancellation
 from android_bench.errors import ConnectionLostError, NoDeviceError, VirtualPhoneError
 from android_bench.transports import Transport, adb_server, adb_shell
-from android_bench.transports.adb_server import Sighting
+from android_bench.transports.device_listing import ListedDevice
 from android_bench.transports.local import LocalTransport
-from pfd_models.errors import DeviceError
+from android_bench.transports.streams import Deadline
+from android_bench.transports.usb import find_usb_phones
 
 __all__ = ["list_devices", "open_transport"]
 
-_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.%\w]+\]|[^:\s]+):\d{1,5}")
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.%\w]+\]|[^:\s]+):[0-9]{1,5}")
+# Also a phone that has to be asked for a tap first answers within this.
+_ANSWER_TIMEOUT_S = 45.0
 
 
-def list_devices(server: str | None = None) -> list[Sighting]:
+def list_devices(
+    server: str | None = None, *, cancellation: Cancellation = NEVER
+) -> list[ListedDevice]:
     """Return every phone that can be seen, the unusable ones with their state.
 
     Args:
         server: An adb server's address when it is not this computer's own.
+        cancellation: Ends the look early.
+
+    Raises:
+        ConnectionLostError: No server answers at the address that was named.
+        ProtocolError: What answers there is no adb server.
     """
     address = adb_server.server_address(server)
     try:
-        found = adb_server.sightings(address)
+        found = adb_server.list_devices(address, cancellation)
     except ConnectionLostError:
         if server is not None:
             raise
         found = []
-        if adb_server.start_server():
+        if adb_server.start_server(cancellation):
             with contextlib.suppress(ConnectionLostError):
-                found = adb_server.sightings(address)
+                found = adb_server.list_devices(address, cancellation)
     known = {one.serial for one in found}
     with contextlib.suppress(NoDeviceError):
-        for serial, _ in adb_shell.usb_devices():
-            if serial not in known:
-                found.append(Sighting(serial=serial, state="device", description="", via="usb"))
+        for phone in find_usb_phones():
+            if phone.serial not in known:
+                state = "device" if phone.serial else "no permissions"
+                found.append(
+                    ListedDevice(serial=phone.serial, state=state, description="", via="usb")
+                )
     return found
 
 
-def open_transport(serial: str | None = None, *, server: str | None = None) -> Transport:
+def open_transport(
+    serial: str | None = None, *, server: str | None = None, cancellation: Cancellation = NEVER
+) -> Transport:
     """Return a transport to the device, which answers.
 
     Args:
         serial: As ``adb devices`` shows it; ``HOST:PORT``; ``host`` for this computer;
             ``virtual`` for the virtual phone. Without one, the only phone there is.
         server: An adb server's address when it is not this computer's own.
+        cancellation: Ends every wait of the transport early, those in here included.
 
     Raises:
         NoDeviceError: No phone, several and none named, or no such phone; with the list.
         UnauthorizedError: The phone waits for a tap.
         ConnectionLostError: It is offline or cannot be reached.
+        ProtocolError: Another program answers in its place, or in that of the adb server.
     """
+    opened = _open(serial, server, cancellation)
+    transport = opened.cancelled_by(cancellation)
+    try:
+        # Through adb a connection opens without anybody behind it.
+        transport.run("true", timeout_s=_ANSWER_TIMEOUT_S)
+    except BaseException:
+        transport.close()
+        raise
+    return transport
+
+
+def _open(serial: str | None, server: str | None, cancellation: Cancellation) -> Transport:
     if serial in ("host", "local"):
         return LocalTransport()
     if serial == "virtual":
         return _virtual()
-    found = list_devices(server)
+    found = list_devices(server, cancellation=cancellation)
     if serial is None:
         chosen = _the_only(found)
     else:
         matching = [one for one in found if one.serial == serial]
         if not matching and server is None and _ADDRESS.fullmatch(serial):
-            return _answering(adb_shell.over_tcp(serial))
+            return adb_shell.over_tcp(serial)
         if not matching:
             raise NoDeviceError(
                 f"no device {serial!r} is connected ({_listed(found)}): check the cable, or give "
@@ -77,13 +108,13 @@ def open_transport(serial: str | None = None, *, server: str | None = None) -> T
             )
         chosen = matching[0]
     if chosen.state != "device":
-        raise adb_server.refusal(chosen.serial, chosen.state)
+        raise adb_server.refusal(chosen.serial or "the phone", chosen.state)
     if chosen.via == "usb":
-        return _answering(adb_shell.over_usb(chosen.serial))
-    return _answering(adb_server.over_server(chosen.serial, server))
+        return adb_shell.over_usb(chosen.serial)
+    return adb_server.over_server(chosen.serial, server)
 
 
-def _the_only(found: list[Sighting]) -> Sighting:
+def _the_only(found: list[ListedDevice]) -> ListedDevice:
     usable = [one for one in found if one.state == "device"]
     if len(usable) == 1:
         return usable[0]
@@ -101,18 +132,9 @@ def _the_only(found: list[Sighting]) -> Sighting:
     )
 
 
-def _listed(found: list[Sighting]) -> str:
-    return ", ".join(f"{one.serial} {one.state}" for one in found) or "none is"
-
-
-def _answering(transport: Transport) -> Transport:
-    """Require that somebody is behind the connection: through adb it opens without."""
-    try:
-        transport.run("true", timeout_s=45.0)
-    except DeviceError:
-        transport.close()
-        raise
-    return transport
+def _listed(found: list[ListedDevice]) -> str:
+    # A serial may hold spaces: quoted as a shell wants it, it can be copied as it stands.
+    return ", ".join(f"{shlex.quote(one.serial)} {one.state}" for one in found) or "none is"
 
 
 def _virtual() -> Transport:
@@ -124,10 +146,10 @@ def _virtual() -> Transport:
         running = phone.start()
         atexit.register(running.stop)
 
-    def dial(limit_s: float) -> socket.socket:
+    def dial(deadline: Deadline) -> socket.socket:
         try:
             return running.dial()
         except VirtualPhoneError as error:
             raise ConnectionRefusedError(str(error)) from error
 
-    return _answering(adb_shell.over_socket("virtual", dial))
+    return adb_shell.over_socket("virtual", dial)

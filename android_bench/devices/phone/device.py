@@ -15,9 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from android_bench.devices.cores import cpu_list
-from android_bench.devices.phone.cache import ROOT, Bundle, load_bundle, place_file, push_bundle
+from android_bench.devices.phone.cache import ROOT, Bundle, load_bundle, push_bundle, upload_file
 from android_bench.devices.phone.choice import open_transport
-from android_bench.devices.phone.launcher import RECONNECT_S, PhoneLauncher, clear_runs, patiently
+from android_bench.devices.phone.launcher import (
+    RECONNECT_S,
+    PhoneLauncher,
+    clear_runs,
+    with_reconnect,
+)
 from android_bench.devices.phone.lock import Lock, locked
 from android_bench.devices.phone.profile import DeviceProfile, read_profile
 from android_bench.devices.phone.readiness import require_abi, require_runs
@@ -135,7 +140,7 @@ class PhoneDevice:
 
     def read(self) -> Reading:
         """Take a reading, and tell the phone's lock that this bench lives."""
-        patiently(self._transport, self._lock.renew, self.reconnect_s)
+        with_reconnect(self._transport, self._lock.renew, self.reconnect_s)
         return self._to_reading(self._state_now())
 
     def watch(self, limits: Limits, *, patience_s: float) -> AbstractContextManager[Watch]:
@@ -150,8 +155,8 @@ class PhoneDevice:
 
     def upload(self, path: Path) -> str:
         """Bring a file to its cache."""
-        return patiently(
-            self._transport, lambda: place_file(self._transport, path), self.reconnect_s
+        return with_reconnect(
+            self._transport, lambda: upload_file(self._transport, path), self.reconnect_s
         )
 
     def give_up_lock(self) -> None:
@@ -164,11 +169,15 @@ class PhoneDevice:
         self._transport.close()
 
     def _run(self, command: str) -> str:
-        result = patiently(self._transport, lambda: self._transport.run(command), self.reconnect_s)
+        result = with_reconnect(
+            self._transport, lambda: self._transport.run(command), self.reconnect_s
+        )
         return result.stdout
 
     def _state_now(self) -> PhoneState:
-        return patiently(self._transport, lambda: read_state(self._transport), self.reconnect_s)
+        return with_reconnect(
+            self._transport, lambda: read_state(self._transport), self.reconnect_s
+        )
 
     def _to_reading(self, state: PhoneState) -> Reading:
         before, self._state = self._state, state

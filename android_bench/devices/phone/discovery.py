@@ -1,4 +1,4 @@
-"""The phones that can be seen, and what each lacks for a good measurement."""
+"""The phones that can be seen, and what stands in the way of measuring on each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from android_bench.devices.answers import one_line
 from android_bench.devices.phone.choice import list_devices, open_transport
 from android_bench.devices.phone.profile import DeviceProfile, read_profile
-from android_bench.devices.phone.readiness import lacks, require_abi
+from android_bench.devices.phone.readiness import find_issues, require_abi
 from pfd_models.errors import DeviceError
 
 __all__ = ["FoundPhone", "look_for_phones", "phone_lines", "usable_serials"]
@@ -19,7 +19,7 @@ class FoundPhone:
     """A phone that can be seen.
 
     Attributes:
-        serial: What the user calls it.
+        serial: To name it by, exactly as it is listed.
         profile: What it is; None where it does not say.
         problem: Why it cannot be used; empty where it can.
     """
@@ -31,7 +31,7 @@ class FoundPhone:
 
 def look_for_phones() -> list[FoundPhone]:
     """Return every phone that is connected, and the virtual one where it is up."""
-    serials = [one_line(one.serial) for one in list_devices()]
+    serials = [one.serial for one in list_devices()]
     return [_look(serial) for serial in serials + (["virtual"] if _virtual_is_up() else [])]
 
 
@@ -82,16 +82,17 @@ def phone_lines(phones: Iterable[FoundPhone]) -> list[str]:
 
 
 def _lines(phone: FoundPhone) -> list[str]:
+    name = one_line(phone.serial) or "a phone without a serial"
     if phone.profile is None:
-        return [f"{phone.serial}: {phone.problem}"]
-    lines = [f"{phone.serial}: {described(phone.profile)}"]
+        return [f"{name}: {phone.problem}"]
+    lines = [f"{name}: {describe_phone(phone.profile)}"]
     if phone.problem:
         return [*lines, f"  unusable: {phone.problem}"]
-    missing = [f"  {lack.what}: {lack.advice}" for lack in lacks(phone.profile)]
-    return lines + (missing or ["  ready for a good measurement"])
+    issues = [f"  {issue.what}: {issue.advice}" for issue in find_issues(phone.profile)]
+    return lines + (issues or ["  ready for a good measurement"])
 
 
-def described(profile: DeviceProfile) -> str:
+def describe_phone(profile: DeviceProfile) -> str:
     """Return a phone in one line."""
     clusters = " + ".join(
         f"{len(cluster.cpus)} x {cluster.core or 'core'}"

@@ -1,4 +1,4 @@
-"""What a device lacks for a good measurement, and what it cannot run at all."""
+"""What stands in the way of a good measurement on a device, and what it cannot run at all."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from android_bench.devices.phone.profile import DeviceProfile
 from android_bench.errors import UnfitDeviceError
 from pfd_models.errors import InputError
 
-__all__ = ["Lack", "lacks", "require_abi", "require_runs"]
+__all__ = ["ReadinessIssue", "find_issues", "require_abi", "require_runs"]
 
 _MIN_SDK = 26
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lack:
+class ReadinessIssue:
     """What stands in the way of a good measurement.
 
     Attributes:
@@ -28,12 +28,12 @@ class Lack:
     advice: str
 
 
-def lacks(profile: DeviceProfile) -> tuple[Lack, ...]:
-    """Return what the device lacks for a good measurement; nothing of it is an error."""
+def find_issues(profile: DeviceProfile) -> tuple[ReadinessIssue, ...]:
+    """Return what stands in the way of a good measurement; nothing of it is an error."""
     found = []
 
     def note(what: str, advice: str) -> None:
-        found.append(Lack(what=what, advice=advice))
+        found.append(ReadinessIssue(what=what, advice=advice))
 
     battery = profile.battery
     if profile.virtual:

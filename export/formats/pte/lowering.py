@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch.export import ExportedProgram
 
-from export.formats._tracing import LOCK, fast_tracing, replaced
+from export.formats._tracing import LOCK, replace_method, speed_up_tracing
 from export.formats.pte.delegation import find_leftovers
 from export.sets.manifest import Leftover
 
@@ -108,14 +108,14 @@ def _shortcuts() -> Iterator[None]:
     from executorch.backends.xnnpack._passes import ConvertToSDPAPass, ConvertToUpsampleBilinear2d
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(fast_tracing())
+        stack.enter_context(speed_up_tracing())
         # The two passes look for a pattern that they first have to export themselves. Each
         # contains an operator without which it cannot match.
         for skipped, needed in (
             (ConvertToSDPAPass, "aten.where.self"),
             (ConvertToUpsampleBilinear2d, "aten.upsample_bilinear2d.vec"),
         ):
-            stack.enter_context(replaced(skipped, "call", _only_with(needed, skipped.call)))
+            stack.enter_context(replace_method(skipped, "call", _only_with(needed, skipped.call)))
         yield
 
 

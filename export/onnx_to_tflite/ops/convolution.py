@@ -18,7 +18,7 @@ def as_2d(kernel: Array) -> Array:
     return kernel[:, :, None, :] if kernel.ndim == 3 else kernel
 
 
-def padded(build: Builder, x: Tensor, axes: Sequence[Axis]) -> tuple[Tensor, str]:
+def pad_operand(build: Builder, x: Tensor, axes: Sequence[Axis]) -> tuple[Tensor, str]:
     """Return the operand and scheme of a convolution.
 
     A PAD is made for this reader alone: XNNPACK merges a zero PAD into the convolution behind it
@@ -45,7 +45,7 @@ def conv(node: Node, build: Builder) -> None:
     shape, out = build.shape(node.inputs[0]), build.shape(node.outputs[0])
     axes = windows(node, shape, out, weight.shape[4 - (len(shape) - 2) :])
     groups = node.attrs.get("group", 1)
-    x, scheme = padded(build, image(build, node.inputs[0]), axes)
+    x, scheme = pad_operand(build, image(build, node.inputs[0]), axes)
     height, width = axes
     options: dict[str, object] = {
         "padding": scheme,
@@ -88,7 +88,7 @@ def conv_transpose(node: Node, build: Builder) -> None:
         crop_before(node, axis, spatial, sizes, results, strides, dilations, weight.shape[2:])
         for axis in range(2)
     ]
-    kernel = dilated(weight, dilations)
+    kernel = dilate(weight, dilations)
     # What the taps reach, and what the caller wants: more than that is output padding.
     grow = [
         max(crops[i] + results[i] - ((sizes[i] - 1) * strides[i] + kernel.shape[2 + i]), 0)
@@ -130,7 +130,7 @@ def crop_before(
     return total // 2 if auto_pad == "SAME_UPPER" else total - total // 2
 
 
-def dilated(kernel: Array, dilations: Sequence[int]) -> Array:
+def dilate(kernel: Array, dilations: Sequence[int]) -> Array:
     """Put zeros between the taps."""
     extents = [(k - 1) * d + 1 for k, d in zip(kernel.shape[2:], dilations, strict=True)]
     spread = np.zeros((*kernel.shape[:2], *extents), kernel.dtype)

@@ -13,7 +13,7 @@ from export.onnx_to_tflite.ops import lowers
 from export.onnx_to_tflite.reader import Node, refuse
 
 
-def normalized(
+def normalize(
     build: Builder, x: Tensor, places: Sequence[int], epsilon: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(x - mean) / sqrt(variance + epsilon) over physical axes, the mean and the inverse root."""
@@ -66,7 +66,7 @@ def layer_normalization(node: Node, build: Builder) -> None:
     axis = node.attrs.get("axis", -1) % rank
     places = [value.order.index(a) for a in range(axis, rank)]
     epsilon = node.attrs.get("epsilon", 1e-5)
-    x, mean, inverse = normalized(build, value.tensor, places, epsilon)
+    x, mean, inverse = normalize(build, value.tensor, places, epsilon)
     for name, statistic in zip(node.outputs[1:], (mean, inverse), strict=False):
         if name:
             build.bind(name, statistic, value.order)
@@ -86,7 +86,7 @@ def instance_normalization(node: Node, build: Builder) -> None:
     value = build.value(node.inputs[0])
     rank = len(value.order)
     places = [value.order.index(a) for a in range(2, rank)]
-    x, _, _ = normalized(build, value.tensor, places, node.attrs.get("epsilon", 1e-5))
+    x, _, _ = normalize(build, value.tensor, places, node.attrs.get("epsilon", 1e-5))
     for index, kind in ((1, "MUL"), (2, "ADD")):
         number = build.need_const(node, index, "scale and shift")
         stored = along(number, rank, 1, value.order)

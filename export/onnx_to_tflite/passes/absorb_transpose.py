@@ -31,8 +31,8 @@ def absorb_transpose(graph: Graph) -> None:
         if columns is None or kernel is None or kernel.data is None:
             continue
         moved = constant(kernel.name, np.ascontiguousarray(kernel.data[:, columns]))
-        changed[reshape] = reshape.but(inputs=(transpose.data_input, reshape.inputs[1]))
-        changed[op] = op.but(inputs=(op.inputs[0], moved, op.inputs[2]))
+        changed[reshape] = reshape.with_fields(inputs=(transpose.data_input, reshape.inputs[1]))
+        changed[op] = op.with_fields(inputs=(op.inputs[0], moved, op.inputs[2]))
     graph.ops = [changed.get(op, op) for op in graph.ops]
 
 

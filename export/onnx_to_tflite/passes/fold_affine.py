@@ -111,7 +111,7 @@ def _with_weights(op: Op, kernel: Array, bias: Array) -> Op:
     old_kernel, old_bias = op.inputs[1], op.inputs[2]
     if old_kernel is None or old_bias is None:
         raise ValueError(f"{op.kind}: the weights are absent")
-    return op.but(
+    return op.with_fields(
         inputs=(
             op.inputs[0],
             constant(old_kernel.name, kernel.astype(old_kernel.dtype)),
@@ -136,7 +136,9 @@ def _backwards(producer: Op, op: Op) -> Op | None:
         kernel.data * rule.scale.reshape(shape),
         bias.data * rule.scale + rule.shift,
     )
-    return folded.but(outputs=op.outputs).with_options(fusedActivationFunction=op.activation)
+    return folded.with_fields(outputs=op.outputs).with_options(
+        fusedActivationFunction=op.activation
+    )
 
 
 def _forwards(producer: Op, op: Op) -> Op | None:
@@ -161,4 +163,4 @@ def _forwards(producer: Op, op: Op) -> Op | None:
         folded = wide * rule.scale
         moved = (wide * rule.shift).reshape(wide.shape[0], -1).sum(1)
     result = _with_weights(op, folded, bias.data + moved)
-    return result.but(inputs=(rule.source, *result.inputs[1:]))
+    return result.with_fields(inputs=(rule.source, *result.inputs[1:]))

@@ -31,7 +31,7 @@ def fuse_activations(graph: Graph) -> None:
         producer = producers.get(source)
         if producer is None or uses[source] != 1 or not _can_fuse(producer, op):
             continue
-        fused[producer] = producer.with_options(fusedActivationFunction=op.kind).but(
+        fused[producer] = producer.with_options(fusedActivationFunction=op.kind).with_fields(
             outputs=op.outputs
         )
         dropped.add(op)

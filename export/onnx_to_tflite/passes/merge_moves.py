@@ -14,10 +14,12 @@ def merge_moves(graph: Graph) -> None:
     renamed: dict[Tensor, Tensor] = {}
     outputs = {tensor for _, tensor in graph.outputs}
     for old in graph.ops:
-        op = old.but(inputs=tuple(None if t is None else renamed.get(t, t) for t in old.inputs))
+        op = old.with_fields(
+            inputs=tuple(None if t is None else renamed.get(t, t) for t in old.inputs)
+        )
         before = producers.get(op.data_input) if op.kind in ("RESHAPE", "TRANSPOSE") else None
         if before is not None and before.kind == op.kind:
-            op = _joined(before, op)
+            op = _join(before, op)
         if _does_nothing(op) and op.output not in outputs:
             renamed[op.output] = op.data_input
             continue
@@ -26,14 +28,14 @@ def merge_moves(graph: Graph) -> None:
     graph.ops = ops
 
 
-def _joined(first: Op, second: Op) -> Op:
+def _join(first: Op, second: Op) -> Op:
     if second.kind == "RESHAPE":
-        return second.but(inputs=(first.data_input, second.inputs[1]))
+        return second.with_fields(inputs=(first.data_input, second.inputs[1]))
     inner, outer = first.inputs[1], second.inputs[1]
     if inner is None or outer is None or inner.data is None or outer.data is None:
         return second
     perm = [int(inner.data[i]) for i in outer.data]
-    return second.but(inputs=(first.data_input, constant("perm", perm)))
+    return second.with_fields(inputs=(first.data_input, constant("perm", perm)))
 
 
 def _does_nothing(op: Op) -> bool:

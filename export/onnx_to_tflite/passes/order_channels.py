@@ -25,7 +25,7 @@ from export.onnx_to_tflite.channel_views import (
     is_channel_move,
     is_channel_slice,
     ordered_runs,
-    permuted,
+    permute,
     sorted_runs,
 )
 from export.onnx_to_tflite.graph import Graph, Op, Tensor, constant
@@ -126,7 +126,7 @@ class _Orderer:
             self.ops.append(op)
         elif not self.read_in_any_order(op):
             exact = [None if t is None else self.exact(t) for t in op.inputs]
-            self.ops.append(op.but(inputs=tuple(exact)))
+            self.ops.append(op.with_fields(inputs=tuple(exact)))
 
     def read_in_any_order(self, op: Op) -> bool:
         """Write an operator for the order its channels have; False where it needs the logical."""
@@ -146,16 +146,16 @@ class _Orderer:
             return False
         inputs = [tensor if t is source else t for t in op.inputs]
         if op.kind in WEIGHTED:
-            inputs[1] = permuted(op.inputs[1], order)
+            inputs[1] = permute(op.inputs[1], order)
             if op.kind == "DEPTHWISE_CONV_2D":
-                inputs[2] = permuted(op.inputs[2], order)
+                inputs[2] = permute(op.inputs[2], order)
         elif op.kind in BINARY:
             for i, other in enumerate(inputs):
                 if other is not tensor and other is not None:
                     inputs[i] = self.in_same_order(other, order)
             if None in inputs:
                 return False
-        self.ops.append(op.but(inputs=tuple(inputs)))
+        self.ops.append(op.with_fields(inputs=tuple(inputs)))
         if not ends_chain:
             place = {channel: i for i, channel in enumerate(order)}
             self.views[op.output] = tuple((op.output, place[c]) for c in range(channels))
@@ -177,7 +177,7 @@ class _Orderer:
     def in_same_order(self, tensor: Tensor, order: list[int]) -> Tensor | None:
         """The second operand with its channels in the order of the first, if that is cheap."""
         if tensor.data is not None:
-            return permuted(tensor, order)
+            return permute(tensor, order)
         if tensor.shape[-1] == 1:
             return self.exact(tensor)
         if tensor.shape[-1] != len(order):
@@ -185,7 +185,9 @@ class _Orderer:
         view = self.view(tensor)
         runs = ordered_runs(tuple(view[channel] for channel in order))
         return (
-            self.joined([self.piece(*run) for run in runs])[0] if len(runs) <= MAX_CONCAT else None
+            self.concatenate([self.piece(*run) for run in runs])[0]
+            if len(runs) <= MAX_CONCAT
+            else None
         )
 
     def gather(self, view: View) -> tuple[Tensor, list[int]] | None:
@@ -228,11 +230,11 @@ class _Orderer:
         while surplus:
             pieces = sorted(pieces, key=lambda piece: len(piece[1]))
             take = min(surplus + 1, MAX_CONCAT)
-            pieces = [self.joined(pieces[:take]), *pieces[take:]]
+            pieces = [self.concatenate(pieces[:take]), *pieces[take:]]
             surplus = max(len(pieces) - MAX_CONCAT, 0)
-        return self.joined(pieces)
+        return self.concatenate(pieces)
 
-    def joined(self, pieces: Sequence[tuple[Tensor, View]]) -> tuple[Tensor, View]:
+    def concatenate(self, pieces: Sequence[tuple[Tensor, View]]) -> tuple[Tensor, View]:
         if len(pieces) == 1:
             return pieces[0]
         tensors = tuple(tensor for tensor, _ in pieces)
@@ -270,10 +272,10 @@ class _Orderer:
             pieces = [self.piece(*run) for run in runs]
             while len(pieces) > MAX_CONCAT:
                 chunks = range(0, len(pieces), MAX_CONCAT)
-                pieces = [self.joined(pieces[i : i + MAX_CONCAT]) for i in chunks]
-            return self.joined(pieces)[0]
+                pieces = [self.concatenate(pieces[i : i + MAX_CONCAT]) for i in chunks]
+            return self.concatenate(pieces)[0]
         ops = self.written[tensor]
-        first = ops[0].but(inputs=tuple(t and self.exact(t) for t in ops[0].inputs))
+        first = ops[0].with_fields(inputs=tuple(t and self.exact(t) for t in ops[0].inputs))
         self.ops.extend([first, *ops[1:]])
         return tensor
 
@@ -306,8 +308,8 @@ class _Orderer:
         if producer.kind not in ("CONV_2D", "FULLY_CONNECTED") or grouped:
             return False
         kernel, bias = producer.inputs[1], producer.inputs[2]
-        inputs = (producer.inputs[0], permuted(kernel, places, axis=0), permuted(bias, places))
-        self.ops[at] = producer.but(inputs=inputs)
+        inputs = (producer.inputs[0], permute(kernel, places, axis=0), permute(bias, places))
+        self.ops[at] = producer.with_fields(inputs=inputs)
         moved = {place: i for i, place in enumerate(places)}
         self.views = {
             key: tuple((t, moved[i]) if t is root else (t, i) for t, i in other)

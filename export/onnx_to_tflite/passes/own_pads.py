@@ -30,14 +30,14 @@ def own_pads(graph: Graph) -> None:
             ops.append(_reading(op, pad.data_input).with_options(padding="SAME"))
         elif uses[pad.output] > 1:
             out = Tensor(name=pad.output.name, shape=pad.output.shape, dtype=pad.output.dtype)
-            ops.extend([pad.but(outputs=(out,)), _reading(op, out)])
+            ops.extend([pad.with_fields(outputs=(out,)), _reading(op, out)])
         else:
             ops.append(op)
     graph.ops = ops
 
 
 def _reading(op: Op, tensor: Tensor) -> Op:
-    return op.but(inputs=(tensor, *op.inputs[1:]))
+    return op.with_fields(inputs=(tensor, *op.inputs[1:]))
 
 
 def _amounts(pad: Op) -> np.ndarray:
@@ -55,7 +55,7 @@ def _join(graph: Graph) -> None:
         inner = producers.get(op.data_input) if op.kind == "PAD" else None
         if inner is not None and inner.kind == "PAD":
             total = constant("pads", _amounts(inner) + _amounts(op))
-            op = op.but(inputs=(inner.data_input, total))
+            op = op.with_fields(inputs=(inner.data_input, total))
         ops.append(op)
         producers.update((out, op) for out in op.outputs)
     graph.ops = ops

@@ -8,7 +8,7 @@ from torchvision import datasets
 
 from pfd_models.training.datasets import ImageSet, Splits
 from pfd_models.training.datasets._cifar import open_cifar
-from pfd_models.training.transforms import shifted_and_flipped, whole
+from pfd_models.training.transforms import shift_and_flip, whole
 
 
 def _open(root: Path, download: bool) -> Splits:
@@ -19,7 +19,7 @@ DATA = ImageSet(
     open=_open,
     shape="cifar100",
     num_classes=10,
-    augment=shifted_and_flipped,
+    augment=shift_and_flip,
     prepare=whole,
     source="https://www.cs.toronto.edu/~kriz/cifar.html; transforms as CIFAR-100",
 )

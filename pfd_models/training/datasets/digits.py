@@ -9,7 +9,7 @@ import torch
 from pfd_models.errors import DataError
 from pfd_models.training.datasets import ImageSet, Splits
 from pfd_models.training.datasets._arrays import ArraySplit
-from pfd_models.training.transforms import shifted, whole
+from pfd_models.training.transforms import shift, whole
 
 _BRIGHTEST = 16  # a pixel of the set counts the set pixels of a 4x4 block
 _TRAIN = 1437  # four fifths, in the set's own order, which goes writer by writer
@@ -38,7 +38,7 @@ DATA = ImageSet(
     open=_open,
     shape="cifar100",
     num_classes=10,
-    augment=shifted,  # a mirrored digit is another sign
+    augment=shift,  # a mirrored digit is another sign
     prepare=whole,
     source="scikit-learn, load_digits: the test set of UCI's Optical Recognition of Handwritten "
     "Digits; split and transforms are this project's",

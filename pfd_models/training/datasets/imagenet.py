@@ -13,7 +13,7 @@ from pfd_models.files import output_errors
 from pfd_models.training.datasets import ImageSet, Splits
 from pfd_models.training.datasets._archives import Archive, check_archive
 from pfd_models.training.datasets._folders import open_folders, split_of
-from pfd_models.training.transforms import centre, cut_and_flipped
+from pfd_models.training.transforms import centre, cut_and_flip
 
 
 def _open(root: Path, download: bool) -> Splits:
@@ -45,7 +45,7 @@ DATA = ImageSet(
     open=_open,
     shape="imagenet",
     num_classes=1000,
-    augment=cut_and_flipped,
+    augment=cut_and_flip,
     prepare=centre,
     source="https://image-net.org/challenges/LSVRC/2012; the paper gives no recipe for it, the "
     "transforms are the usual ones",

@@ -26,13 +26,13 @@ def _open(root: Path, download: bool) -> Splits:
     for made, archive in _ARCHIVES.items():
         if not (root / made).exists():
             fetch(root, archive, download=download)
-    classes = sorted({_breed(name) for name in _listed(root / "file_list.mat")})
+    classes = sorted({_breed(name) for name in _read_list(root / "file_list.mat")})
     train, test = (_split(root, name, classes) for name in _COUNTS)
     return Splits(train=train, val=test, classes=tuple(classes))
 
 
 def _split(root: Path, name: str, classes: list[str]) -> FileSplit:
-    files = _listed(root / name)
+    files = _read_list(root / name)
     if len(files) != _COUNTS[name]:
         raise DataError(
             f"{root / name} lists {len(files)} images, published are {_COUNTS[name]}; delete the "
@@ -46,7 +46,7 @@ def _split(root: Path, name: str, classes: list[str]) -> FileSplit:
     return FileSplit(paths=[str(root / "Images" / file) for file in files], labels=labels)
 
 
-def _listed(path: Path) -> list[str]:
+def _read_list(path: Path) -> list[str]:
     """Read the file names of a list, a column of texts called ``file_list``."""
     try:
         from scipy.io import loadmat, matlab  # type: ignore[import-untyped]  # SciPy has no stubs

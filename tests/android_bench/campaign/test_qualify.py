@@ -1,4 +1,4 @@
-"""Qualification: the truth is known, so campaigns can be marked."""
+"""Qualification: the truth is known, so campaigns can be judged."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ import pytest
 from bench_rig import Rig
 
 from android_bench.campaign.campaign import run_campaign
-from android_bench.campaign.qualify import HANDICAPS, marked, qualify, resolution
+from android_bench.campaign.qualify import HANDICAPS, find_resolution, judge_campaign, qualify
 from android_bench.campaign.result import read_result
 from android_bench.report.console import qualify_lines, qualify_table
 from android_bench.statistics.comparison import Verdict, collect_rounds, compare
@@ -43,7 +43,7 @@ def test_the_handicap_reaches_the_harness_and_the_interval_holds_it(marks):
         Verdict.SLOWER,
         Verdict.SLOWER,
     ]
-    assert resolution(found) == 0.01
+    assert find_resolution(found) == 0.01
 
 
 def test_the_statistics_are_not_told(marks):
@@ -58,10 +58,10 @@ def test_the_statistics_are_not_told(marks):
     assert compare(design, collect_rounds(design, hidden), TRIMMED_T_RULE) == one.comparisons
 
 
-def test_stored_campaigns_are_marked_again_from_the_store(marks):
+def test_stored_campaigns_are_judged_again_from_the_store(marks):
     rig, found = marks
     with open_store(rig.url) as store:
-        again = [marked(read_result(store, m.result.campaign.campaign_id)) for m in found]
+        again = [judge_campaign(read_result(store, m.result.campaign.campaign_id)) for m in found]
     assert [(m.handicap, m.covered, m.comparison) for m in again] == [
         (m.handicap, m.covered, m.comparison) for m in found
     ]
@@ -73,7 +73,7 @@ def test_a_campaign_of_variants_has_no_known_truth(rig):
     with rig.bench() as bench:
         result = run_campaign(bench, rig.contest(), rig.rules)
     with pytest.raises(InputError, match="compares variants and its truth is unknown"):
-        marked(result)
+        judge_campaign(result)
 
 
 def test_a_wrong_truth_is_not_covered(marks):
@@ -89,7 +89,7 @@ def test_a_wrong_truth_is_not_covered(marks):
 def test_what_is_resolved_needs_all_larger_handicaps_too(marks):
     _, found = marks
     missed = dataclasses.replace(found[0], handicap=0.05)  # not resolved where 5 % was added
-    assert resolution([found[0], found[1], missed]) is None
+    assert find_resolution([found[0], found[1], missed]) is None
     assert "no handicap" in qualify_lines([found[0], missed])[1]
     assert "1.00% and more" in qualify_lines(found)[1]
 

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from android_bench.campaign.result import read_result
 from android_bench.records import Flag
-from android_bench.report.escape import plot_text, visible
+from android_bench.report.escape import escape_controls, escape_for_plot
 from android_bench.report.tables import (
     campaign_table,
     operator_table,
@@ -56,11 +56,11 @@ def comparison(ratio, low, high, **changes):
     ],
 )
 def test_deceiving_characters_are_spelled_out(text, shown):
-    assert visible(text) == shown
+    assert escape_controls(text) == shown
 
 
 def test_plot_labels_are_no_markup():
-    assert plot_text('<b>&amp;</b><a href="x">') == (
+    assert escape_for_plot('<b>&amp;</b><a href="x">') == (
         '&lt;b&gt;&amp;amp;&lt;/b&gt;&lt;a href="x"&gt;'
     )
 

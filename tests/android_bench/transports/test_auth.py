@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa, utils
 from android_bench.errors import ConnectionLostError, UnauthorizedError
 from android_bench.transports import adb_server, adb_shell, keys
 from android_bench.transports.adb import AdbTransport
-from android_bench.transports.socket_transport import SocketTransport
+from android_bench.transports.packets import SocketPipe
 
 HEADER = struct.Struct("<6I")
 TOKEN, SIGNATURE, PUBLIC_KEY = 1, 2, 3
@@ -181,18 +181,18 @@ def server(session_phone, home, short_folder):
 def direct(device, **options):
     host, port = device.serial.split(":")
 
-    def dial(limit_s):
-        return socket.create_connection((host, int(port)), timeout=limit_s)
+    def dial(deadline):
+        return socket.create_connection((host, int(port)), timeout=deadline.left_s())
 
-    return AdbTransport(adb_shell.AdbShellLink(device.serial, SocketTransport(dial), **options))
+    return AdbTransport(adb_shell.AdbShellLink(device.serial, SocketPipe(dial), **options))
 
 
 def await_state(server, device, wanted):
     end = time.monotonic() + 20
-    while {one.serial: one.state for one in adb_server.sightings(server)} != {
+    while {one.serial: one.state for one in adb_server.list_devices(server)} != {
         device.serial: wanted
     }:
-        assert time.monotonic() < end, adb_server.sightings(server)
+        assert time.monotonic() < end, adb_server.list_devices(server)
         time.sleep(0.05)
 
 

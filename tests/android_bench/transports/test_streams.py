@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from android_bench.errors import ConnectionLostError, DeviceTimeoutError, TransferError
+from android_bench.errors import (
+    ConnectionLostError,
+    DeviceTimeoutError,
+    ProtocolError,
+    TransferError,
+)
 from android_bench.transports import file_sync, shell_v2
 from android_bench.transports.streams import Deadline
 
@@ -84,7 +89,7 @@ def test_a_received_file_is_put_together_however_it_is_cut(blocks, lengths):
     data = b"".join(b"DATA" + struct.pack("<I", len(block)) + block for block in blocks)
     link = Scripted(cut(data + b"DONE\0\0\0\0", lengths))
     file = io.BytesIO()
-    file_sync.receive(link, "/x", file, Deadline(5, "x"))
+    file_sync.receive(link, "/x", file.write, Deadline(5, "x"))
     assert file.getvalue() == b"".join(blocks)
     assert link.written == b"RECV\2\0\0\0/xQUIT\0\0\0\0"
 
@@ -92,7 +97,7 @@ def test_a_received_file_is_put_together_however_it_is_cut(blocks, lengths):
 def test_a_refusal_is_told_in_the_devices_words(tmp_path):
     refusal = b"FAIL" + struct.pack("<I", 9) + b"no luck\xff!"
     with pytest.raises(TransferError, match=r"refused /x: no luck\\xff!"):
-        file_sync.receive(Scripted([refusal]), "/x", io.BytesIO(), Deadline(5, "x"))
+        file_sync.receive(Scripted([refusal]), "/x", io.BytesIO().write, Deadline(5, "x"))
     (tmp_path / "f").write_bytes(b"abc")
     with pytest.raises(TransferError, match="no luck"):
         file_sync.send(
@@ -101,8 +106,8 @@ def test_a_refusal_is_told_in_the_devices_words(tmp_path):
 
 
 def test_an_answer_that_is_no_answer_is_told(tmp_path):
-    with pytest.raises(TransferError, match="none of the protocol's"):
-        file_sync.receive(Scripted([b"HTTP/1.1"]), "/x", io.BytesIO(), Deadline(5, "x"))
+    with pytest.raises(ProtocolError, match="none of the protocol's"):
+        file_sync.receive(Scripted([b"HTTP/1.1"]), "/x", io.BytesIO().write, Deadline(5, "x"))
 
 
 def test_what_is_sent_is_the_protocols(tmp_path):

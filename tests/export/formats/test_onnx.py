@@ -55,9 +55,9 @@ def test_an_unfolded_norm_behind_a_convolution_is_noticed(program):
         make("BatchNormalization", ["y", "a", "b", "c", "d"], ["z"], name="norm"),
     ]
     model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [], []))
-    assert onnx_format._unfolded_norms(model) == ["norm"]
+    assert onnx_format._find_unfolded_norms(model) == ["norm"]
     model.graph.node.append(make("Relu", ["y"], ["r"]))  # the convolution has another reader
-    assert onnx_format._unfolded_norms(model) == []
+    assert onnx_format._find_unfolded_norms(model) == []
 
 
 def test_nothing_is_noted_in_the_file_but_the_identity(program, tmp_path):

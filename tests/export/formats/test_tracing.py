@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from export.formats._tracing import replaced
+from export.formats._tracing import replace_method
 
 
 def test_a_replaced_function_is_restored_after_an_error():
@@ -13,7 +13,7 @@ def test_a_replaced_function_is_restored_after_an_error():
             return 1
 
     def fail():
-        with replaced(Owner, "f", lambda self: 2), replaced(Owner, "g", lambda self: 3):
+        with replace_method(Owner, "f", lambda self: 2), replace_method(Owner, "g", lambda self: 3):
             assert (Owner().f(), Owner().g()) == (2, 3)
             raise RuntimeError
 

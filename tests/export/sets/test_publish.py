@@ -53,7 +53,7 @@ def visible(folder):
 
 
 def publish_one(out, **changes):
-    with publish.staging(out) as folder:
+    with publish.stage(out) as folder:
         return publish.publish(folder, out, stage(folder, **changes), KEY)
 
 
@@ -70,21 +70,21 @@ def test_a_changed_file_is_not_found_again(tmp_path):
     publish_one(tmp_path)
     (tmp_path / "net.onnx").write_bytes(b"b network")
     assert publish.find(tmp_path, KEY, ("onnx",)) is None
-    assert publish.reusable(tmp_path, "net", "b" * 64) == ()
+    assert publish.find_reusable(tmp_path, "net", "b" * 64) == ()
 
 
 def test_a_set_rebuilt_from_another_request_is_not_mistaken_for_the_first(tmp_path):
     first = publish_one(tmp_path)
-    with publish.staging(tmp_path) as folder:
+    with publish.stage(tmp_path) as folder:
         publish.publish(folder, tmp_path, stage(folder, b"other", "c" * 64), "second")
     assert publish.find(tmp_path, KEY, ("onnx",)) is None
-    assert publish.reusable(tmp_path, "net", first.build_id) == ()
-    assert len(publish.reusable(tmp_path, "net", "c" * 64)) == 1
+    assert publish.find_reusable(tmp_path, "net", first.build_id) == ()
+    assert len(publish.find_reusable(tmp_path, "net", "c" * 64)) == 1
 
 
 def test_an_error_while_staging_leaves_nothing(tmp_path):
     def fail():
-        with publish.staging(tmp_path) as folder:
+        with publish.stage(tmp_path) as folder:
             stage(folder)
             raise RuntimeError("half way")
 
@@ -97,7 +97,7 @@ def test_a_build_that_was_killed_is_cleared_by_the_next(tmp_path):
     code = textwrap.dedent(f"""
         import os, pathlib, signal
         from export.sets import publish
-        with publish.staging(pathlib.Path({str(tmp_path)!r})) as folder:
+        with publish.stage(pathlib.Path({str(tmp_path)!r})) as folder:
             (folder / "part.pte").write_bytes(b"half")
             os.kill(os.getpid(), signal.SIGKILL)
     """)
@@ -117,13 +117,13 @@ def test_a_missing_manifest_means_an_unfinished_set(tmp_path):
 
 def test_a_place_that_is_no_folder_is_one_line(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(OutputError, match="cannot write"), publish.staging(tmp_path / "file"):
+    with pytest.raises(OutputError, match="cannot write"), publish.stage(tmp_path / "file"):
         pass
 
 
 def test_formats_made_earlier_stay_in_the_set(tmp_path):
     first = publish_one(tmp_path)
-    with publish.staging(tmp_path) as folder:
+    with publish.stage(tmp_path) as folder:
         manifest = stage(folder)
         (folder / "net.onnx").unlink()
         (folder / "net.pte").write_bytes(b"pte")

@@ -57,11 +57,11 @@ def test_a_read_only_phone(rig_on_phone, kept_phone, one_line):
 def test_another_bench_is_on_the_phone_already(rig_on_phone, kept_phone, one_line):
     other = over_adb_shell(kept_phone)
     with locked(other):
-        other.run(f"echo 'laptop-of-somebody, process 12' > {ROOT}/lock/owner")
+        other.run(f"cd {ROOT}/lock && echo 'laptop-of-somebody, process 12 []' > *")
         with pytest.raises(DeviceError) as error:
             rig_on_phone.run()
         one_line(error, 3, "another bench is using virtual", "laptop-of-somebody")
-        assert other.run(f"cat {ROOT}/lock/owner").stdout == "laptop-of-somebody, process 12\n"
+        assert other.run(f"cat {ROOT}/lock/*").stdout == "laptop-of-somebody, process 12 []\n"
     other.close()
     assert rig_on_phone.campaigns() == ()
 
@@ -76,7 +76,9 @@ def test_a_harness_of_another_version(rig_on_phone, monkeypatch, one_line):
 
 def test_no_such_phone_and_none_at_all(adb_bench, tiny_set, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("android_bench.devices.phone.choice.list_devices", lambda server=None: [])
+    monkeypatch.setattr(
+        "android_bench.devices.phone.choice.list_devices", lambda server=None, **options: []
+    )
     monkeypatch.setattr("android_bench.devices.phone.discovery.list_devices", list)
     files = ("--artifacts", tiny_set / "*.pte")
     assert adb_bench(*files, "--serial", "R58M123ABC") == 3
@@ -90,20 +92,22 @@ def test_no_such_phone_and_none_at_all(adb_bench, tiny_set, monkeypatch, tmp_pat
 
 def test_several_phones_and_none_named(monkeypatch, one_line):
     from android_bench.devices.phone.device import open_phone
-    from android_bench.transports.adb_server import Sighting
+    from android_bench.transports.device_listing import ListedDevice
 
     seen = [
-        Sighting(serial=name, state=state, description="", via="server")
+        ListedDevice(serial=name, state=state, description="", via="server")
         for name, state in (("A1", "device"), ("B2", "device"), ("C3", "unauthorized"))
     ]
-    monkeypatch.setattr("android_bench.devices.phone.choice.list_devices", lambda server=None: seen)
+    monkeypatch.setattr(
+        "android_bench.devices.phone.choice.list_devices", lambda server=None, **options: seen
+    )
     with pytest.raises(NoDeviceError) as error:
         open_phone()
     one_line(error, 3, "A1 device", "B2 device", "--serial")
     with pytest.raises(DeviceError) as error:
         open_phone("C3")
     one_line(error, 3, "C3", "tap" if "tap" in str(error.value) else "allow")
-    seen[0] = Sighting(serial="A1", state="offline", description="", via="server")
+    seen[0] = ListedDevice(serial="A1", state="offline", description="", via="server")
     with pytest.raises(DeviceError) as error:
         open_phone("A1")
     one_line(error, 3, "A1", "offline")

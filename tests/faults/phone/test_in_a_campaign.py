@@ -170,7 +170,7 @@ def test_two_phones_at_once_each_in_its_lane(
         def opened(serial, server=None):
             if serial not in dials:
                 raise ConnectionLostError(f"{serial} is offline: connect it")
-            return adb_shell.over_socket(serial, lambda limit_s: dials[serial].dial())
+            return adb_shell.over_socket(serial, lambda deadline: dials[serial].dial())
 
         monkeypatch.setattr("android_bench.devices.phone.device.open_transport", opened)
         files = ("--artifacts", tiny_set / "*.pte", "--budget", "1s")

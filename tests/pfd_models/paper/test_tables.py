@@ -8,15 +8,18 @@ import sys
 import pytest
 
 from pfd_models import DATASETS, list_models, list_variants
-from pfd_models.paper.published import published_rows
-from pfd_models.paper.tables import main, measured_rows
+from pfd_models.paper.published import load_published_rows
+from pfd_models.paper.stated import measure_stated_rows
+from pfd_models.paper.tables import measure_rows
+from pfd_models.tables import main
+from pfd_models.zoo import registry
 
-ROWS = published_rows()
+ROWS = load_published_rows()
 
 
 @pytest.fixture(scope="module")
 def rows():
-    return list(measured_rows())
+    return list(measure_rows())
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +106,9 @@ def test_the_command_prints_every_table(capsys):
 
 def test_markdown_tables_are_rectangular(capsys):
     assert main(["--markdown"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = [*capsys.readouterr().out.splitlines(), ""]
     tables = [i for i, line in enumerate(lines) if line.startswith("### ")]
-    assert len(tables) == len({row.table for row in ROWS})
+    assert len(tables) == len({row.table for row in ROWS}) + 1
     for start in tables:
         body = lines[start + 2 : lines.index("", start + 2)]
         assert len(body) > 2
@@ -116,17 +119,43 @@ def test_markdown_tables_are_rectangular(capsys):
 def test_json_has_one_object_a_row(capsys):
     assert main(["--json"]) == 0
     plain = json.loads(capsys.readouterr().out)
-    assert len(plain) == len(ROWS)
-    latency = [row for row in plain if row["printed_in_paper"]["latency"]]
+    published = [row for row in plain if "printed_in_paper" in row]
+    assert len(published) == len(ROWS)
+    latency = [row for row in published if row["printed_in_paper"]["latency"]]
     assert len(latency) == 8
     assert all("params" not in row for row in latency)
     assert plain[2]["params"] == 278_330
     assert plain[2]["reproduced"] == "yes"
 
 
+def test_what_families_state_stands_behind_the_papers_tables(capsys):
+    stated = list(measure_stated_rows())
+    assert len(stated) >= 5
+    assert all(row.is_exact for row in stated)
+    assert main([]) == 0
+    last = capsys.readouterr().out.split("Beside the paper")[1].splitlines()
+    line = next(li for li in last if "shufflenetv2 imagenet" in li)
+    assert line.split()[2:4] == ["orig", "2,278,604"]
+    assert line.endswith("yes         torchvision, shufflenet_v2")
+    assert main(["--json"]) == 0
+    plain = json.loads(capsys.readouterr().out)[-1]
+    assert (plain["params"], plain["is_exact"]) == (plain["stated"]["params"], True)
+
+
+def test_a_family_that_states_a_wrong_count_fails_the_command(capsys, monkeypatch):
+    entry = registry.load_families()["shufflenetv2"]
+    (key, figures), *_ = entry.figures.items()
+    wrong = {key: dataclasses.replace(figures, params=figures.params + 1)}
+    monkeypatch.setitem(
+        registry._ARCHITECTURES, "shufflenetv2", dataclasses.replace(entry, figures=wrong)
+    )
+    assert main([]) == 1
+    assert "its family states Figures(params=" in capsys.readouterr().err
+
+
 def test_it_is_a_program(repository):
     done = subprocess.run(
-        [sys.executable, "-m", "pfd_models.paper.tables", "--help"],
+        [sys.executable, "-m", "pfd_models.tables", "--help"],
         cwd=repository,
         capture_output=True,
         text=True,

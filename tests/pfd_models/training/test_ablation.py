@@ -9,7 +9,7 @@ import statistics
 import pytest
 
 from pfd_models.ablation import main
-from pfd_models.training.ablation import Row, printed_accuracies, rows_of
+from pfd_models.training.ablation import Row, find_printed_accuracies, rows_of
 from pfd_models.training.display import Display
 from pfd_models.training.folder import RunFolder
 
@@ -101,16 +101,16 @@ def test_bad_input_is_one_line(command, capsys, tmp_path, extra, match):
 
 def test_the_papers_figures_stand_beside():
     ablation = "Ablation CIFAR-100"
-    assert printed_accuracies("shufflenetv2", "stem", "cifar100") == ((ablation, 72.0),)
+    assert find_printed_accuracies("shufflenetv2", "stem", "cifar100") == ((ablation, 72.0),)
     # The paper prints two figures for this one; both are shown.
-    assert dict(printed_accuracies("ghostnet", "orig", "cifar100")) == {
+    assert dict(find_printed_accuracies("ghostnet", "orig", "cifar100")) == {
         ablation: 76.0,
         "CIFAR-100 set 2": 74.0,
     }
-    assert dict(printed_accuracies("shufflenetv2", "efv2", "cifar100")) == {
+    assert dict(find_printed_accuracies("shufflenetv2", "efv2", "cifar100")) == {
         "EfficientFormerv2-Downsampling": 70.6
     }
-    assert printed_accuracies("shufflenetv2", "orig", "digits") == ()
+    assert find_printed_accuracies("shufflenetv2", "orig", "digits") == ()
 
 
 def test_the_interval_is_students():

@@ -76,7 +76,7 @@ with processes(torch.device("cpu")) as together:
     try:
         together.on_main(fail)
     except DataError as error:
-        told = [str(error), error.is_told]
+        told = [str(error), error.is_reported]
     everyone_told = together.gather(told)
     if together.is_main:
         print(json.dumps({"ranks": everyone, "told": everyone_told}))

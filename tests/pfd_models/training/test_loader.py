@@ -82,7 +82,7 @@ def test_shards_hold_every_image_once():
 def loaded(split, workers, epoch=1):
     order = order_of(images=len(split.labels), batch_size=7)
     order.begin(epoch)
-    transform = transforms.cut_and_flipped(16)
+    transform = transforms.cut_and_flip(16)
     return list(batches(make_loader(split, transform, order, workers=workers)))
 
 
@@ -134,7 +134,7 @@ def test_shifting_moves_by_up_to_four_pixels_and_flipping_mirrors_half():
     image[:, 10, 4] = 255
     found = collections.Counter()
     torch.manual_seed(0)
-    cut = transforms.shifted_and_flipped(32)
+    cut = transforms.shift_and_flip(32)
     for _ in range(300):
         row, column = (cut(image)[0] == 255).nonzero()[0].tolist()
         found[row - 10, column] += 1
@@ -144,7 +144,7 @@ def test_shifting_moves_by_up_to_four_pixels_and_flipping_mirrors_half():
     assert columns == set(range(9)) | {31 - c for c in range(9)}
     mirrored = sum(n for (_, column), n in found.items() if column > 15)
     assert 115 < mirrored < 185
-    still = transforms.shifted(32)
+    still = transforms.shift(32)
     assert all((still(image)[0] == 255).nonzero()[0, 1] < 16 for _ in range(50))
 
 

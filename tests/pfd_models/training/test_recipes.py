@@ -112,13 +112,13 @@ def test_the_cosine_falls_as_the_references_lambda():
 
 
 def test_replaced_values_tell_that_they_are_the_users():
-    recipe = RECIPES["set1"].replaced({"epochs": 3, "milestones": (1, 2)})
+    recipe = RECIPES["set1"].replace_values({"epochs": 3, "milestones": (1, 2)})
     assert (recipe.epochs, recipe.milestones, recipe.batch_size) == (3, (1, 2), 128)
     told = [name for name, source in recipe.sources.items() if source == FROM_COMMAND_LINE]
     assert sorted(told) == ["epochs", "milestones"]
     assert RECIPES["set1"].epochs == 200
     with pytest.raises(SpecError, match="unknown recipe field 'epoch': did you mean 'epochs'"):
-        recipe.replaced({"epoch": 3})
+        recipe.replace_values({"epoch": 3})
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_replaced_values_tell_that_they_are_the_users():
 )
 def test_impossible_values_are_refused_in_one_line(values, match):
     with pytest.raises(SpecError, match=match):
-        RECIPES["set1"].replaced(values)
+        RECIPES["set1"].replace_values(values)
 
 
 def test_an_unknown_recipe_names_the_nearest():

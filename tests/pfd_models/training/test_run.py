@@ -44,7 +44,7 @@ def configs(root, folder):
         values = {"epochs": EPOCHS, "batch_size": 4, "workers": 0, "learning_rate": 0.01}
         return RunConfig(
             spec=get_spec(model, "orig", num_classes=3, resolution=resolution),
-            recipe=RECIPES["set2"].replaced(values | recipe),
+            recipe=RECIPES["set2"].replace_values(values | recipe),
             dataset="imagefolder",
             data_root=root,
             seed=seed,

@@ -23,7 +23,7 @@ from pfd_models import (
     thop_counts,
 )
 from pfd_models.errors import SpecError
-from pfd_models.paper.published import published_rows
+from pfd_models.paper.published import load_published_rows
 from pfd_models.zoo.registry import get_architecture
 
 CASES = [(model, variant) for model in list_models() for variant in list_variants(model)]
@@ -67,7 +67,7 @@ def counts(spec):
 
 def test_every_row_of_the_paper_has_its_exact_counts():
     wrong, seen = [], 0
-    for row in published_rows():
+    for row in load_published_rows():
         if not row.counter:
             continue
         found = counts(get_spec(row.model, row.variant, row.dataset))

@@ -14,6 +14,7 @@ from android_bench.errors import (
     UnauthorizedError,
 )
 from android_bench.transports import adb_server, adb_shell
+from android_bench.transports.device_listing import ListedDevice
 from android_bench.virtual_phone import hooks
 from pfd_models.errors import InputError
 
@@ -90,13 +91,13 @@ def test_an_offline_phone_says_how_to_bring_it_back(server, phone, one_line):
         time.sleep(0.02)
     with pytest.raises(ConnectionLostError) as error:
         open_transport(phone.serial)
-    one_line(error, 3, phone.serial, "adb reconnect")
+    one_line(error, 3, phone.serial, "reconnect")
 
 
 @pytest.mark.parametrize(
     ("state", "kind", "words"),
     [
-        ("offline", ConnectionLostError, ["offline", "adb reconnect"]),
+        ("offline", ConnectionLostError, ["offline", "adb -s ABC reconnect"]),
         ("unauthorized", UnauthorizedError, ["unlock the phone", "Allow"]),
         ("authorizing", UnauthorizedError, ["Allow"]),
         ("no permissions", ConnectionLostError, ["udev"]),
@@ -106,8 +107,8 @@ def test_an_offline_phone_says_how_to_bring_it_back(server, phone, one_line):
 def test_each_state_of_the_only_phone_has_its_own_advice(
     nothing, monkeypatch, one_line, state, kind, words
 ):
-    seen = [adb_server.Sighting(serial="ABC", state=state, description="", via="adb-server")]
-    monkeypatch.setattr(adb_server, "sightings", lambda address: seen)
+    seen = [ListedDevice(serial="ABC", state=state, description="", via="adb-server")]
+    monkeypatch.setattr(adb_server, "list_devices", lambda address, cancellation: seen)
     with pytest.raises(kind) as error:
         open_transport()
     one_line(error, 3, "ABC", *words)

@@ -4,8 +4,9 @@ from dataclasses import replace
 import pytest
 
 from android_bench.devices import cores
-from android_bench.devices.answers import printable
-from android_bench.devices.phone import readiness as fitness
+from android_bench.devices.answers import one_line as shorten
+from android_bench.devices.phone import profile as profile_module
+from android_bench.devices.phone import readiness
 from android_bench.devices.phone.profile import Root, read_profile
 from android_bench.errors import UnfitDeviceError
 from android_bench.transports.adb import parse_properties
@@ -32,15 +33,15 @@ def test_the_virtual_phone_is_read_as_what_it_wears(transport):
 
 
 def test_what_it_lacks_is_told_with_advice(direct, phone):
-    before = {lack.what for lack in fitness.lacks(read_profile(direct))}
+    before = {issue.what for issue in readiness.find_issues(read_profile(direct))}
     assert before == {"it is emulated", "charging"}
     hooks.heat(phone, 45.0, status=2)
     hooks.set_battery(phone, level="12", status="3", USB_powered="false", temperature="402")
     hooks.set_power_saving(phone, on=True)
     hooks.set_screen(phone, on=False)
     hooks.set_core(phone, 6, online=False)
-    lacks = fitness.lacks(read_profile(direct))
-    assert {lack.what for lack in lacks} == {
+    issues = readiness.find_issues(read_profile(direct))
+    assert {issue.what for issue in issues} == {
         "it is emulated",
         "battery at 12 %",
         "battery at 40.2 °C",
@@ -49,7 +50,7 @@ def test_what_it_lacks_is_told_with_advice(direct, phone):
         "the screen is off",
         "cores 6 offline",
     }
-    assert all(lack.advice for lack in lacks)
+    assert all(issue.advice for issue in issues)
 
 
 def test_a_rooted_phone_is_known(direct, phone):
@@ -60,9 +61,8 @@ def test_a_rooted_phone_is_known(direct, phone):
 
 
 def test_a_system_server_that_hangs_costs_time_but_not_the_profile(direct, phone, monkeypatch):
-    from android_bench import device_profile as device
-
-    monkeypatch.setattr(device, "_READ", device._READ.replace("timeout 10", "timeout 1"))
+    quick = profile_module._READ.replace("timeout 10", "timeout 1")
+    monkeypatch.setattr(profile_module, "_READ", quick)
     hooks.hang_dumpsys(phone, hanging=True)
     begin = time.monotonic()
     profile = read_profile(direct)
@@ -87,7 +87,7 @@ def test_hostile_strings_become_one_bearable_line(direct, phone, hostile):
     profile = read_profile(direct)
     for text in (profile.model, profile.soc):
         assert text
-        assert text.isprintable()
+        assert text.isshorten()
         assert len(text) <= 120
     assert profile.abi == "arm64-v8a"
 
@@ -101,11 +101,11 @@ def test_hostile_strings_become_one_bearable_line(direct, phone, hostile):
     ],
 )
 def test_a_phone_of_another_abi_is_refused(direct, phone, one_line, abi, abilist, words):
-    fitness.require_abi(read_profile(direct))
+    readiness.require_abi(read_profile(direct))
     hooks.set_property(phone, "ro.product.cpu.abi", abi)
     hooks.set_property(phone, "ro.product.cpu.abilist", abilist)
     with pytest.raises(UnfitDeviceError) as error:
-        fitness.require_abi(read_profile(direct))
+        readiness.require_abi(read_profile(direct))
     one_line(error, 3, "arm64-v8a", "virtual", *words)
 
 
@@ -113,7 +113,7 @@ def test_an_android_that_is_too_old_is_refused(direct, phone, one_line):
     hooks.set_property(phone, "ro.build.version.sdk", "24")
     hooks.set_property(phone, "ro.build.version.release", "7.0")
     with pytest.raises(UnfitDeviceError) as error:
-        fitness.require_abi(read_profile(direct))
+        readiness.require_abi(read_profile(direct))
     one_line(error, 3, "Android 7.0", "API 26")
 
 
@@ -124,16 +124,16 @@ def elf(path, machine, bits=2):
 
 def test_a_program_for_another_processor_is_refused_before_it_is_pushed(direct, tmp_path, one_line):
     profile = read_profile(direct)
-    fitness.require_runs(profile, elf(tmp_path / "right", 0xB7))
+    readiness.require_runs(profile, elf(tmp_path / "right", 0xB7))
     with pytest.raises(UnfitDeviceError) as error:
-        fitness.require_runs(profile, elf(tmp_path / "wrong", 0x3E))
+        readiness.require_runs(profile, elf(tmp_path / "wrong", 0x3E))
     one_line(error, 3, "wrong", "x86_64", "arm64-v8a", "--target")
     (tmp_path / "text").write_text("hello, I am no program at all")
     with pytest.raises(InputError) as error:
-        fitness.require_runs(profile, tmp_path / "text")
+        readiness.require_runs(profile, tmp_path / "text")
     one_line(error, 2, "text", "ELF")
     with pytest.raises(InputError) as error:
-        fitness.require_runs(profile, tmp_path / "absent")
+        readiness.require_runs(profile, tmp_path / "absent")
     one_line(error, 2, "absent")
 
 
@@ -176,5 +176,5 @@ def test_this_computer_has_a_profile():
 
 
 def test_long_and_control_characters_are_cut():
-    assert printable("a\x00b\x7fc\td") == "a b c d"
-    assert printable("y" * 500).endswith("…")
+    assert shorten("a\x00b\x7fc\td") == "a b c d"
+    assert shorten("y" * 500).endswith("…")

@@ -2,9 +2,9 @@ import time
 
 import pytest
 
+from android_bench.devices.phone.held_settings import hold_settings
 from android_bench.devices.phone.lock import locked
 from android_bench.devices.phone.profile import read_profile
-from android_bench.devices.phone.settings import changed
 from android_bench.errors import UnfitDeviceError
 from android_bench.transports import detached
 from android_bench.virtual_phone import hooks
@@ -29,7 +29,7 @@ def value(transport, path):
 
 def test_settings_hold_inside_and_are_back_afterwards(rooted):
     wanted = {HIGHEST: "1700000", GOVERNOR: "performance"}
-    with changed(rooted, read_profile(rooted), wanted) as settings:
+    with hold_settings(rooted, read_profile(rooted), wanted) as settings:
         assert {path: value(rooted, path) for path in wanted} == wanted
         assert settings.old == {HIGHEST: "2600000", GOVERNOR: "schedutil"}
         settings.keep_alive()
@@ -39,7 +39,10 @@ def test_settings_hold_inside_and_are_back_afterwards(rooted):
 
 def test_they_are_back_after_an_error_too(rooted):
     profile = read_profile(rooted)
-    with pytest.raises(ZeroDivisionError), changed(rooted, profile, {GOVERNOR: "performance"}):
+    with (
+        pytest.raises(ZeroDivisionError),
+        hold_settings(rooted, profile, {GOVERNOR: "performance"}),
+    ):
         _ = 1 / 0
     assert value(rooted, GOVERNOR) == "schedutil"
 
@@ -47,7 +50,7 @@ def test_they_are_back_after_an_error_too(rooted):
 def test_the_device_restores_by_itself_when_the_host_is_gone(rooted, phone):
     profile = read_profile(rooted)
     # Entered and never left, as by a host that was killed.
-    context = changed(rooted, profile, {GOVERNOR: "performance"}, silence_s=2)
+    context = hold_settings(rooted, profile, {GOVERNOR: "performance"}, silence_s=2)
     context.__enter__()
     hooks.kill_daemon(phone)
     path = GOVERNOR.removeprefix("/")
@@ -63,7 +66,7 @@ def test_the_device_restores_by_itself_when_the_host_is_gone(rooted, phone):
 
 def test_signs_of_life_keep_the_settings(rooted):
     profile = read_profile(rooted)
-    with changed(rooted, profile, {GOVERNOR: "performance"}, silence_s=3) as settings:
+    with hold_settings(rooted, profile, {GOVERNOR: "performance"}, silence_s=3) as settings:
         for _ in range(4):
             settings.keep_alive()
             time.sleep(1.0)
@@ -71,7 +74,7 @@ def test_signs_of_life_keep_the_settings(rooted):
 
 
 def test_what_is_set_already_is_not_touched(rooted, phone):
-    with changed(rooted, read_profile(rooted), {GOVERNOR: "schedutil"}) as settings:
+    with hold_settings(rooted, read_profile(rooted), {GOVERNOR: "schedutil"}) as settings:
         assert settings.old == {}
         assert detached.runs(rooted, root="/data/local/tmp/pfd/settings") == []
         settings.keep_alive()
@@ -82,17 +85,17 @@ def test_a_value_that_is_not_taken_puts_everything_back(rooted, phone, one_line)
     stubborn = "/proc/sys/kernel/random/uuid"  # another value at every look
     with (
         pytest.raises(DeviceError) as error,
-        changed(rooted, profile, {HIGHEST: "1700000", stubborn: "x"}),
+        hold_settings(rooted, profile, {HIGHEST: "1700000", stubborn: "x"}),
     ):
         pass
     one_line(error, 3, stubborn)
     assert value(rooted, HIGHEST) == "2600000"
 
 
-def test_without_root_nothing_is_changed(direct, one_line):
+def test_without_root_nothing_is_hold_settings(direct, one_line):
     with (
         pytest.raises(UnfitDeviceError) as error,
-        changed(direct, read_profile(direct), {GOVERNOR: "performance"}),
+        hold_settings(direct, read_profile(direct), {GOVERNOR: "performance"}),
     ):
         pass
     one_line(error, 3, "root", "virtual")
@@ -101,7 +104,7 @@ def test_without_root_nothing_is_changed(direct, one_line):
 
 @pytest.mark.parametrize("path", ["/data/x", "/sys/../etc/passwd", "sys/x", "/sys/absent"])
 def test_only_settings_are_settings(rooted, path):
-    with pytest.raises(InputError), changed(rooted, read_profile(rooted), {path: "1"}):
+    with pytest.raises(InputError), hold_settings(rooted, read_profile(rooted), {path: "1"}):
         pass
 
 
