@@ -22,12 +22,14 @@ from android_bench.harness.client import describe
 from android_bench.harness.job import Schedule
 from android_bench.harness.process import run_here
 from android_bench.native_build.build import source_version
-from android_bench.records import Reading, Rules
+from android_bench.records import Limits, Reading, Rules
 from android_bench.store import device_lock, open_store
 from export.sets.files import sha256_file
 from export.sets.manifest import Artifact, Manifest, Parity, ReferenceData, TensorSpec
 
 QUICK = Schedule(iterations=40, warmup_seconds=0.0, timeout_seconds=5.0)
+# What is measured for real is measured while other tests run: nobody else's load counts.
+BUSY = Limits(other_busy=1.0, steal=1.0)
 
 
 STANDIN_COMMAND = (sys.executable, "-IS", str(STANDIN))
@@ -197,6 +199,13 @@ def standin_host(rig, monkeypatch, tmp_path):
     own_locks(monkeypatch, tmp_path)
     monkeypatch.chdir(tmp_path)
     return rig
+
+
+def quick_rules(monkeypatch, schedule):
+    """Let a command measure by this schedule, however busy this computer is with other tests."""
+    defaults = Rules.__init__.__kwdefaults__
+    for name, value in {"schedule": schedule, "limits": BUSY, "patience_s": 0.01}.items():
+        monkeypatch.setitem(defaults, name, value)
 
 
 def own_locks(monkeypatch, tmp_path):

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from bench_rig import Listener, own_locks
+from bench_rig import BUSY, Listener, own_locks, quick_rules
 
 from android_bench.campaign.campaign import Bench, run_campaign
 from android_bench.campaign.contest import contests_of, find_files
@@ -18,7 +18,7 @@ from android_bench.campaign.series import last_unfinished
 from android_bench.devices.phone.device import phone_device
 from android_bench.errors import VirtualPhoneError
 from android_bench.harness.job import Schedule
-from android_bench.records import Limits, Rules
+from android_bench.records import Rules
 from android_bench.store import device_lock, open_store
 from android_bench.transports import adb_server, adb_shell
 from android_bench.virtual_phone import hooks
@@ -111,8 +111,6 @@ def make():
         nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(2048, 10)
     )
 """
-# The machine that runs these tests may be busy with anything.
-BUSY = Limits(other_busy=1.0, steal=1.0)
 QUICK = Schedule(iterations=3, warmup_iterations=1, warmup_seconds=0.0, timeout_seconds=60.0)
 # Long enough for something to happen in the middle.
 LASTING = dataclasses.replace(QUICK, iterations=6, gap_seconds=0.4, flush_seconds=0.1)
@@ -271,6 +269,7 @@ def rig_on_phone(kept_phone, tiny_set, tmp_path):
 def virtual_is_ours(kept_phone, monkeypatch, tmp_path):
     """Let ``virtual`` be the session's phone, in a folder of the test."""
     monkeypatch.setattr(virtual, "find", lambda name: kept_phone)
+    quick_rules(monkeypatch, QUICK)
     own_locks(monkeypatch, tmp_path)
     monkeypatch.chdir(tmp_path)
     return kept_phone
