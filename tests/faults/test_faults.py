@@ -147,7 +147,7 @@ def test_hostile_file_names_are_only_names(standin_host, adb_bench, name):
 def test_a_file_name_that_is_no_text_is_refused(standin_host, adb_bench):
     standin_host.make_set("orig", suffixes=(".pte",), file="bad\udcff.pte")
     assert adb_bench("--artifacts", "artifacts/*.pte", "--budget", "1s") == 2
-    assert "not valid Unicode" in adb_bench.error
+    assert "has no manifest beside it that names it" in adb_bench.error  # that is no JSON
     assert nothing_is_recorded()
 
 
@@ -201,7 +201,7 @@ def test_a_harness_that_hangs_is_ended(rig, monkeypatch):
 
 
 def test_a_harness_that_is_not_there(standin_host, adb_bench, monkeypatch):
-    from android_bench import device as devices
+    from android_bench.devices import device as devices
     from android_bench.harness.client import describe
 
     standin_host.make_set("orig", suffixes=(".pte",))

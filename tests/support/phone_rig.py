@@ -16,7 +16,7 @@ from android_bench.campaign.contest import contests_of, find_files
 from android_bench.campaign.limits import Limits
 from android_bench.campaign.result import read_result
 from android_bench.campaign.rules import Rules
-from android_bench.campaign.series import last_unfinished
+from android_bench.campaign.series import resume_last
 from android_bench.devices.phone.device import phone_device
 from android_bench.devices.phone.state import CoolDown
 from android_bench.errors import VirtualPhoneError
@@ -214,7 +214,9 @@ class PhoneRig:
 
     def resume(self):
         with self.bench() as bench:
-            return last_unfinished(bench)
+            outcome = resume_last(bench)
+        assert outcome.failures == ()
+        return outcome.result
 
     def in_the_middle(self, *actions):
         """Have each action happen while one block is timed, in turn."""
