@@ -7,7 +7,7 @@ set is verified by hash before anything runs.
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,14 +95,14 @@ def find_files(patterns: Iterable[str]) -> tuple[BenchFile, ...]:
         paths = [Path(p) for p in sorted(glob.glob(pattern, recursive=True))]
         if not paths:
             raise InputError(f"no file matches {pattern!r}; build artifacts first or correct it")
-        manifests, unreadable = _manifests(paths)
+        manifests, refused = _manifests(paths)
         for path in paths:
             if path.resolve() in manifests:
                 files = files_of(manifests[path.resolve()])
             elif path.suffix in (".json", ".npz") or path.is_dir():
                 continue
             else:
-                files = (_described(path, manifests.values(), unreadable),)
+                files = (_described(path, manifests.values(), refused),)
             found |= {file.path: file for file in files}
     if not found:
         raise InputError(
@@ -116,13 +116,13 @@ def files_of(manifest: Manifest) -> tuple[BenchFile, ...]:
     return tuple(BenchFile(manifest=manifest, artifact=a) for a in manifest.artifacts)
 
 
-def _manifests(paths: Sequence[Path]) -> tuple[dict[Path, Manifest], dict[str, InputError]]:
+def _manifests(paths: Sequence[Path]) -> tuple[dict[Path, Manifest], list[InputError]]:
     """Return the verified manifests that describe one of the files, or are one of them.
 
-    Beside them, stem to error of what lies there and cannot be read as a manifest; most of it is
-    none.
+    Other JSON files may lie beside them: what was refused is returned too, for a file that no
+    manifest describes.
     """
-    found, unreadable = {}, {}
+    found, refused = {}, []
     wanted = {path.resolve() for path in paths}
     for folder in dict.fromkeys(path.parent for path in paths):
         for candidate in sorted(folder.glob("*.json")):
@@ -131,24 +131,23 @@ def _manifests(paths: Sequence[Path]) -> tuple[dict[Path, Manifest], dict[str, I
             except InputError as error:
                 if candidate.resolve() in wanted and len(wanted) == 1:
                     raise  # the user named this one file
-                unreadable[candidate.stem] = error
+                refused.append(error)
                 continue
             mine = {manifest.path(a).resolve() for a in manifest.artifacts}
             if candidate.resolve() in wanted or mine & wanted:
                 found[candidate.resolve()] = load_manifest(candidate)
-    return found, unreadable
+    return found, refused
 
 
 def _described(
-    path: Path, manifests: Iterable[Manifest], unreadable: Mapping[str, InputError]
+    path: Path, manifests: Iterable[Manifest], refused: Sequence[InputError]
 ) -> BenchFile:
     for manifest in manifests:
         for file in files_of(manifest):
             if file.path.resolve() == path.resolve():
                 return file
-    for stem, error in unreadable.items():
-        if path.name.startswith(stem):  # as the exporter names the files of a set
-            raise error
+    if refused:
+        raise refused[0]
     raise InputError(
         f"{path} has no manifest beside it that names it; build it with python -m export.build, "
         "or copy its .json and _reference.npz as well"
