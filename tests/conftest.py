@@ -18,6 +18,12 @@ pytest_plugins = ["bench_rig", "phone_rig", "trained_digits"]  # tests/support
 REPOSITORY = Path(__file__).parent.parent
 
 
+def pytest_configure(config):
+    """Make warnings of tests/support errors too: their names begin with no package of ours."""
+    names = "|".join(path.stem for path in (REPOSITORY / "tests" / "support").glob("*.py"))
+    config.addinivalue_line("filterwarnings", f"error:::({names})$")
+
+
 @pytest.fixture(scope="session")
 def repository():
     return REPOSITORY
