@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["bench_rig", "phone_rig", "trained_digits"]  # tests/support
+pytest_plugins = [
+    "bench_process",
+    "bench_rig",
+    "made_once",
+    "phone_rig",
+    "trained_digits",
+]  # tests/support
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -19,10 +25,14 @@ def repository():
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory):
-    """The README's set, built once a session: the manifest as it lies in a folder."""
-    from export import BuildRequest, ZooSource, make_artifacts
+def built(make_once):
+    """The README's set, built once: the manifest as it lies in a folder. Copy what you change."""
+    from export.sets.manifest import load_manifest
 
-    out = tmp_path_factory.mktemp("artifacts")
-    request = BuildRequest(source=ZooSource(model="shufflenetv2"), out=out)
-    return make_artifacts(request).manifest
+    def build(folder):
+        from export import BuildRequest, ZooSource, make_artifacts
+
+        make_artifacts(BuildRequest(source=ZooSource(model="shufflenetv2"), out=folder))
+
+    (path,) = make_once("artifacts", build).glob("shufflenetv2_*.json")
+    return load_manifest(path)
