@@ -95,14 +95,14 @@ def find_files(patterns: Iterable[str]) -> tuple[BenchFile, ...]:
         paths = [Path(p) for p in sorted(glob.glob(pattern, recursive=True))]
         if not paths:
             raise InputError(f"no file matches {pattern!r}; build artifacts first or correct it")
-        manifests = _manifests(paths)
+        manifests, refused = _manifests(paths)
         for path in paths:
             if path.resolve() in manifests:
                 files = files_of(manifests[path.resolve()])
             elif path.suffix in (".json", ".npz") or path.is_dir():
                 continue
             else:
-                files = (_described(path, manifests.values()),)
+                files = (_described(path, manifests.values(), refused),)
             found |= {file.path: file for file in files}
     if not found:
         raise InputError(
@@ -116,29 +116,38 @@ def files_of(manifest: Manifest) -> tuple[BenchFile, ...]:
     return tuple(BenchFile(manifest=manifest, artifact=a) for a in manifest.artifacts)
 
 
-def _manifests(paths: Sequence[Path]) -> dict[Path, Manifest]:
-    """Return the verified manifests that describe one of the files, or are one of them."""
-    found = {}
+def _manifests(paths: Sequence[Path]) -> tuple[dict[Path, Manifest], list[InputError]]:
+    """Return the verified manifests that describe one of the files, or are one of them.
+
+    Other JSON files may lie beside them: what was refused is returned too, for a file that no
+    manifest describes.
+    """
+    found, refused = {}, []
     wanted = {path.resolve() for path in paths}
     for folder in dict.fromkeys(path.parent for path in paths):
         for candidate in sorted(folder.glob("*.json")):
             try:
                 manifest = load_manifest(candidate, verify=False)
-            except InputError:
+            except InputError as error:
                 if candidate.resolve() in wanted and len(wanted) == 1:
                     raise  # the user named this one file
+                refused.append(error)
                 continue
             mine = {manifest.path(a).resolve() for a in manifest.artifacts}
             if candidate.resolve() in wanted or mine & wanted:
                 found[candidate.resolve()] = load_manifest(candidate)
-    return found
+    return found, refused
 
 
-def _described(path: Path, manifests: Iterable[Manifest]) -> BenchFile:
+def _described(
+    path: Path, manifests: Iterable[Manifest], refused: Sequence[InputError]
+) -> BenchFile:
     for manifest in manifests:
         for file in files_of(manifest):
             if file.path.resolve() == path.resolve():
                 return file
+    if refused:
+        raise refused[0]
     raise InputError(
         f"{path} has no manifest beside it that names it; build it with python -m export.build, "
         "or copy its .json and _reference.npz as well"

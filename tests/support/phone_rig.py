@@ -13,7 +13,7 @@ from bench_rig import BUSY, Listener, copy_as_variants, own_locks, quick_rules
 from android_bench.campaign.campaign import Bench, run_campaign
 from android_bench.campaign.contest import contests_of, find_files
 from android_bench.campaign.result import read_result
-from android_bench.campaign.series import last_unfinished
+from android_bench.campaign.series import resume_last
 from android_bench.devices.phone.device import phone_device
 from android_bench.errors import VirtualPhoneError
 from android_bench.harness.job import Schedule
@@ -196,7 +196,7 @@ class PhoneRig:
 
     def resume(self):
         with self.bench() as bench:
-            return last_unfinished(bench)
+            return resume_last(bench)
 
     def in_the_middle(self, *actions):
         """Have each action happen while one block is timed, in turn."""

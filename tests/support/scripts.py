@@ -6,8 +6,9 @@ import sys
 
 def load_script(path):
     """Import a program by its path; dataclasses need it among the modules."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = f"{path.parent.name}.{path.stem}"  # as tools.adb_bench, whose warnings are errors
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module

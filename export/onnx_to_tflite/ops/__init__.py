@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from export.onnx_to_tflite.builder import Builder
     from export.onnx_to_tflite.reader import Node
 
-__all__ = ["Lowering", "LoweringFunction", "lowerings", "lowers"]
+__all__ = ["Lowering", "LoweringFunction", "Preference", "lowerings", "lowers"]
 
 LoweringFunction = Callable[["Node", "Builder"], None]
 Preference = Literal["any", "nhwc", "plain"]

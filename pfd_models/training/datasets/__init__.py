@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-__all__ = ["ImageSet", "Split", "Splits", "find_image_set", "list_image_sets", "open_splits"]
+__all__ = [
+    "ImageSet",
+    "Picture",
+    "Split",
+    "Splits",
+    "Transform",
+    "find_image_set",
+    "list_image_sets",
+    "open_splits",
+]
 
 Picture: TypeAlias = "Image | Tensor"
 """A PIL image, or a uint8 tensor (3, height, width)."""

@@ -172,7 +172,7 @@ def test_two_phones_at_once_each_in_its_lane(
                 raise ConnectionLostError(f"{serial} is offline: connect it")
             return adb_shell.over_socket(serial, lambda deadline: dials[serial].dial())
 
-        monkeypatch.setattr("android_bench.devices.phone.device.open_transport", opened)
+        monkeypatch.setattr("android_bench.campaign.opening.open_transport", opened)
         files = ("--artifacts", tiny_set / "*.pte", "--budget", "1s")
         assert adb_bench("--serial", "left,gone,right", *files) == 3
     assert "gone: gone is offline" in adb_bench.err

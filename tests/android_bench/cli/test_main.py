@@ -8,6 +8,7 @@ import sys
 import pytest
 from bench_rig import TOOL, stored
 
+from android_bench.cli.progress import Display
 from android_bench.statistics.comparison import Verdict
 from android_bench.store import open_store
 
@@ -31,8 +32,8 @@ def test_one_command_gives_a_verdict(host, adb_bench):
     assert f"show {result.campaign.campaign_id}" in adb_bench.out
     assert result.comparisons[0].verdict is Verdict.FASTER
     assert result.comparisons[0].ratio == pytest.approx(0.9, rel=0.01)
-    assert result.campaign.budget_seconds == 120
-    assert result.campaign.precision == 0.01
+    assert result.campaign.rules.budget_seconds == 120
+    assert result.campaign.rules.precision == 0.01
 
 
 def test_the_interval_is_followed_line_by_line_where_there_is_no_terminal(standin_host, adb_bench):
@@ -52,7 +53,7 @@ def test_run_is_the_verb_when_none_is_given(host, adb_bench):
     with open_store("bench.sqlite") as store:
         one, other = store.campaigns()
     assert one.arms == other.arms
-    assert one.seed == other.seed == 1
+    assert one.rules.seed == other.rules.seed == 1
 
 
 def test_runtimes_and_threads_are_comparisons_of_their_own(host, adb_bench):
@@ -158,8 +159,7 @@ def test_one_bad_comparison_does_not_end_the_others(standin_host, adb_bench):
 
 def test_an_interrupted_call_goes_on_where_it_was(host, adb_bench, monkeypatch):
     both = ("--artifacts", "artifacts/*", "--budget", "1s", "--precision", "0.001%")
-    display = adb_bench.module.Display
-    real, calls = display.block, []
+    real, calls = Display.block, []
 
     def block(self, *facts):
         real(self, *facts)
@@ -168,10 +168,10 @@ def test_an_interrupted_call_goes_on_where_it_was(host, adb_bench, monkeypatch):
             if len(store.campaigns()) == 2:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(display, "block", block)
+    monkeypatch.setattr(Display, "block", block)
     assert adb_bench(*both) == 130
     assert "every block so far is kept" in adb_bench.err
-    monkeypatch.setattr(display, "block", real)
+    monkeypatch.setattr(Display, "block", real)
     with open_store("bench.sqlite") as store:
         first, second = store.campaigns()
         done = store.blocks(first.campaign_id)
