@@ -1,6 +1,5 @@
 """What every test shares: one thread a process, and one set of artifacts built once."""
 
-import fcntl
 import json
 import os
 import subprocess
@@ -13,7 +12,13 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["bench_rig", "phone_rig", "trained_digits"]  # tests/support
+pytest_plugins = [
+    "bench_process",
+    "bench_rig",
+    "made_once",
+    "phone_rig",
+    "trained_digits",
+]  # tests/support
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -40,23 +45,23 @@ class ReadmeBuild:
 
 
 @pytest.fixture(scope="session")
-def readme_build(tmp_path_factory):
+def readme_build(make_once):
     """The README's set, built once by its command, whoever and however many processes ask."""
-    root = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent  # that of all workers
-    folder, said = root / "readme_artifacts", root / "readme_build.json"
-    with (root / "readme_build.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not said.exists():
-            command = ["-m", "export.build", "--model", "shufflenetv2", "--variant", "ours"]
-            done = subprocess.run(
-                [sys.executable, *command, "--out", str(folder)],
-                capture_output=True, text=True, check=False,
-            )  # fmt: skip
-            said.write_text(json.dumps([done.returncode, done.stdout, done.stderr]))
-    status, output, errors = json.loads(said.read_text())
-    return ReadmeBuild(folder=folder, exit_status=status, output=output, errors=errors)
+
+    def build(folder):
+        command = ["-m", "export.build", "--model", "shufflenetv2", "--variant", "ours"]
+        done = subprocess.run(
+            [sys.executable, *command, "--out", str(folder / "artifacts")],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        said = json.dumps([done.returncode, done.stdout, done.stderr])
+        (folder / "said.json").write_text(said)
+
+    folder = make_once("readme_build", build)
+    status, output, errors = json.loads((folder / "said.json").read_text())
+    return ReadmeBuild(
+        folder=folder / "artifacts", exit_status=status, output=output, errors=errors
+    )
 
 
 @pytest.fixture(scope="session")

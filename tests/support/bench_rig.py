@@ -1,7 +1,9 @@
 """A bench to test with: a device whose harness does as it is told, and files for it to run."""
 
 import contextlib
+import dataclasses
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -158,6 +160,26 @@ class Rig:
             virtual_time.run_on(self.device.clock, patch)
             with device_lock(store, serial, folder=locks) as lock:
                 yield Bench(device=self.device, store=store, lock=lock, watch=self.listener)
+
+
+def copy_as_variants(manifest, folder, **changes):
+    """Copy one set twice, as two variants that must turn out equal; keywords change the sets."""
+    for variant in ("orig", "ours"):
+        renamed = {file.file: f"{variant}_{file.file}" for file in manifest.files}
+        for file in manifest.files:
+            shutil.copy(manifest.path(file), folder / renamed[file.file])
+        artifacts = tuple(
+            dataclasses.replace(one, file=renamed[one.file]) for one in manifest.artifacts
+        )
+        reference = dataclasses.replace(manifest.reference, file=renamed[manifest.reference.file])
+        dataclasses.replace(
+            manifest,
+            stem=f"{variant}_{manifest.stem}",
+            variant=variant,
+            artifacts=artifacts,
+            reference=reference,
+            **changes,
+        ).save(folder)
 
 
 def _artifact(path, suffix):

@@ -3,13 +3,12 @@
 import contextlib
 import dataclasses
 import os
-import shutil
 import tempfile
 import threading
 from pathlib import Path
 
 import pytest
-from bench_rig import BUSY, Listener, own_locks, quick_rules
+from bench_rig import BUSY, Listener, copy_as_variants, own_locks, quick_rules
 
 from android_bench.campaign.campaign import Bench, run_campaign
 from android_bench.campaign.contest import contests_of, find_files
@@ -117,35 +116,23 @@ LASTING = dataclasses.replace(QUICK, iterations=6, gap_seconds=0.4, flush_second
 
 
 @pytest.fixture(scope="session")
-def tiny_set(tmp_path_factory):
+def tiny_set(make_once):
     """A folder with one small network as two variants, for both engines."""
+    return make_once("tiny", _make_tiny_set)
+
+
+def _make_tiny_set(folder):
     from export import BuildRequest, ModuleSource, make_artifacts
 
-    made, folder = tmp_path_factory.mktemp("made"), tmp_path_factory.mktemp("tiny")
-    (made / "tiny_net.py").write_text(TINY)
-    source = ModuleSource(
-        target="tiny_net:make", input_shapes=((1, 3, 32, 32),), search_path=str(made)
-    )
-    request = BuildRequest(source=source, formats=("pte", "tflite"), out=made / "out")
-    manifest = make_artifacts(request).manifest
-    for variant in ("orig", "ours"):
-        renamed = {file.file: f"{variant}_{file.file}" for file in manifest.files}
-        for old, new in renamed.items():
-            shutil.copy(made / "out" / old, folder / new)
-        dataclasses.replace(
-            manifest,
-            stem=f"{variant}_{manifest.stem}",
-            model="tinynet",
-            variant=variant,
-            dataset="cifar100",
-            artifacts=tuple(
-                dataclasses.replace(a, file=renamed[a.file]) for a in manifest.artifacts
-            ),
-            reference=dataclasses.replace(
-                manifest.reference, file=renamed[manifest.reference.file]
-            ),
-        ).save(folder)
-    return folder
+    with tempfile.TemporaryDirectory() as temporary:
+        made = Path(temporary)
+        (made / "tiny_net.py").write_text(TINY)
+        source = ModuleSource(
+            target="tiny_net:make", input_shapes=((1, 3, 32, 32),), search_path=str(made)
+        )
+        request = BuildRequest(source=source, formats=("pte", "tflite"), out=made / "out")
+        manifest = make_artifacts(request).manifest
+        copy_as_variants(manifest, folder, model="tinynet", dataset="cifar100")
 
 
 @pytest.fixture
