@@ -1,6 +1,7 @@
 """Which image is seen when, by whom, and how it is cut: a function of seed, epoch and batch."""
 
 import collections
+import multiprocessing
 
 import pytest
 import torch
@@ -110,6 +111,7 @@ def test_an_unreadable_image_is_one_line_from_a_worker_too(folders, tmp_path, wo
     with pytest.raises(DataError, match=r"cannot read the image .*bad.png") as e:
         loaded(split, workers)
     assert "\n" not in str(e.value)
+    assert not multiprocessing.active_children()  # though the error, and its frames, are still here
 
 
 # ---- transforms ----
