@@ -1,6 +1,10 @@
 """What every test shares: one thread a process, and one set of artifacts built once."""
 
+import json
 import os
+import subprocess
+import sys
+from dataclasses import dataclass
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -8,7 +12,13 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["bench_rig", "phone_rig", "trained_digits"]  # tests/support
+pytest_plugins = [
+    "bench_process",
+    "bench_rig",
+    "made_once",
+    "phone_rig",
+    "trained_digits",
+]  # tests/support
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -24,11 +34,41 @@ def repository():
     return REPOSITORY
 
 
-@pytest.fixture(scope="session")
-def built(tmp_path_factory):
-    """The README's set, built once a session: the manifest as it lies in a folder."""
-    from export import BuildRequest, ZooSource, make_artifacts
+@dataclass(frozen=True)
+class ReadmeBuild:
+    """The README's first command: where it put its files, and what it said."""
 
-    out = tmp_path_factory.mktemp("artifacts")
-    request = BuildRequest(source=ZooSource(model="shufflenetv2"), out=out)
-    return make_artifacts(request).manifest
+    folder: Path
+    exit_status: int
+    output: str
+    errors: str
+
+
+@pytest.fixture(scope="session")
+def readme_build(make_once):
+    """The README's set, built once by its command, whoever and however many processes ask."""
+
+    def build(folder):
+        command = ["-m", "export.build", "--model", "shufflenetv2", "--variant", "ours"]
+        done = subprocess.run(
+            [sys.executable, *command, "--out", str(folder / "artifacts")],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        said = json.dumps([done.returncode, done.stdout, done.stderr])
+        (folder / "said.json").write_text(said)
+
+    folder = make_once("readme_build", build)
+    status, output, errors = json.loads((folder / "said.json").read_text())
+    return ReadmeBuild(
+        folder=folder / "artifacts", exit_status=status, output=output, errors=errors
+    )
+
+
+@pytest.fixture(scope="session")
+def built(readme_build):
+    """The manifest of the README's set as it lies in its folder; nobody changes the files."""
+    from export import load_manifest
+
+    assert readme_build.exit_status == 0, readme_build.errors
+    (manifest,) = readme_build.folder.glob("[!.]*_fp32.json")
+    return load_manifest(manifest)

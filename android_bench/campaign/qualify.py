@@ -11,9 +11,10 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from android_bench.campaign.campaign import Bench, run_campaign
+from android_bench.campaign.campaign import Bench
 from android_bench.campaign.contest import BenchFile, Contest
 from android_bench.campaign.result import CampaignResult
+from android_bench.campaign.series import Outcome, run_series
 from android_bench.records import Rules
 from android_bench.statistics.comparison import Comparison, Verdict
 from pfd_models.errors import InputError
@@ -77,8 +78,10 @@ def qualify(
     engine: str,
     rules: Rules,
     handicaps: Sequence[float] = HANDICAPS,
-) -> Iterator[QualifiedRun]:
-    """Run a campaign for each handicap, yielding each as it ends.
+    *,
+    resume: bool = False,
+) -> Iterator[Outcome]:
+    """Run a campaign for each handicap, yielding each as it ends; `judge_campaign` takes results.
 
     Args:
         bench: Device, store and who watches.
@@ -86,28 +89,34 @@ def qualify(
         engine: By which engine.
         rules: As for any campaign; precision and budget are what is qualified.
         handicaps: Shares from 0 to 10.
+        resume: As in `run_series`.
 
     Raises:
         InputError: A handicap is out of range or given twice.
-        ParityError, DeviceError, OutputError: As `run_campaign`.
     """
-    if not handicaps or len(set(handicaps)) < len(handicaps):
-        raise InputError(f"handicaps {list(handicaps)}: give at least one, each once")
     for handicap in handicaps:
         if not 0.0 <= handicap <= 10.0:
             raise InputError(f"handicap {handicap} is out of range: give a share from 0 to 10")
-    for handicap in handicaps:
-        label = file.manifest.variant or file.manifest.stem
-        slowed = f"{label} slowed"
-        contest = Contest(
-            name=f"qualify {file.manifest.stem} with {engine}, {handicap:.3%} slower",
-            engine=engine,
-            entries=((label, file), (slowed, file)),
-        )
-        each = dataclasses.replace(
-            rules, purpose="qualify", handicap_ppm={slowed: round(handicap * 1e6)}
-        )
-        yield judge_campaign(run_campaign(bench, contest, each))
+    if not handicaps or len({_to_ppm(handicap) for handicap in handicaps}) < len(handicaps):
+        raise InputError(f"handicaps {list(handicaps)}: give at least one, each once")
+    todo = [_plan(file, engine, rules, handicap) for handicap in handicaps]
+    return run_series(bench, todo, resume=resume)
+
+
+def _plan(file: BenchFile, engine: str, rules: Rules, handicap: float) -> tuple[Contest, Rules]:
+    label = file.manifest.variant or file.manifest.stem
+    slowed = f"{label} slowed"
+    contest = Contest(
+        name=f"qualify {file.manifest.stem} with {engine}, {handicap:.3%} slower",
+        engine=engine,
+        entries=((label, file), (slowed, file)),
+    )
+    each = dataclasses.replace(rules, purpose="qualify", handicap_ppm={slowed: _to_ppm(handicap)})
+    return contest, each
+
+
+def _to_ppm(handicap: float) -> int:
+    return round(handicap * 1e6)
 
 
 def judge_campaign(result: CampaignResult) -> QualifiedRun:

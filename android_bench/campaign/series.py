@@ -1,52 +1,195 @@
 """All campaigns of one call: one for each contest and number of threads, one after the other.
 
-A campaign that cannot be measured (a file computes wrongly, an engine refuses it) does not end
-the others; a device or a disk that fails does. A call that was interrupted goes on: what is
+Each stands alone: one that cannot be measured (a file computes wrongly, an engine crashes on it)
+leaves the others as they are, and so does a pass that fails after its campaign. Only a device that
+is gone or a store that takes no record ends the call. A call that was interrupted goes on: what is
 finished is not measured again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from android_bench.campaign.campaign import Bench, resume_campaign, run_campaign
-from android_bench.campaign.contest import BenchFile, Contest
-from android_bench.campaign.record import arms_of
+from android_bench.campaign.contest import BenchFile, Contest, contests_of
+from android_bench.campaign.extra_passes import run_passes
+from android_bench.campaign.failure import Failure
+from android_bench.campaign.journal import Journal, utc_now
+from android_bench.campaign.record import arms_of, resumable
 from android_bench.campaign.result import STOPPED, CampaignResult, read_result
-from android_bench.records import CampaignRecord, Rules
+from android_bench.devices.cpu_choice import choose_cpus
+from android_bench.devices.device import Device
+from android_bench.records import CampaignRecord, Limits, Rules
 from android_bench.store import Store
-from pfd_models.errors import DeviceError, InputError, OutputError, PfdError
+from pfd_models.errors import InputError, PfdError
 
-__all__ = ["Outcome", "last_unfinished", "new_batch", "run_batch"]
+__all__ = [
+    "Outcome",
+    "SeriesOptions",
+    "compare",
+    "make_rules",
+    "plan_series",
+    "resume_last",
+    "resume_one",
+    "run_series",
+]
+
+DEFAULTS = Rules()
+
+Todo = Sequence[tuple[Contest, Rules]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesOptions:
+    """How to measure, as a user says it before anything is known of the device.
+
+    Attributes:
+        runtimes: Names of engines; empty takes every one that runs one of the files.
+        threads: A comparison for each number.
+        cores: As `choose_cpus` takes it: ``auto``, ``any``, or a list as ``4-7``.
+        precision: Half-width of the ratio's interval at which measuring stops, as 0.01.
+        budget_seconds: Device time of one comparison, after which it stops in any case.
+        seed: Of the order of blocks; None draws one.
+        start_temperature_mc: Hottest zone at which a block may start, in thousandths of a degree
+            Celsius; None leaves it to the bench.
+        governor: What the device's cores are held at meanwhile, as ``performance``; for the
+            record.
+    """
+
+    runtimes: Sequence[str] = ()
+    threads: Sequence[int] = (1,)
+    cores: str = "auto"
+    precision: float = DEFAULTS.precision
+    budget_seconds: float = DEFAULTS.budget_seconds
+    seed: int | None = None
+    start_temperature_mc: int | None = None
+    governor: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How one campaign of a call ended.
+    """How one comparison of a call ended.
 
     Attributes:
         contest: What was to be compared.
         rules: How.
-        result: The campaign; None after an error.
-        error: Why there is none.
+        result: The campaign; None where it could not be measured.
+        failures: What failed: the campaign itself, or passes after it.
     """
 
     contest: Contest
     rules: Rules
     result: CampaignResult | None = None
-    error: PfdError | None = None
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def ends_the_call(self) -> bool:
+        """Whether no later comparison can fare better."""
+        return any(failure.ends_the_call for failure in self.failures)
 
 
-def new_batch() -> str:
-    """Return what the campaigns of a new call have in common."""
-    return secrets.token_hex(8)
+# -- what to do --------------------------------------------------------------------------------
 
 
-def run_batch(
-    bench: Bench, todo: Sequence[tuple[Contest, Rules]], *, resume: bool = False
+def plan_series(bench: Bench, files: Sequence[BenchFile], options: SeriesOptions) -> Todo:
+    """Return what to compare with what, and how, in order.
+
+    Raises:
+        InputError: An engine is unknown or runs none of the files, or a rule makes no sense.
+        DeviceError: The device has no such cores, or too few for the threads.
+    """
+    contests = contests_of(files, bench.device.harness.engines, options.runtimes)
+    each_rules = [make_rules(bench.device, options, threads) for threads in options.threads]
+    for contest in contests:
+        each_rules[0].design(contest.labels)  # refuses what no campaign can be run with
+    if options.cores == "auto" and not all(rules.cpu_mask for rules in each_rules):
+        usable = ",".join(map(str, bench.device.usable_cpus))
+        bench.watch.note(
+            f"nothing is pinned: this emulated phone has only this computer's CPUs ({usable}), "
+            "and its fast cores are none of them; the records say so"
+        )
+    return [(contest, rules) for rules in each_rules for contest in contests]
+
+
+def make_rules(device: Device, options: SeriesOptions, threads: int) -> Rules:
+    """Return the rules of one comparison; what its record keeps of them is set here.
+
+    Raises:
+        InputError, DeviceError: As `choose_cpus`.
+    """
+    limits = Limits()
+    if options.start_temperature_mc is not None:
+        limits = dataclasses.replace(limits, start_temperature_mc=options.start_temperature_mc)
+    return Rules(
+        threads=threads,
+        cpu_mask=choose_cpus(device, threads, options.cores),
+        precision=options.precision,
+        budget_seconds=options.budget_seconds,
+        seed=secrets.randbits(32) if options.seed is None else options.seed,
+        limits=limits,
+        # join: governor=options.governor
+    )
+
+
+# -- doing it ----------------------------------------------------------------------------------
+
+
+def compare(
+    bench: Bench,
+    files: Sequence[BenchFile],
+    *,
+    runtimes: Sequence[str] = (),
+    threads: Sequence[int] = (1,),
+    cores: str = "auto",
+    precision: float = DEFAULTS.precision,
+    budget_seconds: float = DEFAULTS.budget_seconds,
+    seed: int | None = None,
+) -> Iterator[CampaignResult]:
+    """Measure files against each other: a campaign for each network, engine and thread count.
+
+    Args:
+        bench: From `open_bench`.
+        files: From `find_files`; the variant ``orig``, or else the first, is the baseline.
+        runtimes: Names of engines; empty takes every one that runs one of the files.
+        threads: A comparison for each number.
+        cores: ``auto`` for the fastest cluster, ``any``, or a list as ``4-7``.
+        precision: Half-width of the ratio's interval at which measuring stops, as 0.01.
+        budget_seconds: Device time of one comparison, after which it stops in any case.
+        seed: Of the order of blocks; None draws one.
+
+    Returns:
+        The results, each as its campaign ends.
+
+    Raises:
+        PfdError: A comparison failed; the worst of them, after all others were measured.
+    """
+    options = SeriesOptions(
+        runtimes=runtimes,
+        threads=threads,
+        cores=cores,
+        precision=precision,
+        budget_seconds=budget_seconds,
+        seed=seed,
+    )
+    return _results(run_series(bench, plan_series(bench, files, options)))
+
+
+def _results(outcomes: Iterator[Outcome]) -> Iterator[CampaignResult]:
+    errors: list[PfdError] = []
+    for outcome in outcomes:
+        errors += [failure.error for failure in outcome.failures]
+        if outcome.result is not None:
+            yield outcome.result
+    if errors:
+        raise max(errors, key=lambda error: error.exit_status)
+
+
+def run_series(
+    bench: Bench, todo: Todo, *, resume: bool = False, passes: Sequence[str] = ()
 ) -> Iterator[Outcome]:
     """Measure contests in order, yielding each as it ends.
 
@@ -55,32 +198,66 @@ def run_batch(
         todo: Contests and how to measure each.
         resume: Go on with the newest call in the store: take its finished campaigns as they are
             and its unfinished ones from their next block.
-
-    Raises:
-        DeviceError: The device failed.
-        OutputError: The store cannot take a record.
+        passes: Names of `extra_passes.PASSES` to run after each campaign.
     """
-    batch = (_newest_batch(bench) if resume else "") or new_batch()
+    batch = (_newest_batch(bench) if resume else "") or secrets.token_hex(8)
     for contest, plain_rules in todo:
         rules = dataclasses.replace(plain_rules, batch=batch)
-        try:
-            result = _run(bench, contest, rules)
-        except (DeviceError, OutputError):
-            raise
-        except PfdError as error:
-            yield Outcome(contest=contest, rules=rules, error=error)
-        else:
-            yield Outcome(contest=contest, rules=rules, result=result)
+        outcome = _measure(bench, contest, rules, passes)
+        yield outcome
+        if outcome.ends_the_call:
+            return
 
 
-def _run(bench: Bench, contest: Contest, rules: Rules) -> CampaignResult:
-    earlier = _earlier(bench.store, contest, rules)
+def _measure(
+    bench: Bench, contest: Contest, rules: Rules, passes: Sequence[str], name: str = ""
+) -> Outcome:
+    """Run or resume one campaign and its passes; errors are in the outcome.
+
+    Args:
+        bench: Device, store and who watches.
+        contest: What is compared.
+        rules: How.
+        passes: To run afterwards.
+        name: A campaign that must be gone on with.
+    """
+    begin = utc_now()
+    try:
+        result = _run_or_resume(bench, contest, rules, name)
+    except PfdError as error:
+        _record_failure(bench, contest, rules, name, error, begin)
+        failure = Failure(what=contest.name, error=error)
+        return Outcome(contest=contest, rules=rules, failures=(failure,))
+    failures = run_passes(bench, contest, rules, result, passes)
+    if passes:
+        result = read_result(bench.store, result.campaign.campaign_id)
+    return Outcome(contest=contest, rules=rules, result=result, failures=failures)
+
+
+def _run_or_resume(bench: Bench, contest: Contest, rules: Rules, name: str) -> CampaignResult:
+    if name:
+        return resume_campaign(bench, name, contest.files)
+    earlier = _find_earlier(bench.store, contest, rules)
     if earlier is None:
         return run_campaign(bench, contest, rules)
     if is_finished(bench.store, earlier):
         bench.watch.step(f"{earlier.name} is measured already ({earlier.campaign_id})")
         return read_result(bench.store, earlier.campaign_id)
     return resume_campaign(bench, earlier.campaign_id, contest.files)
+
+
+def _record_failure(
+    bench: Bench, contest: Contest, rules: Rules, name: str, error: PfdError, begin: str
+) -> None:
+    """Give the campaign an event ``failed`` where it is on record and has none of this time."""
+    with contextlib.suppress(PfdError):  # a full disk takes no event either
+        store = bench.store
+        record = store.campaign(name) if name else _find_earlier(store, contest, rules)
+        if record is None or is_finished(store, record):
+            return
+        events = store.events(record.campaign_id)
+        if not any(event.kind == "failed" and event.at_utc >= begin for event in events):
+            Journal(store=store, campaign_id=record.campaign_id).tell("failed", str(error))
 
 
 def _newest_batch(bench: Bench) -> str:
@@ -90,11 +267,13 @@ def _newest_batch(bench: Bench) -> str:
     return ""
 
 
-def _earlier(store: Store, contest: Contest, rules: Rules) -> CampaignRecord | None:
+def _find_earlier(store: Store, contest: Contest, rules: Rules) -> CampaignRecord | None:
     """Return the campaign of the same call that measures the same files in the same way."""
     arms = arms_of(contest, rules)
     for record in store.campaigns():
-        if record.rules.batch == rules.batch and record.arms == arms:
+        same_call = record.rules.batch == rules.batch
+        same_handicap = record.rules.handicap_ppm == rules.handicap_ppm
+        if same_call and same_handicap and record.arms == arms:
             return record
     return None
 
@@ -104,16 +283,37 @@ def is_finished(store: Store, record: CampaignRecord) -> bool:
     return any(event.kind == STOPPED for event in store.events(record.campaign_id))
 
 
-def last_unfinished(bench: Bench, files: Sequence[BenchFile] = ()) -> CampaignResult:
+def resume_one(
+    bench: Bench, name: str, files: Sequence[BenchFile] = (), passes: Sequence[str] = ()
+) -> Outcome:
+    """Go on with a campaign that was interrupted, and run its passes.
+
+    Args:
+        bench: Device, store and who watches.
+        name: Its id, the beginning of it, or ``last``.
+        files: Where to look for its files besides the places where they were.
+        passes: Names of `extra_passes.PASSES` to run afterwards.
+
+    Raises:
+        InputError: It is finished, or its device, harness or files are others now.
+        IntegrityError: A file is not the one its manifest describes.
+    """
+    record, contest = resumable(bench.store, bench.device, name, files)
+    return _measure(bench, contest, record.rules, passes, record.campaign_id)
+
+
+def resume_last(
+    bench: Bench, files: Sequence[BenchFile] = (), passes: Sequence[str] = ()
+) -> Outcome:
     """Go on with the newest campaign on this device that was interrupted.
 
     Raises:
-        InputError: There is none; otherwise as `resume_campaign`.
+        InputError: There is none; otherwise as `resume_one`.
     """
     for record in reversed(bench.store.campaigns()):
         mine = bench.store.device(record.device_id).serial == bench.device.record.serial
         if mine and not is_finished(bench.store, record):
-            return resume_campaign(bench, record.campaign_id, files)
+            return resume_one(bench, record.campaign_id, files, passes)
     raise InputError(
         f"{bench.store.name} has no unfinished campaign of {bench.device.record.model}: start one "
         "with --model or --artifacts"

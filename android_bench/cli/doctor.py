@@ -23,7 +23,7 @@ from android_bench.campaign.reference_files import write_reference
 from android_bench.devices.cpu_choice import choose_cpus, describe_mask
 from android_bench.devices.phone.cache import ROOT
 from android_bench.devices.phone.choice import open_transport
-from android_bench.devices.phone.device import PhoneDevice, phone_device
+from android_bench.devices.phone.device import TARGET, PhoneDevice, phone_device
 from android_bench.devices.phone.discovery import describe_phone
 from android_bench.devices.phone.profile import DeviceProfile, read_profile
 from android_bench.devices.phone.readiness import find_issues, require_abi
@@ -85,7 +85,7 @@ class _Visit:
 
 
 def examine(
-    serial: str, files: Callable[[], tuple[BenchFile, ...]], *, target: str = "linux-arm64"
+    serial: str, files: Callable[[], tuple[BenchFile, ...]], *, target: str = TARGET
 ) -> Iterator[Step]:
     """Try every step on a phone, yielding each as it ends; stops at the first that fails.
 
@@ -105,7 +105,7 @@ def examine(
                 return
 
 
-def _computer(visit: _Visit) -> str:
+def _describe_computer(visit: _Visit) -> str:
     """This computer."""
     adb = shutil.which("adb") or "none"
     return (
@@ -115,14 +115,14 @@ def _computer(visit: _Visit) -> str:
     )
 
 
-def _connection(visit: _Visit) -> str:
+def _connect(visit: _Visit) -> str:
     """Connection."""
     visit.transport = open_transport(visit.serial)
     visit.opened.callback(visit.transport.close)
     return f"through {visit.transport.kind}"
 
 
-def _identity(visit: _Visit) -> str:
+def _identify(visit: _Visit) -> str:
     """What it is."""
     visit.profile = read_profile(visit.link)
     require_abi(visit.profile)
@@ -130,14 +130,14 @@ def _identity(visit: _Visit) -> str:
     return f"{describe_phone(visit.profile)}, kernel {kernel}, root {root}"
 
 
-def _fitness(visit: _Visit) -> str:
+def _find_lacks(visit: _Visit) -> str:
     """What it lacks for a good measurement."""
     assert visit.profile is not None
     issues = find_issues(visit.profile)
     return "; ".join(f"{issue.what} ({issue.advice})" for issue in issues) or "nothing"
 
 
-def _shell(visit: _Visit) -> str:
+def _try_shell(visit: _Visit) -> str:
     """Shell."""
     result = visit.link.run("echo out; echo err >&2; exit 7")
     signalled = visit.link.run("sh -c 'kill -SEGV $$'")
@@ -147,14 +147,14 @@ def _shell(visit: _Visit) -> str:
     return f"exit codes and both outputs arrive; a crash is {signalled.exit_code}"
 
 
-def _storage(visit: _Visit) -> str:
+def _try_storage(visit: _Visit) -> str:
     """Storage."""
     delivery.require_runnable(visit.link.run, ROOT)
     free = visit.link.run(f"df -k {ROOT}").stdout.strip().splitlines()[-1]
     return f"programs run in {ROOT} ({' '.join(free.split())})"
 
 
-def _files(visit: _Visit) -> str:
+def _send_and_fetch(visit: _Visit) -> str:
     """Files there and back."""
     content = os.urandom(_PROBE_BYTES)
     remote = f"{ROOT}/doctor-probe"
@@ -177,7 +177,7 @@ def _files(visit: _Visit) -> str:
     )
 
 
-def _detached(visit: _Visit) -> str:
+def _detach(visit: _Visit) -> str:
     """A run that outlives the connection."""
     run = detached.start(visit.link, "sleep 2; echo done")
     visit.link.close()
@@ -196,7 +196,7 @@ def _detached(visit: _Visit) -> str:
     return "went on while nobody was connected, and was taken up again"
 
 
-def _readings(visit: _Visit) -> str:
+def _take_readings(visit: _Visit) -> str:
     """Readings."""
     state = read_state(visit.link)
     values = [mc for mc in state.temp_mc.values() if mc is not None]
@@ -209,7 +209,7 @@ def _readings(visit: _Visit) -> str:
     )
 
 
-def _harness(visit: _Visit) -> str:
+def _bring_harness(visit: _Visit) -> str:
     """Harness."""
     said: list[str] = []
     visit.device = phone_device(visit.link, target=visit.target, say=said.append)
@@ -223,7 +223,7 @@ def _harness(visit: _Visit) -> str:
     )
 
 
-def _engines(visit: _Visit) -> str:
+def _list_engines(visit: _Visit) -> str:
     """Engines."""
     assert visit.device is not None
     return ", ".join(
@@ -233,7 +233,7 @@ def _engines(visit: _Visit) -> str:
     )
 
 
-def _cores(visit: _Visit) -> str:
+def _choose_cores(visit: _Visit) -> str:
     """Cores to run on."""
     device = visit.device
     assert device is not None
@@ -241,7 +241,7 @@ def _cores(visit: _Visit) -> str:
     return f"{describe_mask(choose_cpus(device, 1))} for 1 thread; its shell may use {usable}"
 
 
-def _networks(visit: _Visit) -> str:
+def _run_networks(visit: _Visit) -> str:
     """Networks."""
     device, parts = visit.device, []
     assert device is not None
@@ -274,7 +274,7 @@ def _networks(visit: _Visit) -> str:
     return "; ".join(parts)
 
 
-def _remains(visit: _Visit) -> str:
+def _list_remains(visit: _Visit) -> str:
     """What stays on the phone."""
     if visit.device is not None:
         visit.device.give_up_lock()
@@ -284,18 +284,18 @@ def _remains(visit: _Visit) -> str:
 
 
 _CHECKS: tuple[Callable[[_Visit], str], ...] = (
-    _computer,
-    _connection,
-    _identity,
-    _fitness,
-    _shell,
-    _storage,
-    _files,
-    _detached,
-    _readings,
-    _harness,
-    _engines,
-    _cores,
-    _networks,
-    _remains,
+    _describe_computer,
+    _connect,
+    _identify,
+    _find_lacks,
+    _try_shell,
+    _try_storage,
+    _send_and_fetch,
+    _detach,
+    _take_readings,
+    _bring_harness,
+    _list_engines,
+    _choose_cores,
+    _run_networks,
+    _list_remains,
 )

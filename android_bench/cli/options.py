@@ -1,23 +1,34 @@
-"""The command line of ``tools/adb_bench.py`` as data: verbs, options, how values are written."""
+"""The command line of ``pfd-bench`` as data: verbs, options, how values are written."""
 
 from __future__ import annotations
 
 import argparse
+import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from android_bench.campaign.qualify import HANDICAPS
+from android_bench.campaign import qualify
+from android_bench.campaign.opening import STORE
+from android_bench.campaign.series import SeriesOptions
+from android_bench.cli.artifacts import ArtifactChoice
+from android_bench.cli.lanes import DeviceChoice
+from android_bench.devices.phone.device import TARGET
+from android_bench.native_build.toolchain import TARGETS
 from android_bench.report.escape import escape_controls
 
-__all__ = ["STORE", "parse"]
+__all__ = ["parse", "read_artifact_choice", "read_device_choice", "read_series_options"]
 
-STORE = "bench.sqlite"
+_MEASURE = ("run", "qualify")
+_LONGEST_BUDGET_S = 1e6  # twelve days
+_LARGEST_SEED = 2**63 - 1  # what every database can hold
+_LARGEST_COUNT = 100_000  # of pixels and threads
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]  # it does not return
-        sys.stderr.write(f"error: {escape_controls(message)}; see --help\n")
+        sys.stderr.write(f"error: {escape_controls(message, longest=2000)}; see --help\n")
         raise SystemExit(2)
 
 
@@ -34,12 +45,51 @@ def parse(arguments: Sequence[str], verbs: Mapping[str, str]) -> argparse.Namesp
     given = list(arguments)
     if not given or (given[0] not in verbs and given[0] not in ("-h", "--help")):
         given = ["run", *given]
-    return _parser(verbs).parse_args(given)
+    return _make_parser(verbs).parse_args(given)
 
 
-def _parser(verbs: Mapping[str, str]) -> argparse.ArgumentParser:
+def read_artifact_choice(options: argparse.Namespace) -> ArtifactChoice:
+    """Return what is to be measured."""
+    return ArtifactChoice(
+        models=options.model,
+        variants=options.variant,
+        dataset=options.dataset,
+        resolution=options.resolution,
+        weights=options.weights,
+        out=options.out,
+        patterns=options.artifacts or (),
+        verbose=options.verbose,
+    )
+
+
+def read_device_choice(options: argparse.Namespace) -> DeviceChoice:
+    """Return on what it is to be measured."""
+    return DeviceChoice(
+        device=options.device,
+        serials=options.serial,
+        every_phone=options.all,
+        target=options.target,
+        governor=getattr(options, "governor", None) or "",
+    )
+
+
+def read_series_options(options: argparse.Namespace) -> SeriesOptions:
+    """Return how it is to be measured."""
+    return SeriesOptions(
+        runtimes=options.runtime,
+        threads=options.threads,
+        cores=options.cores,
+        precision=options.precision,
+        budget_seconds=options.budget,
+        seed=options.seed,
+        start_temperature_mc=options.start_temperature,
+        governor=options.governor or "",
+    )
+
+
+def _make_parser(verbs: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="adb_bench.py",
+        prog="pfd-bench",
         description="Compare variants on a device; without a verb: run.",
         epilog="Each verb has its own --help.",
     )
@@ -48,37 +98,40 @@ def _parser(verbs: Mapping[str, str]) -> argparse.ArgumentParser:
         name: each_verb.add_parser(name, help=line, description=line)
         for name, line in verbs.items()
     }
-    for name in ("run", "qualify"):
-        _add_what(made[name], variant="orig,ours" if name == "run" else "ours")
-        _add_how(made[name])
-    budget = {"run": 120.0, "qualify": 180.0}
-    # An interval as wide as the effect finds it only every second time (docs/statistics.md).
-    precision = {"run": 0.01, "qualify": 0.007}
-    for name in ("run", "qualify"):
-        made[name].set_defaults(budget=budget[name], precision=precision[name])
+    _add_what(made["run"], variant="orig,ours")
+    _add_how(made["run"], SeriesOptions())
+    _add_what(made["qualify"], variant="ours")
+    slower = SeriesOptions(precision=qualify.PRECISION, budget_seconds=qualify.BUDGET_SECONDS)
+    _add_how(made["qualify"], slower)
     more = made["run"].add_argument_group("more")
     more.add_argument("--profile", action="store_true", help="also time every operator")
     more.add_argument("--memory", action="store_true", help="also measure memory by stage")
     more.add_argument(
         "--resume", nargs="?", const="", metavar="CAMPAIGN", help="go on after an interruption"
     )
+    handicaps = ",".join(f"{share:g}" for share in qualify.HANDICAPS)
     made["qualify"].add_argument(
-        "--handicaps", type=_shares, default=HANDICAPS, help="default: 0,0.5%%,1%%,2%%,5%%"
+        "--handicaps", type=_shares, default=qualify.HANDICAPS, help=f"default: {handicaps}"
+    )
+    made["qualify"].add_argument(
+        "--resume", action="store_true", help="go on with the same command after an interruption"
     )
     _add_what(made["doctor"], variant="orig")
     _add_device(made["doctor"])
+    _add_device(made["clean"])
+    _add_target(made["build"], default="host")
     for name in ("compare", "show", "report", "export"):
         made[name].add_argument("campaigns", nargs="+", metavar="CAMPAIGN", help="an id, or last")
     made["report"].add_argument("-o", "--output", type=Path, default=Path("report.html"))
     made["export"].add_argument(
         "-o", "--output", type=Path, required=True, metavar="FILE", help=".csv or .parquet"
     )
-    for name, each in made.items():
-        if name in ("devices", "doctor"):
-            continue
-        each.add_argument("--store", default=STORE, help=f"a path or URL (default: {STORE})")
-        if name in ("run", "qualify", "compare", "show"):
-            each.add_argument("--json", type=Path, metavar="FILE", help="docs/result-schema.md")
+    for name in (*_MEASURE, "compare", "show"):
+        made[name].add_argument("--json", type=Path, metavar="FILE", help="docs/result-schema.md")
+    for name in (*_MEASURE, "compare", "show", "list", "report", "export"):
+        made[name].add_argument(
+            "--store", type=_text, default=STORE, help=f"a path or URL (default: {STORE})"
+        )
     for name in ("run", "compare"):
         made[name].add_argument(
             "--fail-if-slower", type=_share, metavar="3%", help="exit 1 when an interval says so"
@@ -92,10 +145,12 @@ def _add_what(parser: argparse.ArgumentParser, *, variant: str) -> None:
     what.add_argument(
         "--variant", type=_names, default=_names(variant), help=f"baseline first ({variant})"
     )
-    what.add_argument("--dataset", default="cifar100", help="data-set shape (default: cifar100)")
+    choice = ArtifactChoice()
+    dataset, out = choice.dataset, choice.out
+    what.add_argument("--dataset", default=dataset, help=f"data-set shape (default: {dataset})")
     what.add_argument("--resolution", type=_positive, help="pixels; the data set's when not given")
     what.add_argument("--weights", type=Path, metavar="FILE", help="a checkpoint")
-    what.add_argument("--out", type=Path, default=Path("artifacts"), help="where artifacts lie")
+    what.add_argument("--out", type=Path, default=out, help=f"where sets lie (default: {out})")
     what.add_argument("--artifacts", nargs="+", metavar="GLOB", help="files that are there")
     what.add_argument(
         "--runtime", type=_names, default=(), help="comma list (default: every one that fits)"
@@ -103,14 +158,36 @@ def _add_what(parser: argparse.ArgumentParser, *, variant: str) -> None:
     what.add_argument("-v", "--verbose", action="store_true", help="show the libraries' output")
 
 
-def _add_how(parser: argparse.ArgumentParser) -> None:
+def _add_how(parser: argparse.ArgumentParser, defaults: SeriesOptions) -> None:
     how = parser.add_argument_group("how")
     _add_device(how)
     how.add_argument("--threads", type=_counts, default=[1], help="comma list (default: 1)")
     how.add_argument("--cores", default="auto", help="auto: the fastest; any; or as 4-7")
-    how.add_argument("--precision", type=_share, help="half-width to reach (default: 1%%)")
-    how.add_argument("--budget", type=_seconds, help="a comparison's time: 120, 90s, 5m")
-    how.add_argument("--seed", type=_count, help="of the order of blocks (default: random)")
+    how.add_argument(
+        "--precision",
+        type=_share,
+        default=defaults.precision,
+        help=f"half-width to reach (default: {100 * defaults.precision:g}%%)",
+    )
+    how.add_argument(
+        "--budget",
+        type=_seconds,
+        default=defaults.budget_seconds,
+        help=f"a comparison's time: 90s, 5m (default: {defaults.budget_seconds:g}s)",
+    )
+    how.add_argument("--seed", type=_seed, help="of the order of blocks (default: random)")
+    how.add_argument(
+        "--start-temperature",
+        type=_celsius,
+        metavar="45",
+        help="degrees Celsius at which a block may start (default: as found idle, and a margin)",
+    )
+    how.add_argument(
+        "--governor",
+        type=_governor,
+        metavar="performance|fixed:KHZ",
+        help="hold a rooted phone's cores there meanwhile",
+    )
 
 
 def _add_device(parser: argparse._ActionsContainer) -> None:
@@ -122,11 +199,25 @@ def _add_device(parser: argparse._ActionsContainer) -> None:
         "--serial", type=_names, default=[], help="phones as `devices` shows them, or HOST:PORT"
     )
     which.add_argument("--all", action="store_true", help="every phone that is connected")
+    _add_target(parser, default=TARGET)
+
+
+def _add_target(parser: argparse._ActionsContainer, *, default: str) -> None:
+    names = ", ".join(TARGETS)
     parser.add_argument(
         "--target",
-        default="linux-arm64",
-        help="what phones are built for: linux-arm64 (default), or android-arm64 (untested)",
+        default=default,
+        help=f"what the harness is built for: {names}, which is untested (default: {default})",
     )
+
+
+# -- values ------------------------------------------------------------------------------------
+
+
+def _text(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
 
 
 def _names(text: str) -> list[str]:
@@ -136,13 +227,18 @@ def _names(text: str) -> list[str]:
     return names
 
 
+def _number(text: str) -> float:
+    """Read a decimal number; NaN where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def _share(text: str) -> float:
     """Read ``3%`` or ``0.03``."""
     number, is_percent = text.strip().removesuffix("%"), text.strip().endswith("%")
-    try:
-        share = float(number) / (100 if is_percent else 1)
-    except ValueError:
-        share = -1.0
+    share = _number(number) / (100 if is_percent else 1)
     if not 0 <= share < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no share: give 3% or 0.03")
     return share
@@ -156,21 +252,42 @@ def _seconds(text: str) -> float:
     """Read ``120``, ``90s``, ``5m`` or ``5min``."""
     for suffix, factor in (("min", 60.0), ("m", 60.0), ("s", 1.0), ("", 1.0)):
         if text.endswith(suffix):
-            try:
-                return float(text.removesuffix(suffix)) * factor
-            except ValueError:
-                break
-    raise argparse.ArgumentTypeError(f"{text!r} is no time: give 120, 90s or 5m")
+            seconds = _number(text.removesuffix(suffix)) * factor
+            break
+    if not 0 <= seconds <= _LONGEST_BUDGET_S:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: give 120, 90s or 5m")
+    return seconds
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 0 or more")
+def _celsius(text: str) -> int:
+    """Read degrees Celsius as thousandths of one."""
+    degrees = _number(text.strip().removesuffix("C").removesuffix("°"))
+    if not 0 <= degrees <= 150:
+        raise argparse.ArgumentTypeError(f"{text!r} is no temperature: give degrees, as 45")
+    return round(1000 * degrees)
+
+
+def _governor(text: str) -> str:
+    if text != "performance" and not re.fullmatch(r"fixed:[1-9][0-9]{3,8}", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no governor: give performance, or fixed:KHZ as fixed:1200000"
+        )
+    return text
+
+
+def _count(text: str, most: int) -> int:
+    is_whole = text.isascii() and text.isdecimal() and len(text) <= len(str(most))
+    if not is_whole or int(text) > most:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {most}")
     return int(text)
 
 
+def _seed(text: str) -> int:
+    return _count(text, _LARGEST_SEED)
+
+
 def _positive(text: str) -> int:
-    if _count(text) < 1:
+    if _count(text, _LARGEST_COUNT) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
     return int(text)
 

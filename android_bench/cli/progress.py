@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from android_bench.cancellation import Cancellation
 from android_bench.devices.cpu_choice import describe_mask
 from android_bench.records import CampaignRecord, DeviceRecord
 from android_bench.report.escape import escape_controls
@@ -24,9 +25,14 @@ LINE_EVERY = 1.5  # elsewhere than on a terminal: a line whenever this many time
 
 
 class Display:
-    """A `Watcher` that draws on standard error; a context manager."""
+    """A `Watcher` that draws on standard error; a context manager.
+
+    Attributes:
+        cancellation: What `stop` sets; every wait that should end with the display has it.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
+        self.cancellation = Cancellation()
         self._console = console or Console(stderr=True, highlight=False)
         self._live = self._console.is_terminal
         self._progress = Progress(
@@ -36,25 +42,31 @@ class Display:
             TimeElapsedColumn(),
             console=self._console,
             transient=True,
-            auto_refresh=False,  # nothing of ours may run while a block is timed
+            auto_refresh=False,  # no refresh thread: it would compete for CPU with the benchmark
         )
         self._task = self._progress.add_task("", total=None)
         self._plan: CampaignRecord | None = None
         self._next_line = 1.0
         self._shows_intervals = True
         self._name = ""
-        self._stop = threading.Event()
+        self._begun = threading.Event()
 
-    def lane(self, name: str) -> Display:
+    def add_lane(self, name: str) -> Display:
         """Return a display of one device among several: the same screen, a line of its own."""
         lane = Display(self._console)
-        lane._progress, lane._stop, lane._name = self._progress, self._stop, f"{name}: "
+        lane.cancellation, lane._begun = self.cancellation, self._begun
+        lane._progress, lane._name = self._progress, f"{name}: "
         lane._task = self._progress.add_task(escape_controls(name), total=None)
         return lane
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a campaign has begun, in any lane: from then on there is something to resume."""
+        return self._begun.is_set()
+
     def stop(self) -> None:
-        """Have every lane stop at its next block, as Ctrl-C does where there is one device."""
-        self._stop.set()
+        """End every lane, as Ctrl-C does where there is one device; it never reaches threads."""
+        self.cancellation.cancel()
 
     def __enter__(self) -> Self:
         if self._live:
@@ -72,6 +84,7 @@ class Display:
 
     def begin(self, record: CampaignRecord, device: DeviceRecord) -> None:
         """Say what is measured and for how long at most."""
+        self._begun.set()
         self._plan, self._next_line = record, 1.0
         self._shows_intervals = not device.emulated
         self._progress.reset(self._task, total=1.0)
@@ -83,7 +96,7 @@ class Display:
 
     def step(self, text: str) -> None:
         """Say what takes a moment."""
-        self._heed()
+        self.cancellation.raise_if_cancelled()
         if self._live:
             line = escape_controls(self._name + text)
             self._progress.update(self._task, description=line, refresh=True)
@@ -94,13 +107,13 @@ class Display:
         """Say what must not be missed."""
         self.say(text, Text("warning: ", style="bold yellow"))
 
-    def failed(self, text: str) -> None:
-        """Say that one of several campaigns ended with an error."""
+    def error(self, text: str) -> None:
+        """Say what could not be done; the rest goes on."""
         self.say(text, Text("error: ", style="bold red"))
 
     def block(self, blocks: int, disturbed: int, decision: Decision, elapsed_s: float) -> None:
         """Show where the campaign stands."""
-        self._heed()
+        self.cancellation.raise_if_cancelled()
         if self._plan is None:
             return
         line = f"{blocks} blocks" + (f", {disturbed} disturbed" if disturbed else "")
@@ -121,10 +134,6 @@ class Display:
         """Print a line of text from wherever it comes."""
         line = (before or Text()) + Text(escape_controls(self._name + text, longest=2000))
         self._console.print(line, soft_wrap=True)
-
-    def _heed(self) -> None:
-        if self._stop.is_set():
-            raise KeyboardInterrupt
 
 
 def done_share(decision: Decision, elapsed_s: float) -> float:

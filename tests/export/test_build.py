@@ -1,7 +1,9 @@
-"""The command line, run as a user runs it."""
+"""Builds: through the command line as a user runs it, and by the function behind it."""
 
 import os
 import re
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,105 +11,184 @@ import time
 
 import pytest
 
-from export import load_manifest
+from export import BuildRequest, ModuleSource, ZooSource, load_manifest, make_artifacts
 from export.build import main
+from export.cli.progress import print_results
+from export.cli.workers import Outcome
 from export.formats import list_formats
 from export.sets.files import sha256_file
-from pfd_models.errors import IntegrityError
+from pfd_models.errors import IntegrityError, OutputError, WeightsError
 
-SMALL = ["--model", "shufflenetv2_x0_5", "--variant", "ours"]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("out")
+# ---- the README's command ----
 
 
-@pytest.fixture(scope="module")
-def first(folder):
-    """The first build of the small set: exit status and what was printed."""
-    command = [sys.executable, "-m", "export.build", *SMALL, "--out", str(folder)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-STEM = "shufflenetv2_x0_5_ours_cifar100_32_fp32"
-
-
-def test_one_command_makes_three_verified_files_and_a_manifest(first, folder):
-    assert first.returncode == 0, first.stderr
-    manifest = load_manifest(folder / f"{STEM}.json")
-    assert (
-        {a.format for a in manifest.artifacts} == set(list_formats()) == {"onnx", "pte", "tflite"}
-    )
-    for artifact in manifest.artifacts:
+def test_one_command_makes_three_verified_files_and_a_manifest(readme_build, built):
+    assert {a.format for a in built.artifacts} == set(list_formats()) == {"onnx", "pte", "tflite"}
+    for artifact in built.artifacts:
         assert 0 < artifact.parity.relative_linf <= artifact.parity.limit <= 1e-4
         assert artifact.parity.samples >= 8
         assert artifact.parity.relative_linf <= 4 * artifact.parity.eager_relative_linf
         assert artifact.leftovers == ()
         assert artifact.delegates == (None if artifact.format == "onnx" else 1)
-        assert artifact.file in first.stdout
-    assert manifest.params > 100_000
-    assert manifest.weights.startswith("seed:0, untrained")
+        assert artifact.file in readme_build.output
+    assert built.params > 100_000
+    assert built.weights.startswith("seed:0, untrained")
 
 
-def test_the_libraries_are_quiet_and_each_step_is_named(first):
-    lines = first.stderr.splitlines()
-    assert all(line.startswith(("loading", "shufflenetv2_x0_5/ours ")) for line in lines), lines
+def test_the_libraries_are_quiet_and_each_step_is_named(readme_build):
+    lines = readme_build.errors.splitlines()
+    assert all(line.startswith(("loading", "shufflenetv2/ours ")) for line in lines), lines
     assert len(lines) >= 7
 
 
-def test_a_rebuild_with_nothing_changed_says_so_without_loading_torch(first, folder):
+def test_a_rebuild_with_nothing_changed_says_so_without_loading_torch(readme_build):
     code = (
         "import sys; from export.build import main; status = main(sys.argv[1:]); "
         "assert 'torch' not in sys.modules; sys.exit(status)"
     )
+    arguments = ["--model", "shufflenetv2", "--variant", "ours", "--out", str(readme_build.folder)]
     done = subprocess.run(
-        [sys.executable, "-c", code, *SMALL, "--out", str(folder)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "1 unchanged" in done.stdout
     assert done.stderr == ""
 
 
-def test_a_damaged_file_is_noticed_and_built_again(first, folder, capfd):
-    path = folder / f"{STEM}.onnx"
+# ---- a small module of a user's own ----
+
+USER_FILE = """
+import torch
+from torch import nn
+
+class Plain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Conv2d(3, 8, 3, padding=1)
+        self.b = nn.Conv2d(8, 8, 3, stride=2, padding=1, groups=8, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+    def forward(self, x):
+        return self.norm(self.b(self.a(x).relu())).relu().mean((2, 3))
+
+class Branches(Plain):
+    def forward(self, x):
+        if x.sum() > 0:
+            return super().forward(x)
+        return x.mean((2, 3))
+"""
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory):
+    """A folder with a user's file."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "user_nets.py").write_text(USER_FILE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def request_of(user):
+    """Return the request to build `Plain` into a folder."""
+
+    def request(out, *formats, padding_free=False, **options):
+        source = ModuleSource(
+            target="user_nets:Plain",
+            input_shapes=((1, 3, 17, 17),),
+            padding_free=padding_free,
+            search_path=str(user),
+        )
+        return BuildRequest(source=source, formats=formats, out=out, **options)
+
+    return request
+
+
+@pytest.fixture(scope="module")
+def plain(request_of, tmp_path_factory):
+    """A set of one file; whoever changes it takes a copy."""
+    request = request_of(tmp_path_factory.mktemp("plain"), "onnx")
+    return request, make_artifacts(request).manifest
+
+
+def test_a_damaged_file_is_noticed_and_built_again(plain, request_of, tmp_path):
+    _, manifest = plain
+    out = shutil.copytree(manifest.folder, tmp_path / "copy")
+    path = out / manifest.artifact("onnx").file
     good = path.read_bytes()
     path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
     with pytest.raises(IntegrityError):
-        load_manifest(folder / f"{STEM}.json")
-    assert main([*SMALL, "--out", str(folder)]) == 0
-    assert "built 1 set" in capfd.readouterr().out
+        load_manifest(out / f"{manifest.stem}.json")
+    again = make_artifacts(request_of(out, "onnx"))
+    assert again.made == ("onnx",)
     assert path.read_bytes() == good  # the same content makes the same bytes
 
 
-def test_a_format_is_added_without_building_the_others_again(tmp_path, capfd):
-    arguments = ["--model", "resnet20", "--out", str(tmp_path)]
-    assert main([*arguments, "--formats", "onnx"]) == 0
-    before = load_manifest(tmp_path / "resnet20_ours_cifar100_32_fp32.json")
-    assert main([*arguments, "--formats", "onnx,tflite"]) == 0
-    after = load_manifest(tmp_path / "resnet20_ours_cifar100_32_fp32.json")
+def test_a_format_is_added_without_building_the_others_again(plain, request_of, tmp_path, capfd):
+    _, before = plain
+    out = shutil.copytree(before.folder, tmp_path / "copy")
+    request = request_of(out, "onnx", "tflite")
+    result = make_artifacts(request)
+    after = load_manifest(out / f"{before.stem}.json")
+    assert result.made == ("tflite",)
     assert after.artifact("onnx") == before.artifact("onnx")
     assert after.build_id == before.build_id
     assert {a.format for a in after.artifacts} == {"onnx", "tflite"}
-    assert "unchanged" in capfd.readouterr().out
+    print_results([Outcome(request=request, result=result)], (), 1.0)
+    lines = capfd.readouterr().out.splitlines()
+    assert ["unchanged" in line for line in lines if "_fp32." in line] == [True, False]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "line"),
-    [
-        (["--model", "shufflnetv2"], "did you mean 'shufflenetv2'"),
-        (["--model", "ghostnet", "--variant", "our"], "did you mean 'ours'"),
-        (["--model", "resnet20", "--variant", "efv2"], "resnet20 has no variant 'efv2'"),
-        (["--model", "shufflenetv2", "--resolution", "4"], "stage 3.*use a resolution of at least"),
-        (["--model", "shufflenetv2", "--dataset", "cifar"], "did you mean 'cifar100'"),
-    ],
-)
-def test_a_wrong_name_or_size_is_one_line(tmp_path, capfd, arguments, line):
-    assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
-    error = capfd.readouterr().err.splitlines()
-    assert re.match(f"error: .*{line}", error[-1])
-    assert error[:-1] == ["loading the model zoo"]
+def test_an_unchanged_set_is_found_by_its_request(plain):
+    request, manifest = plain
+    result = make_artifacts(request)
+    assert (result.made, result.manifest) == ((), manifest)
+
+
+def test_a_users_module_is_built_padding_free(request_of, tmp_path):
+    manifest = make_artifacts(
+        request_of(tmp_path, "onnx", "pte", "tflite", padding_free=True)
+    ).manifest
+    assert manifest.stem == "Plain_pfd_1x3x17x17_fp32"
+    assert len(manifest.conversions) == 1
+    assert {a.delegates for a in manifest.artifacts} == {None, 1}
+
+
+def test_a_users_module_that_cannot_be_built_is_one_line(user, monkeypatch, capfd):
+    monkeypatch.chdir(user)
+    assert main(["--module", "user_nets:Branches", "--input", "1,3,16,16"]) == 2
+    (error,) = [x for x in capfd.readouterr().err.splitlines() if x.startswith("error")]
+    assert re.search(r"user_nets:Branches: .*user_nets\.py:16", error)
+    assert not list((user / "artifacts").glob("[!.]*"))
+
+
+def test_an_output_folder_that_cannot_be_is_one_line(request_of, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="cannot write"):
+        make_artifacts(request_of(tmp_path / "file", "onnx"))
+
+
+def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(request_of, tmp_path):
+    """A file-size limit stops the write half way, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        with pytest.raises(OutputError, match=r"cannot write .*make room"):
+            make_artifacts(request_of(tmp_path, "onnx"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [n for n in os.listdir(tmp_path) if not n.startswith(".")] == []
+    assert not [n for n in os.listdir(tmp_path) if n.startswith(".building")]
+
+
+# ---- names and options ----
+
+
+def test_a_wrong_name_is_one_line_of_the_command(tmp_path, capfd):
+    assert main(["--model", "shufflnetv2", "--out", str(tmp_path / "out")]) == 2
+    loading, error = capfd.readouterr().err.splitlines()
+    assert loading == "loading the model zoo"
+    assert error.startswith("error: unknown model 'shufflnetv2': did you mean 'shufflenetv2'")
     assert not (tmp_path / "out").exists()
 
 
@@ -130,113 +211,41 @@ def test_options_that_cannot_be_are_refused_before_anything_loads(capsys, argume
     assert re.match(f"error: .*{re.escape(line)}", capsys.readouterr().err)
 
 
-def test_an_output_folder_that_cannot_be_is_one_line(tmp_path, capfd):
-    (tmp_path / "file").write_text("x")
-    assert main(["--model", "resnet20", "--formats", "onnx", "--out", str(tmp_path / "file")]) == 2
-    assert "cannot write" in capfd.readouterr().err.splitlines()[-1]
-
-
-def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(tmp_path):
-    """A file-size limit stops the write half way, as a full disk does."""
-    code = (
-        "import resource, signal, sys; from export.build import main; "
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)); "
-        "sys.exit(main(sys.argv[1:]))"
-    )
-    arguments = ["--model", "resnet20", "--formats", "onnx", "--out", str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2, done.stderr
-    assert re.search(r"error: resnet20/ours: cannot write .*make room", done.stderr)
-    assert "Traceback" not in done.stderr
-    assert [n for n in os.listdir(tmp_path) if not n.startswith(".")] == []
-    assert not [n for n in os.listdir(tmp_path) if n.startswith(".building")]
-
-
-USER_FILE = """
-import torch
-from torch import nn
-
-class Plain(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.a = nn.Conv2d(3, 8, 3, padding=1)
-        self.b = nn.Conv2d(8, 8, 3, stride=2, padding=1, groups=8, bias=False)
-        self.norm = nn.BatchNorm2d(8)
-    def forward(self, x):
-        return self.norm(self.b(self.a(x).relu())).relu().mean((2, 3))
-
-class Branches(Plain):
-    def forward(self, x):
-        if x.sum() > 0:
-            return super().forward(x)
-        return x.mean((2, 3))
-
-class Odd(Plain):
-    def forward(self, x):
-        return torch.fft.fft2(super().forward(x)[:, :, None, None]).real.flatten(1)
-"""
-
-
-@pytest.fixture
-def user(tmp_path, monkeypatch):
-    (tmp_path / "user_nets.py").write_text(USER_FILE)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def test_a_users_module_is_built_padding_free(user, capfd):
-    arguments = ["--module", "user_nets:Plain", "--input", "1,3,17,17", "--padding-free"]
-    assert main(arguments) == 0, capfd.readouterr().err
-    manifest = load_manifest(user / "artifacts" / "Plain_pfd_1x3x17x17_fp32.json")
-    assert len(manifest.conversions) == 1
-    assert {a.delegates for a in manifest.artifacts} == {None, 1}
-
-
-@pytest.mark.parametrize(
-    ("factory", "line"),
-    [("Branches", r"user_nets\.py:16"), ("Plan", "unknown factory 'Plan'.*did you mean 'Plain'")],
-)
-def test_a_users_module_that_cannot_be_built_is_one_line(user, capfd, factory, line):
-    assert main(["--module", f"user_nets:{factory}", "--input", "1,3,16,16"]) == 2
-    error = [x for x in capfd.readouterr().err.splitlines() if x.startswith("error")]
-    assert len(error) == 1
-    assert re.search(line, error[0]), error
-    assert not list((user / "artifacts").glob("[!.]*"))
+# ---- checkpoints ----
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    """Trained-looking weights of resnet20/ours: other statistics than a fresh network has."""
+def checkpoint(user, tmp_path_factory):
+    """Trained-looking weights of `Plain`: other statistics than a fresh network has."""
     import torch
 
-    from pfd_models import create_model
     from pfd_models.checkpoints import save_weights
 
+    namespace = {}
+    exec(USER_FILE, namespace)
     torch.manual_seed(7)
-    model = create_model("resnet20", "ours").train()
+    model = namespace["Plain"]().train()
     for _ in range(6):
-        model(torch.randn(8, 3, 32, 32))
-    path = tmp_path_factory.mktemp("weights") / "resnet20.pt"
+        model(torch.randn(8, 3, 17, 17))
+    path = tmp_path_factory.mktemp("weights") / "plain.pt"
     save_weights(model.eval(), path)
     return path
 
 
-def test_a_checkpoint_goes_into_the_files_and_into_their_key(tmp_path, checkpoint, capfd):
-    arguments = ["--model", "resnet20", "--formats", "onnx", "--out", str(tmp_path)]
-    assert main([*arguments, "--weights", str(checkpoint)]) == 0
-    trained = load_manifest(tmp_path / "resnet20_ours_cifar100_32_fp32.json")
+def test_a_checkpoint_goes_into_the_files_and_into_their_key(
+    plain, request_of, checkpoint, tmp_path
+):
+    _, seeded = plain
+    trained = make_artifacts(request_of(tmp_path, "onnx", weights=checkpoint)).manifest
     assert trained.weights == f"sha256:{sha256_file(checkpoint)}"
-    assert main(arguments) == 0
-    seeded = load_manifest(tmp_path / "resnet20_ours_cifar100_32_fp32.json")
+    assert seeded.weights.startswith("seed:0")
+    assert seeded.stem == trained.stem
     assert seeded.build_id != trained.build_id
     assert seeded.artifact("onnx").sha256 != trained.artifact("onnx").sha256
 
 
 @pytest.mark.parametrize("damage", ["another network", "cut short", "one bit"])
-def test_a_checkpoint_that_does_not_fit_is_one_line(tmp_path, checkpoint, capfd, damage):
+def test_a_checkpoint_that_does_not_fit_is_one_line(request_of, tmp_path, checkpoint, damage):
     content = checkpoint.read_bytes()
     path = tmp_path / "x.pt"
     middle = len(content) // 2
@@ -247,22 +256,22 @@ def test_a_checkpoint_that_does_not_fit_is_one_line(tmp_path, checkpoint, capfd,
             "one bit": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
         }[damage]
     )
-    model = "resnet110_bsconvu" if damage == "another network" else "resnet20"
     out = tmp_path / "out"
-    assert (
-        main(["--model", model, "--formats", "onnx", "--out", str(out), "--weights", str(path)])
-        == 2
-    )
-    error = [x for x in capfd.readouterr().err.splitlines() if x.startswith("error")]
-    assert len(error) == 1
-    assert str(path) in error[0]
+    request = request_of(out, "onnx", weights=path)
+    if damage == "another network":
+        source = ZooSource(model="resnet20")
+        request = BuildRequest(source=source, formats=("onnx",), weights=path, out=out)
+    with pytest.raises(WeightsError, match=re.escape(str(path))) as caught:
+        make_artifacts(request)
+    assert "\n" not in str(caught.value)
     assert not list(out.glob("[!.]*"))
 
 
 def test_an_interrupted_build_of_many_goes_on_where_it_stopped(tmp_path):
     """SIGINT after the first set; the same command then builds only what is missing."""
-    arguments = ["--model", "resnet20,shufflenetv2_x0_5", "--formats", "onnx", "--jobs", "1"]
-    command = [sys.executable, "-m", "export.build", *arguments, "--out", str(tmp_path)]
+    arguments = ["--model", "resnet20", "--variant", "ours,orig", "--formats", "onnx"]
+    arguments += ["--jobs", "1", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "export.build", *arguments]
     first = tmp_path / "resnet20_ours_cifar100_32_fp32.json"
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, start_new_session=True,

@@ -1,50 +1,55 @@
-"""Faults with the real harness, real engines and a real network: nothing stands in for anything."""
+"""Faults with the real harness, real engines and real files: nothing stands in for anything."""
 
 import dataclasses
 import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from bench_rig import TOOL, own_locks, stored
+from bench_process import wait_for
+from bench_rig import copy_as_variants, own_locks, quick_rules, stored
 
+from android_bench.devices import opening
+from android_bench.harness.job import Schedule
 from android_bench.records import Flag
 from android_bench.statistics.design import is_disturbed
 from android_bench.store import open_store
 from export.sets.files import sha256_file
 
+# As a campaign measures, but for the half second of warm-up.
+SHORT = Schedule(iterations=90, warmup_iterations=10, warmup_seconds=0.0, timeout_seconds=60.0)
+# Long enough for a small network to be killed in the middle of a block.
+LASTING = dataclasses.replace(SHORT, seconds=0.2)
+
 
 @pytest.fixture
-def network(built, tmp_path, monkeypatch):
-    """The session's set twice, as two variants that must turn out equal; gives the folder."""
+def here(tmp_path, monkeypatch):
+    """Measure in a folder of the test; gives its artifacts' folder, which is not there yet."""
     own_locks(monkeypatch, tmp_path)
+    quick_rules(monkeypatch, SHORT)
     monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "artifacts"
-    folder.mkdir()
-    for variant in ("orig", "ours"):
-        renamed = {}
-        for stored_file in built.files:
-            name = stored_file.file.replace("_ours_", f"_{variant}_")
-            shutil.copy(built.path(stored_file), folder / name)
-            renamed[stored_file.file] = name
-        stem = built.stem.replace("_ours_", f"_{variant}_")
-        artifacts = tuple(dataclasses.replace(a, file=renamed[a.file]) for a in built.artifacts)
-        reference = dataclasses.replace(built.reference, file=renamed[built.reference.file])
-        dataclasses.replace(
-            built, stem=stem, variant=variant, artifacts=artifacts, reference=reference
-        ).save(folder)
-    return folder
+    return tmp_path / "artifacts"
+
+
+@pytest.fixture
+def network(built, here):
+    """The README's set as two variants that must turn out equal; gives the folder."""
+    here.mkdir()
+    copy_as_variants(built, here)
+    return here
+
+
+@pytest.fixture
+def tiny(tiny_set, here):
+    """A network of four layers as two variants; gives the folder."""
+    return Path(shutil.copytree(tiny_set, here))
 
 
 def change_manifest(folder, variant, change):
-    (path,) = folder.glob(f"*_{variant}_*.json")
+    (path,) = folder.glob(f"{variant}_*.json")
     plain = json.loads(path.read_text())
     change(plain)
     path.write_text(json.dumps(plain))
@@ -55,7 +60,7 @@ def rehash(entry, path):
 
 
 def test_both_engines_run_one_network_and_find_no_difference_to_itself(network, adb_bench):
-    assert adb_bench("--artifacts", "artifacts/*.pte", "artifacts/*.tflite", "--budget", "4s") == 0
+    assert adb_bench("--artifacts", "artifacts/*.pte", "artifacts/*.tflite", "--budget", "2s") == 0
     with open_store("bench.sqlite") as store:
         ids = [c.campaign_id for c in store.campaigns()]
         engines = [c.arms[0].engine for c in store.campaigns()]
@@ -69,10 +74,10 @@ def test_both_engines_run_one_network_and_find_no_difference_to_itself(network, 
         assert all(block.run.warmup_inferences >= 10 for block in good)
 
 
-def test_a_delegate_that_is_not_there(network, adb_bench):
-    (path,) = network.glob("*_orig_*.pte")
+def test_a_delegate_that_is_not_there(tiny, adb_bench):
+    (path,) = tiny.glob("orig_*.pte")
     path.write_bytes(path.read_bytes().replace(b"XnnpackBackend", b"XnnpackBackenx"))
-    change_manifest(network, "orig", lambda plain: rehash(pte_of(plain), path))
+    change_manifest(tiny, "orig", lambda plain: rehash(pte_of(plain), path))
     # Whether the file or the machine is to blame is the engine's to say.
     assert adb_bench("--artifacts", "artifacts/*.pte", "--budget", "5s") == 3
     assert "XnnpackBackenx is not registered" in adb_bench.error
@@ -84,56 +89,48 @@ def pte_of(plain):
     return next(a for a in plain["artifacts"] if a["format"] == "pte")
 
 
-def test_outputs_that_are_not_the_expected_ones(network, adb_bench):
-    (path,) = network.glob("*_orig_*_reference.npz")
+def test_outputs_that_are_not_the_expected_ones(tiny, adb_bench):
+    (path,) = tiny.glob("orig_*_reference.npz")
     with np.load(path) as data:
         arrays = dict(data)
     arrays["output_0"] = arrays["output_0"].copy()
     arrays["output_0"].flat[7] += 0.01 * np.abs(arrays["output_0"]).max()
     np.savez(path, **arrays)
-    change_manifest(network, "orig", lambda plain: rehash(plain["reference"], path))
+    change_manifest(tiny, "orig", lambda plain: rehash(plain["reference"], path))
     assert adb_bench("--artifacts", "artifacts/*.pte", "--budget", "5s") == 1
     assert "of its maximum away from what was expected" in adb_bench.error
     with open_store("bench.sqlite") as store:
         assert store.campaigns() == ()
 
 
-def harnesses_of(pid):
-    """Return the processes below one that are the harness, supervisors first."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return []
-    found = []
-    for child in map(int, children):
-        try:
-            name = Path(f"/proc/{child}/comm").read_text().strip()
-        except OSError:
-            continue
-        found += [child] if name == "pfd_bench" else []
-        found += harnesses_of(child)
-    return found
+def supervisor_of(pid):
+    """Return the harness's first process, the parent of the one that runs the engine."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def test_a_harness_killed_from_outside_is_run_again(network, adb_bench):
-    victims = []
+def test_a_harness_killed_from_outside_is_run_again(tiny, adb_bench, monkeypatch):
+    quick_rules(monkeypatch, LASTING)
+    device, victims, blocks = opening.DEVICES["host"](), [], []
+    plain = device.harness.launch
 
-    def kill_one():
-        until = time.monotonic() + 60
-        while time.monotonic() < until and not victims:
-            with open_store("bench.sqlite") as store:
-                begun = store.campaigns() and store.blocks(store.campaign("last").campaign_id)
-            running = harnesses_of(os.getpid())
-            if begun and running:
-                os.kill(running[0], signal.SIGKILL)
-                victims.append(running[0])
-            time.sleep(0.01)
+    def launch(command, *, timeout_s, on_line):
+        pids = []
 
-    killer = threading.Thread(target=kill_one)
-    killer.start()
-    status = adb_bench("--artifacts", "artifacts/*.tflite", "--budget", "4s")
-    killer.join()
-    assert status == 0
+        def heard(text):
+            line = json.loads(text)
+            pids.extend([line["pid"]] if line["type"] == "hello" else [])
+            on_line(text)
+            if line["type"] == "reading" and line["edge"] == "before":
+                blocks.append(command)
+                if len(blocks) == 2:
+                    victims.append(supervisor_of(pids[0]))
+                    os.kill(victims[0], signal.SIGKILL)
+
+        return plain(command, timeout_s=timeout_s, on_line=heard)
+
+    device._harness = dataclasses.replace(device.harness, launch=launch)
+    monkeypatch.setattr(opening, "DEVICES", {"host": lambda: device})
+    assert adb_bench("--artifacts", "artifacts/*.tflite", "--budget", "2s") == 0
     assert len(victims) == 1
     result = stored()
     killed = [block for block in result.blocks if Flag.HARNESS_KILLED in block.flags]
@@ -142,28 +139,15 @@ def test_a_harness_killed_from_outside_is_run_again(network, adb_bench):
     assert result.complete
 
 
-def test_a_host_killed_in_the_middle_goes_on_at_the_next_block(network, adb_bench, tmp_path):
-    command = [sys.executable, str(TOOL), "--artifacts", "artifacts/*.tflite", "--budget", "9s"]
-    environment = {**os.environ, "PYTHONPATH": str(TOOL.parents[1])}
-    process = subprocess.Popen(
-        [*command, "--precision", "0.001%"],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    until = time.monotonic() + 120
-    before = ()
-    while len(before) < 3 and time.monotonic() < until and process.poll() is None:
-        time.sleep(0.2)
-        with open_store("bench.sqlite") as store:
-            if store.campaigns():
-                before = store.blocks(store.campaign("last").campaign_id)
-    process.kill()
-    _, said = process.communicate()
-    assert len(before) >= 3, said
+def test_a_host_killed_in_the_middle_goes_on_at_the_next_block(tiny, adb_bench, start_bench):
+    arguments = ("--artifacts", "artifacts/*.tflite", "--budget", "4s", "--precision", "0.001%")
+    bench = start_bench("harness", *arguments)
+    wait_for(bench, "1 blocks")
+    bench.kill()
+    bench.wait()
     with open_store("bench.sqlite") as store:
         before = store.blocks(store.campaign("last").campaign_id)
+    assert before
     assert not stored().complete
     assert adb_bench("--resume") == 0
     result = stored()

@@ -1,7 +1,9 @@
 """A bench to test with: a device whose harness does as it is told, and files for it to run."""
 
 import contextlib
+import dataclasses
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -22,12 +24,14 @@ from android_bench.harness.client import describe
 from android_bench.harness.job import Schedule
 from android_bench.harness.process import run_here
 from android_bench.native_build.build import source_version
-from android_bench.records import Reading, Rules
+from android_bench.records import Limits, Reading, Rules
 from android_bench.store import device_lock, open_store
 from export.sets.files import sha256_file
 from export.sets.manifest import Artifact, Manifest, Parity, ReferenceData, TensorSpec
 
 QUICK = Schedule(iterations=40, warmup_seconds=0.0, timeout_seconds=5.0)
+# What is measured for real is measured while other tests run: nobody else's load counts.
+BUSY = Limits(other_busy=1.0, steal=1.0)
 
 
 STANDIN_COMMAND = (sys.executable, "-IS", str(STANDIN))
@@ -158,6 +162,26 @@ class Rig:
                 yield Bench(device=self.device, store=store, lock=lock, watch=self.listener)
 
 
+def copy_as_variants(manifest, folder, **changes):
+    """Copy one set twice, as two variants that must turn out equal; keywords change the sets."""
+    for variant in ("orig", "ours"):
+        renamed = {file.file: f"{variant}_{file.file}" for file in manifest.files}
+        for file in manifest.files:
+            shutil.copy(manifest.path(file), folder / renamed[file.file])
+        artifacts = tuple(
+            dataclasses.replace(one, file=renamed[one.file]) for one in manifest.artifacts
+        )
+        reference = dataclasses.replace(manifest.reference, file=renamed[manifest.reference.file])
+        dataclasses.replace(
+            manifest,
+            stem=f"{variant}_{manifest.stem}",
+            variant=variant,
+            artifacts=artifacts,
+            reference=reference,
+            **changes,
+        ).save(folder)
+
+
 def _artifact(path, suffix):
     nhwc = suffix == ".tflite"
     return Artifact(
@@ -197,6 +221,13 @@ def standin_host(rig, monkeypatch, tmp_path):
     own_locks(monkeypatch, tmp_path)
     monkeypatch.chdir(tmp_path)
     return rig
+
+
+def quick_rules(monkeypatch, schedule):
+    """Let a command measure by this schedule, however busy this computer is with other tests."""
+    defaults = Rules.__init__.__kwdefaults__
+    for name, value in {"schedule": schedule, "limits": BUSY, "patience_s": 0.01}.items():
+        monkeypatch.setitem(defaults, name, value)
 
 
 def own_locks(monkeypatch, tmp_path):

@@ -3,22 +3,21 @@
 import contextlib
 import dataclasses
 import os
-import shutil
 import tempfile
 import threading
 from pathlib import Path
 
 import pytest
-from bench_rig import Listener, own_locks
+from bench_rig import BUSY, Listener, copy_as_variants, own_locks, quick_rules
 
 from android_bench.campaign.campaign import Bench, run_campaign
 from android_bench.campaign.contest import contests_of, find_files
 from android_bench.campaign.result import read_result
-from android_bench.campaign.series import last_unfinished
+from android_bench.campaign.series import resume_last
 from android_bench.devices.phone.device import phone_device
 from android_bench.errors import VirtualPhoneError
 from android_bench.harness.job import Schedule
-from android_bench.records import Limits, Rules
+from android_bench.records import Rules
 from android_bench.store import device_lock, open_store
 from android_bench.transports import adb_server, adb_shell
 from android_bench.virtual_phone import hooks
@@ -111,43 +110,29 @@ def make():
         nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(2048, 10)
     )
 """
-# The machine that runs these tests may be busy with anything.
-BUSY = Limits(other_busy=1.0, steal=1.0)
 QUICK = Schedule(iterations=3, warmup_iterations=1, warmup_seconds=0.0, timeout_seconds=60.0)
 # Long enough for something to happen in the middle.
 LASTING = dataclasses.replace(QUICK, iterations=6, gap_seconds=0.4, flush_seconds=0.1)
 
 
 @pytest.fixture(scope="session")
-def tiny_set(tmp_path_factory):
+def tiny_set(make_once):
     """A folder with one small network as two variants, for both engines."""
+    return make_once("tiny", _make_tiny_set)
+
+
+def _make_tiny_set(folder):
     from export import BuildRequest, ModuleSource, make_artifacts
 
-    made, folder = tmp_path_factory.mktemp("made"), tmp_path_factory.mktemp("tiny")
-    (made / "tiny_net.py").write_text(TINY)
-    source = ModuleSource(
-        target="tiny_net:make", input_shapes=((1, 3, 32, 32),), search_path=str(made)
-    )
-    request = BuildRequest(source=source, formats=("pte", "tflite"), out=made / "out")
-    manifest = make_artifacts(request).manifest
-    for variant in ("orig", "ours"):
-        renamed = {file.file: f"{variant}_{file.file}" for file in manifest.files}
-        for old, new in renamed.items():
-            shutil.copy(made / "out" / old, folder / new)
-        dataclasses.replace(
-            manifest,
-            stem=f"{variant}_{manifest.stem}",
-            model="tinynet",
-            variant=variant,
-            dataset="cifar100",
-            artifacts=tuple(
-                dataclasses.replace(a, file=renamed[a.file]) for a in manifest.artifacts
-            ),
-            reference=dataclasses.replace(
-                manifest.reference, file=renamed[manifest.reference.file]
-            ),
-        ).save(folder)
-    return folder
+    with tempfile.TemporaryDirectory() as temporary:
+        made = Path(temporary)
+        (made / "tiny_net.py").write_text(TINY)
+        source = ModuleSource(
+            target="tiny_net:make", input_shapes=((1, 3, 32, 32),), search_path=str(made)
+        )
+        request = BuildRequest(source=source, formats=("pte", "tflite"), out=made / "out")
+        manifest = make_artifacts(request).manifest
+        copy_as_variants(manifest, folder, model="tinynet", dataset="cifar100")
 
 
 @pytest.fixture
@@ -211,7 +196,7 @@ class PhoneRig:
 
     def resume(self):
         with self.bench() as bench:
-            return last_unfinished(bench)
+            return resume_last(bench)
 
     def in_the_middle(self, *actions):
         """Have each action happen while one block is timed, in turn."""
@@ -271,6 +256,7 @@ def rig_on_phone(kept_phone, tiny_set, tmp_path):
 def virtual_is_ours(kept_phone, monkeypatch, tmp_path):
     """Let ``virtual`` be the session's phone, in a folder of the test."""
     monkeypatch.setattr(virtual, "find", lambda name: kept_phone)
+    quick_rules(monkeypatch, QUICK)
     own_locks(monkeypatch, tmp_path)
     monkeypatch.chdir(tmp_path)
     return kept_phone

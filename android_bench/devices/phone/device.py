@@ -17,6 +17,8 @@ from pathlib import Path
 from android_bench.devices.cores import cpu_list
 from android_bench.devices.phone.cache import ROOT, Bundle, load_bundle, push_bundle, upload_file
 from android_bench.devices.phone.choice import open_transport
+from android_bench.devices.phone.governor import use_governor
+from android_bench.devices.phone.held_settings import HeldSettings
 from android_bench.devices.phone.launcher import (
     RECONNECT_S,
     PhoneLauncher,
@@ -119,6 +121,7 @@ class PhoneDevice:
         self._opened = opened
         self._state: PhoneState | None = None
         self._clock: tuple[str, int] | None = None
+        self._held: HeldSettings | None = None
 
     @property
     def record(self) -> DeviceRecord:
@@ -139,8 +142,10 @@ class PhoneDevice:
         return tuple(cpu for cpu in allowed if cpu in online)
 
     def read(self) -> Reading:
-        """Take a reading, and tell the phone's lock that this bench lives."""
+        """Take a reading, and tell the phone's lock and held settings that this bench lives."""
         with_reconnect(self._transport, self._lock.renew, self.reconnect_s)
+        if self._held is not None:
+            self._held.keep_alive()
         return self._to_reading(self._state_now())
 
     def watch(self, limits: Limits, *, patience_s: float) -> AbstractContextManager[Watch]:
@@ -151,6 +156,7 @@ class PhoneDevice:
             patience_s=patience_s,
             serial=self._record.serial,
             read_after=lambda: self._to_reading(self._state_now()),
+            sleep=self._transport.cancellation.sleep,
         )
 
     def upload(self, path: Path) -> str:
@@ -158,6 +164,19 @@ class PhoneDevice:
         return with_reconnect(
             self._transport, lambda: upload_file(self._transport, path), self.reconnect_s
         )
+
+    def hold_governor(self, wanted: str) -> None:
+        """Hold the clocks of all cores until the phone is closed; then they are put back.
+
+        Args:
+            wanted: ``performance`` or ``fixed:KHZ``; see `governor.use_governor`.
+
+        Raises:
+            InputError: The kernel does not offer it.
+            DeviceError: The phone is not rooted, or did not take it.
+        """
+        held = use_governor(self._transport, self.profile, wanted)
+        self._held = self._opened.enter_context(held)
 
     def give_up_lock(self) -> None:
         """Let another bench use it."""

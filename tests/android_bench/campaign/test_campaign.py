@@ -8,7 +8,7 @@ import pytest
 from bench_rig import QUICK, stored
 
 from android_bench.campaign.campaign import resume_campaign, run_campaign
-from android_bench.campaign.extra_passes import add_memory_pass, add_profile_pass
+from android_bench.campaign.extra_passes import run_passes
 from android_bench.campaign.journal import limits_now, seconds_before
 from android_bench.campaign.result import read_result
 from android_bench.records import Flag, Role
@@ -289,10 +289,9 @@ def test_resuming_wants_the_same_device_unchanged(pair):
 def test_profile_and_memory_have_passes_of_their_own(pair):
     contest = pair.contest()
     with pair.bench() as bench:
-        record = run_campaign(bench, contest, pair.rules).campaign
-        add_profile_pass(bench, contest, pair.rules, record)
-        add_memory_pass(bench, contest, pair.rules, record)
-        result = read_result(bench.store, record.campaign_id)
+        timed = run_campaign(bench, contest, pair.rules)
+        assert run_passes(bench, contest, pair.rules, timed, ("profile", "memory")) == ()
+        result = read_result(bench.store, timed.campaign.campaign_id)
     assert [profile.label for profile in result.profiles] == ["orig", "ours"]
     assert result.profiles[0].operators[0].delegate == "XnnpackBackend"
     assert [memory.vm_hwm_kib for memory in result.memory] == [9_500, 9_500]

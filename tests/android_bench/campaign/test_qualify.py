@@ -22,8 +22,9 @@ def marks(tmp_path_factory):
     rules = dataclasses.replace(rig.rules, precision=0.004)
     with rig.bench() as bench:
         (file,) = rig.files()
-        found = list(qualify(bench, file, "executorch", rules, (0.0, 0.01, 0.05)))
-    return rig, found
+        outcomes = list(qualify(bench, file, "executorch", rules, (0.0, 0.01, 0.05)))
+    assert [outcome.failures for outcome in outcomes] == [()] * 3
+    return rig, [judge_campaign(outcome.result) for outcome in outcomes]
 
 
 def test_the_handicap_reaches_the_harness_and_the_interval_holds_it(marks):

@@ -11,7 +11,7 @@ from android_bench.cli.progress import Display
 def test_each_lane_has_its_name_and_all_stop_together():
     out = io.StringIO()
     display = Display(Console(file=out, width=80))
-    left, right = display.lane("left"), display.lane("right\x1b[31m")
+    left, right = display.add_lane("left"), display.add_lane("right\x1b[31m")
     left.step("connecting")
     right.note("hot")
     assert "left: connecting" in out.getvalue()

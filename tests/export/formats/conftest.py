@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
-from export.graph.program import capture
+from export.formats import WriteOptions, Written, get_format, list_formats
+from export.graph.program import Program, capture
 from export.passes import run_passes
 
 
@@ -43,8 +48,11 @@ class SmallNet(nn.Module):
         return self.head((x * self.gate(x)).mean([2, 3]))
 
 
-@pytest.fixture(scope="session")
-def net():
+IDENTITY = {"name": "smallnet", "note": "größer als 0", "empty": ""}
+
+
+def make_net():
+    """The network with statistics of noise, the same in every process."""
     torch.manual_seed(3)
     module = SmallNet()
     for part in module.modules():
@@ -55,6 +63,43 @@ def net():
     return module.eval()
 
 
+def write_all(module, folder):
+    """Capture a module and write it in every format; what `write` said, by format."""
+    program = run_passes(capture(module, (torch.randn(1, 3, 33, 33),)))
+    said = {}
+    for name in sorted(list_formats(), key=lambda name: get_format(name).NEEDS is not None):
+        needed = get_format(name).NEEDS
+        source = folder / f"net.{needed}" if needed else None
+        options = WriteOptions(identity=IDENTITY, made_from=source)
+        said[name] = get_format(name).write(program, folder / f"net.{name}", options)
+    return program, said
+
+
+@dataclass(frozen=True)
+class Files:
+    """The network's files, written once; nobody changes them."""
+
+    folder: Path
+    program: Program
+    written: Mapping[str, Written]
+    identity: Mapping[str, str]
+
+    def path(self, name):
+        return self.folder / f"net.{name}"
+
+
 @pytest.fixture(scope="session")
-def program(net):
-    return run_passes(capture(net, (torch.randn(1, 3, 33, 33),)))
+def net():
+    return make_net()
+
+
+@pytest.fixture(scope="session")
+def files(net, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("formats")
+    program, written = write_all(net, folder)
+    return Files(folder=folder, program=program, written=written, identity=IDENTITY)
+
+
+@pytest.fixture(scope="session")
+def program(files):
+    return files.program

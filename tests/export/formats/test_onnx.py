@@ -25,9 +25,8 @@ def write(module, x, path):
     return operators(path)
 
 
-def test_norms_are_folded_and_the_rewritten_operators_are_there(program, tmp_path):
-    onnx_format.write(program, tmp_path / "net.onnx", WriteOptions())
-    found = operators(tmp_path / "net.onnx")
+def test_norms_are_folded_and_the_rewritten_operators_are_there(files):
+    found = operators(files.path("onnx"))
     assert found["BatchNormalization"] == 0
     assert found["Conv"] == 1 + 2 * 2 + 1
     assert (found["HardSwish"], found["HardSigmoid"]) == (1, 0)
@@ -48,7 +47,7 @@ def test_a_norm_behind_no_convolution_stays(tmp_path):
     assert found["BatchNormalization"] == 1
 
 
-def test_an_unfolded_norm_behind_a_convolution_is_noticed(program):
+def test_an_unfolded_norm_behind_a_convolution_is_noticed():
     make = onnx.helper.make_node
     nodes = [
         make("Conv", ["x", "w"], ["y"], name="conv"),
@@ -60,11 +59,9 @@ def test_an_unfolded_norm_behind_a_convolution_is_noticed(program):
     assert onnx_format._find_unfolded_norms(model) == []
 
 
-def test_nothing_is_noted_in_the_file_but_the_identity(program, tmp_path):
-    path = tmp_path / "net.onnx"
-    onnx_format.write(program, path, WriteOptions(identity={"name": "n"}))
-    model = onnx.load(path)
-    assert [(p.key, p.value) for p in model.metadata_props] == [("name", "n")]
+def test_nothing_is_noted_in_the_file_but_the_identity(files):
+    model = onnx.load(files.path("onnx"))
+    assert {p.key: p.value for p in model.metadata_props} == files.identity
     graph = model.graph
     for item in (*graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info):
         assert not item.doc_string

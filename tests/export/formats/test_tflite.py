@@ -52,7 +52,6 @@ def test_it_needs_an_onnx_file(program, tmp_path):
         tflite.write(program, tmp_path / "x.tflite", WriteOptions())
 
 
-def test_without_delegation_report(program, tmp_path):
-    onnx_format.write(program, tmp_path / "x.onnx", WriteOptions())
-    options = WriteOptions(made_from=tmp_path / "x.onnx", delegation=False)
+def test_without_delegation_report(files, program, tmp_path):
+    options = WriteOptions(made_from=files.path("onnx"), delegation=False)
     assert tflite.write(program, tmp_path / "x.tflite", options).delegates is None

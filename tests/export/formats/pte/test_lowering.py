@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 
@@ -21,6 +22,20 @@ def digest(program, *, shortcuts):
     return hashlib.sha256(lowered.program.buffer).hexdigest()
 
 
+@contextlib.contextmanager
+def taken_back():
+    """Hold what is replaced for the time of a lowering to what it was before."""
+    from executorch.backends.xnnpack._passes import ConvertToSDPAPass
+    from torch.fx.traceback import NodeSource
+
+    call, enabled = ConvertToSDPAPass.call, gc.isenabled()
+    yield
+    assert ConvertToSDPAPass.call is call
+    assert "__deepcopy__" not in NodeSource.__dict__
+    assert gc.isenabled() == enabled
+    assert gc.get_freeze_count() == 0
+
+
 class Attention(nn.Module):
     """It has what the shortcuts must not skip: a pattern pass's operator, preserved operators."""
 
@@ -37,21 +52,11 @@ class Attention(nn.Module):
 
 @pytest.mark.parametrize("rewrite", [True, False], ids=["rewritten", "as captured"])
 @pytest.mark.parametrize("which", ["small", "attention"])
-def test_shortcuts_keep_the_bytes(net, which, rewrite):
+def test_shortcuts_keep_the_bytes_and_are_taken_back(net, which, rewrite):
     torch.manual_seed(0)
     module = net if which == "small" else Attention().eval()
     program = capture(module, (torch.randn(1, 3, 17, 17),))
     program = run_passes(program) if rewrite else program
-    assert digest(program, shortcuts=True) == digest(program, shortcuts=False)
-
-
-def test_shortcuts_are_taken_back(program):
-    from executorch.backends.xnnpack._passes import ConvertToSDPAPass
-    from torch.fx.traceback import NodeSource
-
-    call, enabled = ConvertToSDPAPass.call, gc.isenabled()
-    digest(program, shortcuts=True)
-    assert ConvertToSDPAPass.call is call
-    assert "__deepcopy__" not in NodeSource.__dict__
-    assert gc.isenabled() == enabled
-    assert gc.get_freeze_count() == 0
+    with taken_back():
+        quick = digest(program, shortcuts=True)
+    assert quick == digest(program, shortcuts=False)

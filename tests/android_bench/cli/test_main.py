@@ -8,6 +8,7 @@ import sys
 import pytest
 from bench_rig import TOOL, stored
 
+from android_bench.cli.progress import Display
 from android_bench.statistics.comparison import Verdict
 from android_bench.store import open_store
 
@@ -158,8 +159,7 @@ def test_one_bad_comparison_does_not_end_the_others(standin_host, adb_bench):
 
 def test_an_interrupted_call_goes_on_where_it_was(host, adb_bench, monkeypatch):
     both = ("--artifacts", "artifacts/*", "--budget", "1s", "--precision", "0.001%")
-    display = adb_bench.module.Display
-    real, calls = display.block, []
+    real, calls = Display.block, []
 
     def block(self, *facts):
         real(self, *facts)
@@ -168,10 +168,10 @@ def test_an_interrupted_call_goes_on_where_it_was(host, adb_bench, monkeypatch):
             if len(store.campaigns()) == 2:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(display, "block", block)
+    monkeypatch.setattr(Display, "block", block)
     assert adb_bench(*both) == 130
     assert "every block so far is kept" in adb_bench.err
-    monkeypatch.setattr(display, "block", real)
+    monkeypatch.setattr(Display, "block", real)
     with open_store("bench.sqlite") as store:
         first, second = store.campaigns()
         done = store.blocks(first.campaign_id)

@@ -1,0 +1,131 @@
+"""What to measure: files that are there, or networks of the zoo, built where they are missing.
+
+Building happens in processes of their own, so that none loads torch here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from android_bench.campaign.contest import BenchFile, files_of, find_files
+from android_bench.cli.progress import Display
+from export.request.request import BuildRequest
+from export.request.source import ZooSource
+from export.sets import publish
+from export.sets.manifest import Manifest
+from pfd_models.errors import SpecError
+
+__all__ = ["ArtifactChoice", "find_or_build"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactChoice:
+    """What a user wants measured.
+
+    Attributes:
+        models: Networks of the zoo, or ``all``; the other fields down to `out` belong to them.
+        variants: Of each network, the baseline first.
+        dataset: Name of a data-set shape.
+        resolution: Height and width of the input in pixels; None takes the data set's.
+        weights: A checkpoint; None for seeded weights.
+        out: Where sets lie, and where missing ones are built.
+        patterns: Glob patterns of files that are there, instead of networks.
+        verbose: Show the libraries' own output of a build.
+    """
+
+    models: Sequence[str] = ()
+    variants: Sequence[str] = ("orig", "ours")
+    dataset: str = "cifar100"
+    resolution: int | None = None
+    weights: Path | None = None
+    out: Path = Path("artifacts")
+    patterns: Sequence[str] = ()
+    verbose: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether neither networks nor files are named."""
+        return not self.models and not self.patterns
+
+    def require_one(self) -> None:
+        """Refuse a choice that says nothing or too much, before anything is built or locked.
+
+        Raises:
+            SpecError: Networks and files are both named, or neither is.
+        """
+        if bool(self.models) == bool(self.patterns):
+            raise SpecError(
+                "say what to measure: --model NAME, or --artifacts 'artifacts/NAME_*.pte'"
+            )
+
+    @property
+    def requests(self) -> list[BuildRequest]:
+        """Return what would be built if nothing were there, in the order to measure it."""
+        return [
+            BuildRequest(
+                source=ZooSource(
+                    model=model,
+                    variant=variant,
+                    dataset=self.dataset,
+                    resolution=self.resolution,
+                ),
+                weights=self.weights,
+                out=self.out,
+                verbose=self.verbose,
+            )
+            for model in self.models
+            for variant in self.variants
+        ]
+
+
+def find_or_build(
+    choice: ArtifactChoice, display: Display, keep_alive: Callable[[], None]
+) -> tuple[BenchFile, ...]:
+    """Return the files to measure, verified, after building the sets that are missing.
+
+    Args:
+        choice: What is wanted.
+        display: Hears what takes a moment.
+        keep_alive: Called during a build, so that nobody takes the devices for free.
+
+    Raises:
+        InputError: Nothing is there, or it cannot be built as asked.
+        IntegrityError: A file is not the one its manifest describes.
+    """
+    if choice.patterns:
+        return find_files(choice.patterns)
+    requests = choice.requests
+    found = [publish.find(r.out, r.request_key(), r.formats) for r in requests]
+    manifests = [manifest for manifest in found if manifest is not None]
+    if len(manifests) < len(requests):
+        skip_undefined = "all" in choice.models
+        manifests = _build(requests, skip_undefined, display, keep_alive)
+    return tuple(file for manifest in manifests for file in files_of(manifest))
+
+
+def _build(
+    requests: Sequence[BuildRequest],
+    skip_undefined: bool,
+    display: Display,
+    keep_alive: Callable[[], None],
+) -> list[Manifest]:
+    from export.cli.workers import Workers  # most calls find their sets and start no process
+
+    def hear(label: str, step: str) -> None:
+        keep_alive()
+        display.step(f"building {label}: {step}")
+
+    made: dict[object, Manifest] = {}
+    with Workers(1) as workers:
+        display.step("loading the model zoo")
+        plan = workers.plan(requests, skip_undefined=skip_undefined)
+        for reason in plan.undefined:
+            display.say(f"not defined: {reason}")
+        for outcome in workers.build_all(plan.requests, hear):
+            if outcome.error is not None:
+                raise outcome.error
+            assert outcome.result is not None
+            made[outcome.request.source] = outcome.result.manifest
+    return [made[request.source] for request in plan.requests]
