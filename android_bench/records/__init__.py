@@ -6,6 +6,7 @@ refused by key. Nothing here imports torch.
 
     device.py, artifact.py, campaign.py   who was measured
     block.py                              what ran: samples, readings, flags
+    turns.py                              what ran where variants take turns
     passes.py, event.py                   the separate passes, and what happened
 """
 
@@ -17,6 +18,7 @@ from android_bench.records.campaign import Arm, CampaignRecord, Role
 from android_bench.records.device import Cluster, DeviceRecord
 from android_bench.records.event import Event
 from android_bench.records.passes import MemoryRecord, OperatorProfile, OperatorTime
+from android_bench.records.turns import TurnSamples
 
 __all__ = [
     "Arm",
@@ -32,6 +34,7 @@ __all__ = [
     "OperatorTime",
     "Reading",
     "Role",
+    "TurnSamples",
     "artifact_record",
     "require_same_arm",
 ]

@@ -1,7 +1,8 @@
 """What a campaign will run, in which order, and until when. Pure: no clock, no device.
 
-The unit of a campaign is the **round**: one block of every variant, close together in time,
-so that what the device does slowly (heat, a frequency step) falls on all of them alike.
+The unit of a campaign of blocks is the **round**: one block of every variant, close together in
+time, so that what the device does slowly (heat, a frequency step) falls on all of them alike.
+The unit of a campaign of turns is the heat (`android_bench.statistics.heat_order`).
 
 Order: the rows of a Williams design, each followed at once by its mirror image. For two
 variants that is A B B A, B A A B; for k it is a cycle of 2k rounds in which every variant
@@ -26,6 +27,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from android_bench.records import Flag
@@ -35,6 +37,8 @@ __all__ = [
     "DISTURBING",
     "BlockPlan",
     "Design",
+    "FlaggedRun",
+    "Pairing",
     "RanBlock",
     "is_disturbed",
     "next_block",
@@ -44,6 +48,13 @@ __all__ = [
 
 # A block that merely got warmer is a good block: drift falls on both sides of a pair.
 DISTURBING = frozenset(Flag) - {Flag.TEMPERATURE_ROSE}
+
+
+class Pairing(Enum):
+    """How near to each other in time two variants are measured."""
+
+    TURNS = "turns"  # processes alive at once take turns of milliseconds
+    BLOCKS = "blocks"  # one process after the other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +67,9 @@ class Design:
         budget_seconds: Device time at which measuring stops whatever has been reached.
         confidence: Probability that all intervals of the campaign hold the truth together.
         seed: Determines the order; recorded with the campaign.
-        min_rounds: Rounds before the first look; fewer than 12 do not keep the coverage.
-        max_attempts: Times a disturbed block is measured before its round is given up.
+        min_rounds: Rounds of blocks before the first look; fewer than 12 do not keep the coverage.
+        max_attempts: Times a disturbed block, or heat, is measured before it is given up.
+        pairing: Blocks in rounds, or turns in heats.
     """
 
     labels: tuple[str, ...]
@@ -67,6 +79,7 @@ class Design:
     seed: int = 0
     min_rounds: int = 12
     max_attempts: int = 3
+    pairing: Pairing = Pairing.BLOCKS
 
     def __post_init__(self) -> None:
         """Refuse what no campaign can be run with.
@@ -133,7 +146,15 @@ class BlockPlan:
     label: str
 
 
-class RanBlock(Protocol):
+class FlaggedRun(Protocol):
+    """A block or a heat that has run."""
+
+    @property
+    def flags(self) -> frozenset[Flag]:
+        """What disturbed it."""
+
+
+class RanBlock(FlaggedRun, Protocol):
     """What the plan needs to know of a block that has run; `records.Block` is one."""
 
     @property
@@ -144,14 +165,10 @@ class RanBlock(Protocol):
     def position(self) -> int:
         """Place in the round."""
 
-    @property
-    def flags(self) -> frozenset[Flag]:
-        """What disturbed it."""
 
-
-def is_disturbed(block: RanBlock) -> bool:
-    """Say whether a flag forbids to use a block's times, so that it is measured again."""
-    return not block.flags.isdisjoint(DISTURBING)
+def is_disturbed(run: FlaggedRun) -> bool:
+    """Say whether a flag forbids to use the times of a block or heat, so that it runs again."""
+    return not run.flags.isdisjoint(DISTURBING)
 
 
 def next_block(design: Design, ran: Iterable[RanBlock]) -> BlockPlan:
