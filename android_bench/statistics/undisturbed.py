@@ -126,7 +126,7 @@ def explain_disagreement(typical: Comparison, undisturbed: Comparison) -> str:
 
 
 def _find_levels(
-    design: Design, heat: TurnSamples, discards: Mapping[str, int]
+    design: Design, heat: TurnSamples, discards: Mapping[str, int], cpu_mask: int
 ) -> dict[str, float]:
     """Variant to the log of its undisturbed time in a heat; the twin is a baseline too."""
     skipped = [discards[design.variant_of(label)] for label in heat.children]
