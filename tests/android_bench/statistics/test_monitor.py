@@ -15,11 +15,11 @@ from android_bench.statistics.design import Design, round_order
 from android_bench.statistics.monitor import Monitor, Reason, precision_to_resolve
 from android_bench.statistics.stopping import MIXTURE_T_RULE, TRIMMED_T_RULE, split_confidence
 from android_bench.statistics.study.alpha_spending import boundaries, obrien_fleming, pocock
+from android_bench.statistics.study.conditions import CONDITIONS, find_conditions
 from android_bench.statistics.study.coverage import Share, judge
 from android_bench.statistics.study.rivals import make_rivals
 from android_bench.statistics.study.run_rule import run_rule
 from android_bench.statistics.study.simulated_campaigns import simulate
-from android_bench.statistics.study.simulated_device import CONDITIONS, conditions
 from pfd_models.errors import InputError
 
 TWO = Design(labels=("orig", "ours"))
@@ -165,7 +165,7 @@ def follow(design: Design, log_ratios: np.ndarray, elapsed: np.ndarray):
 @pytest.mark.parametrize("name", ["quiet", "tails", "phone"])
 def test_the_monitor_stops_where_the_judged_rule_stops_and_reports_its_interval(k, name):
     design = Design(labels=("a", "b", "c")[:k], budget_seconds=200.0)
-    data = simulate(design, 1.01, conditions(name), seed=5, campaigns=4)
+    data = simulate(design, 1.01, find_conditions(name), seed=5, campaigns=4)
     judged = run_rule(
         TRIMMED_T_RULE, design, data.log_ratios, data.elapsed_seconds, data.true_log_ratios
     )
@@ -301,7 +301,7 @@ def is_above(share: Share, promise: float) -> bool:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_interval_covers_a_true_effect_in_93_of_100_campaigns(name):
     (one,) = judge(
-        (TRIMMED_T_RULE,), TWO, conditions(name), true_ratio=1.01, campaigns=1000, seed=100
+        (TRIMMED_T_RULE,), TWO, find_conditions(name), true_ratio=1.01, campaigns=1000, seed=100
     )
     assert one.covered.fraction >= 0.93
     assert not is_below(one.covered, 0.95)
@@ -310,7 +310,7 @@ def test_the_interval_covers_a_true_effect_in_93_of_100_campaigns(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_equal_variants_raise_5_false_alarms_in_100_campaigns_at_most(name):
     (one,) = judge(
-        (TRIMMED_T_RULE,), TWO, conditions(name), true_ratio=1.0, campaigns=4000, seed=200
+        (TRIMMED_T_RULE,), TWO, find_conditions(name), true_ratio=1.0, campaigns=4000, seed=200
     )
     assert not is_above(one.claimed, 0.05)
     assert not is_above(one.control_missed, 0.05)
@@ -320,7 +320,7 @@ def test_equal_variants_raise_5_false_alarms_in_100_campaigns_at_most(name):
 @pytest.mark.parametrize("name", ["quiet", "wander"])
 def test_a_rule_that_looks_freely_at_plain_intervals_is_caught_by_the_same_test(name):
     freely, *_ = make_rivals(TWO, 300)
-    (one,) = judge((freely,), TWO, conditions(name), true_ratio=1.0, campaigns=4000, seed=200)
+    (one,) = judge((freely,), TWO, find_conditions(name), true_ratio=1.0, campaigns=4000, seed=200)
     assert one.covered.fraction < 0.93
     assert is_above(one.claimed, 0.05)
 
@@ -328,7 +328,7 @@ def test_a_rule_that_looks_freely_at_plain_intervals_is_caught_by_the_same_test(
 def test_stopping_by_hand_at_the_first_verdict_is_what_the_sequence_is_for():
     for name in ("quiet", "wander"):
         ours, sequence = judge(
-            (TRIMMED_T_RULE, MIXTURE_T_RULE), TWO, conditions(name), 1.0, 1000, seed=300
+            (TRIMMED_T_RULE, MIXTURE_T_RULE), TWO, find_conditions(name), 1.0, 1000, seed=300
         )
         assert ours.peeked_wrongly.fraction > 0.05
         assert not is_above(sequence.peeked_wrongly, 0.05)
@@ -337,7 +337,7 @@ def test_stopping_by_hand_at_the_first_verdict_is_what_the_sequence_is_for():
 def test_a_true_one_percent_effect_is_resolved_within_three_minutes():
     fine = replace(TWO, precision=precision_to_resolve(0.01), budget_seconds=180.0)
     (one,) = judge(
-        (TRIMMED_T_RULE,), fine, conditions("quiet"), true_ratio=1.01, campaigns=400, seed=400
+        (TRIMMED_T_RULE,), fine, find_conditions("quiet"), true_ratio=1.01, campaigns=400, seed=400
     )
     assert not is_below(one.resolved, 0.8)
     assert one.claimed_wrongly.count == 0
@@ -347,7 +347,7 @@ def test_a_true_one_percent_effect_is_resolved_within_three_minutes():
 def test_several_variants_are_covered_together():
     three = replace(TWO, labels=("orig", "ours", "stem"))
     (one,) = judge(
-        (TRIMMED_T_RULE,), three, conditions("wander"), true_ratio=1.0, campaigns=400, seed=500
+        (TRIMMED_T_RULE,), three, find_conditions("wander"), true_ratio=1.0, campaigns=400, seed=500
     )
     assert not is_below(one.covered, 0.95)
     assert split_confidence(0.95, 2) == pytest.approx(0.975)
@@ -365,23 +365,23 @@ def test_ten_thousand_campaigns_keep_every_promise(name, seed):
     for ratio in (1.0, 1.01, 1.3):
         for precision in (0.005, 0.01, 0.03):
             design = replace(TWO, precision=precision)
-            (one,) = judge((TRIMMED_T_RULE,), design, conditions(name), ratio, 10_000, seed)
+            (one,) = judge((TRIMMED_T_RULE,), design, find_conditions(name), ratio, 10_000, seed)
             assert one.covered.fraction >= 0.95
             assert one.control_missed.fraction <= 0.05
 
 
 HELD_OUT = [  # none of these served to choose the rule or to calibrate it
     *(
-        replace(conditions("wander"), name=f"wander {seconds} s", wander_seconds=seconds)
+        replace(find_conditions("wander"), name=f"wander {seconds} s", wander_seconds=seconds)
         for seconds in (0.3, 0.7, 1.0, 4.0, 8.0, 20.0)
     ),
-    replace(conditions("tails"), name="tails and wander", wander=0.03, noise=0.008),
-    replace(conditions("quiet"), name="infinite kurtosis", noise_df=2.2),
-    replace(conditions("quiet"), name="noisy", noise=0.05),
-    replace(conditions("quiet"), name="still", noise=0.002),
-    replace(conditions("steps"), name="restless governor", steps_per_minute=30.0, step=0.3),
-    replace(conditions("tails"), name="mostly loaded", load_per_minute=30.0, load_seconds=0.5),
-    replace(conditions("phone"), name="short blocks", overhead_seconds=0.5, inferences=30),
+    replace(find_conditions("tails"), name="tails and wander", wander=0.03, noise=0.008),
+    replace(find_conditions("quiet"), name="infinite kurtosis", noise_df=2.2),
+    replace(find_conditions("quiet"), name="noisy", noise=0.05),
+    replace(find_conditions("quiet"), name="still", noise=0.002),
+    replace(find_conditions("steps"), name="restless governor", steps_per_minute=30.0, step=0.3),
+    replace(find_conditions("tails"), name="mostly loaded", load_per_minute=30.0, load_seconds=0.5),
+    replace(find_conditions("phone"), name="short blocks", overhead_seconds=0.5, inferences=30),
 ]
 
 
@@ -398,7 +398,7 @@ def test_conditions_that_the_rule_was_not_calibrated_on_are_covered_too(how):
 @pytest.mark.parametrize("name", NAMES)
 def test_many_variants_are_covered_together(k, name):
     design = Design(labels=tuple("abcdefgh"[:k]))
-    (one,) = judge((TRIMMED_T_RULE,), design, conditions(name), 1.0, 1000, seed=8)
+    (one,) = judge((TRIMMED_T_RULE,), design, find_conditions(name), 1.0, 1000, seed=8)
     assert one.covered.fraction >= 0.95
 
 
