@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from heats import make_heat
 
-from android_bench.records import Block, Flag, Reading, TurnSamples
+from android_bench.records import Block, Flag, Reading, TimedRun, TurnSamples
 from android_bench.statistics.comparison import Comparison
 from android_bench.statistics.design import Design, Pairing
 from android_bench.statistics.undisturbed import (
@@ -49,16 +49,14 @@ def block(number: int, label: str, samples_ns, flags=()) -> Block:
         round=number,
         position=0,
         started_utc="2026-01-31T12:00:00+00:00",
-        samples_ns=samples,
-        cpus=np.zeros(len(samples), dtype=np.int16),
-        load_ns=None,
-        first_inference_ns=None,
-        warmup_inferences=0,
-        vm_hwm_kib=None,
-        before=Reading(at_ns=0),
-        after=Reading(at_ns=1),
+        run=TimedRun(
+            samples_ns=samples,
+            cpus=np.zeros(len(samples), dtype=np.int16),
+            before=Reading(at_ns=0),
+            after=Reading(at_ns=1),
+            harness_version="1",
+        ),
         flags=frozenset(flags),
-        harness_version="1",
     )
 
 
