@@ -23,6 +23,12 @@ pytest_plugins = [
 REPOSITORY = Path(__file__).parent.parent
 
 
+def pytest_configure(config):
+    """Make warnings of tests/support errors too: their names begin with no package of ours."""
+    names = "|".join(path.stem for path in (REPOSITORY / "tests" / "support").glob("*.py"))
+    config.addinivalue_line("filterwarnings", f"error:::({names})$")
+
+
 @pytest.fixture(scope="session")
 def repository():
     return REPOSITORY

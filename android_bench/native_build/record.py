@@ -50,10 +50,11 @@ class BundleFile:
     executable: bool
 
     def is_whole(self, folder: Path) -> bool:
-        """Tell whether the file lies in a folder as it was made."""
+        """Tell whether the file lies in a folder, and not elsewhere, as it was made."""
         path = folder / self.file
         return (
-            path.is_file()
+            path.parent == folder
+            and path.is_file()
             and path.stat().st_size == self.size_bytes
             and (os.access(path, os.X_OK) or not self.executable)
             and sha256_file(path) == self.sha256
@@ -123,7 +124,7 @@ def read_whole_build(folder: Path) -> BuildRecord | None:
 def _is_whole(bundle: BundleRecord, folder: Path) -> bool:
     names = {file.file for file in bundle.files}
     return (
-        names.issuperset(PROGRAMS)
+        names.issuperset({*PROGRAMS, bundle.loader or PROGRAMS[0]})
         and all(file.is_whole(folder) for file in bundle.files)
         and all((folder / text).is_file() for text in bundle.licence_texts.values())
     )

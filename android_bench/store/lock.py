@@ -40,9 +40,8 @@ __all__ = ["QUIET_S", "RENEW_S", "STALE_S", "DeviceLock", "device_lock"]
 
 STALE_S = 600.0
 RENEW_S = STALE_S / 5  # four renewals may fail
-QUIET_S = (
-    STALE_S / 2
-)  # blocks take seconds; one that takes longer bears a statement of a millisecond
+# Blocks take seconds. What takes this long, a wait in it or a slow device, bears one statement.
+QUIET_S = STALE_S / 2
 _RETRY_S = 10.0
 _PATIENCE_S = 5.0  # for the thread to end; it may wait for a server that is gone
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
-
-from pfd_models.paper.counting import count_params, thop_counts
-from pfd_models.zoo.factory import create_model, get_spec
+from pfd_models.paper.measuring import measure
 from pfd_models.zoo.registry import Figures, load_families
 
 __all__ = ["StatedRow", "measure_stated_rows"]
@@ -45,15 +42,12 @@ def measure_stated_rows() -> Iterator[StatedRow]:
     entries = {id(entry): entry for _, entry in sorted(load_families().items())}
     for entry in entries.values():
         for (model, variant, dataset), stated in entry.figures.items():
-            with torch.device("meta"):  # counts need shapes, not values
-                module = create_model(model, variant, dataset)
-                shape = get_spec(model, variant, dataset).input.shape
-                macs = thop_counts(module, shape).macs
+            params, counted = measure(model, variant, dataset)
             yield StatedRow(
                 model=model,
                 variant=variant,
                 dataset=dataset,
                 stated=stated,
-                params=count_params(module),
-                macs=macs,
+                params=params,
+                macs=counted.macs,
             )

@@ -8,24 +8,20 @@ stands one of the networks beside it whose families state counts.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import Any
 
-import torch
-
 from pfd_models.errors import GateError
-from pfd_models.paper.counting import Counts, bsconv_profile, count_params, thop_counts
+from pfd_models.paper.counting import Counts
+from pfd_models.paper.measuring import measure
 from pfd_models.paper.published import PublishedRow, load_published_rows
 from pfd_models.paper.stated import StatedRow, measure_stated_rows
-from pfd_models.zoo.factory import create_model, get_spec
 
 __all__ = ["MeasuredRow", "format_tables", "measure_rows", "plain_rows", "require_exact"]
 
-_COUNTERS = {"bsconv_profile": bsconv_profile, "thop_0_0_31": thop_counts}
 _BESIDE = "Beside the paper: what families state"
 _NOT_COUNTED = "the paper's counter misses {} parameters: position embeddings, attention biases"
 _NOT_REBUILT = "the reference also registers {} parameters that it never calls"
@@ -108,16 +104,8 @@ def measure_rows() -> Iterator[MeasuredRow]:
     """Build and count the network of every row that has counts, in the tables' order."""
     for row in load_published_rows():
         if row.counter:
-            params, counted = _measure(row.model, row.variant, row.dataset, row.counter)
+            params, counted = measure(row.model, row.variant, row.dataset, row.counter)
             yield MeasuredRow(published=row, params=params, counted=counted)
-
-
-@functools.cache
-def _measure(model: str, variant: str, dataset: str, counter: str) -> tuple[int, Counts]:
-    with torch.device("meta"):  # counts need shapes, not values
-        module = create_model(model, variant, dataset)
-        counted = _COUNTERS[counter](module, get_spec(model, variant, dataset).input.shape)
-    return count_params(module), counted
 
 
 def _count_table(rows: Sequence[MeasuredRow]) -> tuple[list[str], list[list[str]], list[str]]:

@@ -187,6 +187,17 @@ def make_loader(
     )
 
 
+def _end_workers(loader: DataLoader[Batch]) -> None:
+    """End the loading processes of a run that has failed.
+
+    They ignore the signal by which Python would end them at exit, and an error that somebody
+    keeps, as a debugger does, keeps them too: the program would never end.
+    """
+    iterator = loader._iterator  # torch has no public name for it
+    if iterator is not None and hasattr(iterator, "_shutdown_workers"):
+        iterator._shutdown_workers()
+
+
 def batches(loader: DataLoader[Batch]) -> Iterator[Batch]:
     """Go through a loader's batches.
 
@@ -197,6 +208,7 @@ def batches(loader: DataLoader[Batch]) -> Iterator[Batch]:
     try:
         for batch in loader:
             if batch.fault:
+                _end_workers(loader)
                 raise DataError(batch.fault)
             yield batch
     except RuntimeError as error:

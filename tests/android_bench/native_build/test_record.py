@@ -14,12 +14,15 @@ from android_bench.native_build.record import (
 )
 from export.sets.files import sha256_file
 
-FILES = {name: name not in ("libc.so.6",) for name in (*PROGRAMS, "libc.so.6")}
+LOADER = "ld-linux-aarch64.so.1"
+FILES = dict.fromkeys((*PROGRAMS, LOADER), True) | {"libc.so.6": False}  # name to: a program
 
 
 @pytest.fixture
 def folder(tmp_path):
     """A build as it should be."""
+    tmp_path = tmp_path / "build"
+    tmp_path.mkdir()
     files = []
     for name, executable in FILES.items():
         path = tmp_path / name
@@ -44,7 +47,7 @@ def folder(tmp_path):
         runtimes={"executorch": "1.5.1", "ai-edge-litert": ""},
         left_out=("built without litert",),
         bundle=BundleRecord(
-            loader="ld-linux-aarch64.so.1",
+            loader=LOADER,
             files=tuple(files),
             size_bytes=sum(file.size_bytes for file in files),
             licence_texts={"executorch": "licences/executorch.txt"},
@@ -106,6 +109,7 @@ def _change(**changes):
         _change(left_out="one text"),
         _change(bundle={}),
         lambda plain: json.dumps(plain | {"bundle": plain["bundle"] | {"files": []}}),
+        lambda plain: json.dumps(plain | {"bundle": plain["bundle"] | {"loader": "../ld.so"}}),
     ],
     ids=[
         "empty",
@@ -118,11 +122,27 @@ def _change(**changes):
         "another type",
         "no bundle",
         "no files",
+        "a loader elsewhere",
     ],
 )
 def test_a_record_that_cannot_be_used(folder, rewrite):
     path = folder / "build.json"
     path.write_bytes(rewrite(json.loads(path.read_text())).encode(errors="surrogateescape"))
+    assert read_whole_build(folder) is None
+
+
+@pytest.mark.parametrize("elsewhere", ["../secret.txt", "licences/executorch.txt", "/etc/hostname"])
+def test_a_file_that_lies_elsewhere_is_none_of_the_build(folder, elsewhere):
+    path = folder / elsewhere
+    if not path.exists():
+        path.write_text("a secret")
+    plain = json.loads((folder / "build.json").read_text())
+    plain["bundle"]["files"].append(
+        plain["bundle"]["files"][0]
+        | {"file": elsewhere, "size_bytes": path.stat().st_size, "sha256": sha256_file(path)}
+        | {"executable": False}
+    )
+    (folder / "build.json").write_text(json.dumps(plain))
     assert read_whole_build(folder) is None
 
 

@@ -60,11 +60,32 @@ def config(folders, tmp_path):
     return configs(folders, tmp_path)
 
 
+class Listens(Silent):
+    """Remembers what it was told."""
+
+    def __init__(self):
+        self.heard = []
+
+    def begin(self, config, params, images):
+        self.heard.append((params, images))
+
+    def epoch(self, record, epochs):
+        self.heard.append((record.epoch, epochs))
+
+
 @pytest.fixture(scope="module")
-def straight(folders, tmp_path_factory):
-    """The folder of a run that was never stopped."""
+def whole_run(folders, tmp_path_factory):
+    """A run that was never stopped: what was asked, what came, and what was reported."""
     torch.set_num_threads(1)
-    return train(configs(folders, tmp_path_factory.mktemp("straight"))()).folder
+    asked = configs(folders, tmp_path_factory.mktemp("straight"))()
+    listens = Listens()
+    return asked, train(asked, report=listens), listens.heard
+
+
+@pytest.fixture(scope="module")
+def straight(whole_run):
+    """The folder of the run that was never stopped."""
+    return whole_run[1].folder
 
 
 class Acts(Silent):
@@ -109,18 +130,8 @@ def rows(folder):
 # ---- what is kept ----
 
 
-def test_a_run_keeps_configuration_logs_and_weights(config):
-    asked = config()
-    heard = []
-
-    class Listens(Silent):
-        def begin(self, config, params, images):
-            heard.append((params, images))
-
-        def epoch(self, record, epochs):
-            heard.append((record.epoch, epochs))
-
-    result = train(asked, report=Listens())
+def test_a_run_keeps_configuration_logs_and_weights(whole_run):
+    asked, result, heard = whole_run
     assert heard == [
         (sum(p.numel() for p in create_model(MODEL, "orig", num_classes=3).parameters()), (18, 15)),
         *((e, EPOCHS) for e in (1, 2, 3, 4)),
@@ -154,8 +165,8 @@ def test_a_run_keeps_configuration_logs_and_weights(config):
     assert len(events.Scalars("loss/train")) == EPOCHS
 
 
-def test_the_weights_load_strictly_and_the_best_is_the_best_epochs(config):
-    result = train(config())
+def test_the_weights_load_strictly_and_the_best_is_the_best_epochs(whole_run):
+    _, result, _ = whole_run
     model = create_model(MODEL, "orig", num_classes=3, resolution=32)
     load_weights(model, result.folder / "last.pt")
     last = {k: v.clone() for k, v in model.state_dict().items()}
@@ -180,8 +191,11 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(config):
 # ---- going on ----
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("step", [3, 5])  # within an epoch, and at its end
+@pytest.mark.parametrize(
+    ("number", "step"),
+    [(signal.SIGINT, 3), (signal.SIGTERM, 5)],
+    ids=["within an epoch", "at its end"],
+)
 def test_a_signal_saves_and_the_resumed_run_is_the_straight_one(config, straight, number, step):
     asked = config()
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)

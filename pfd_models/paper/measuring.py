@@ -1,0 +1,32 @@
+"""Count a network of the zoo by its names, once a process."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+
+from pfd_models.paper.counting import Counts, bsconv_profile, count_params, thop_counts
+from pfd_models.zoo.factory import create_model, get_spec
+
+__all__ = ["measure"]
+
+_COUNTERS = {"bsconv_profile": bsconv_profile, "thop_0_0_31": thop_counts}
+
+
+@functools.cache
+def measure(
+    model: str, variant: str, dataset: str, counter: str = "thop_0_0_31"
+) -> tuple[int, Counts]:
+    """Return a network's true number of parameters and what a counter gives.
+
+    Args:
+        model: Its name.
+        variant: Name of the variant.
+        dataset: Name of the data-set shape.
+        counter: ``bsconv_profile`` or ``thop_0_0_31``.
+    """
+    with torch.device("meta"):  # counts need shapes, not values
+        module = create_model(model, variant, dataset)
+        counted = _COUNTERS[counter](module, get_spec(model, variant, dataset).input.shape)
+    return count_params(module), counted
