@@ -56,6 +56,7 @@ def options_of(arguments):
 class Run:
     def __init__(self, version, mode, values, pid, clock):
         self.version, self.mode, self.values = version, mode, values
+        self.protocol = int(version.partition("+")[0])
         self.pid, self.clock = pid, clock
 
     def steps(self):
@@ -68,7 +69,7 @@ class Run:
         self.how = wanted.get(str(self.count), wanted.get("*", "well"))
         yield line(
             "hello",
-            protocol=1,
+            protocol=self.protocol,
             version=self.version,
             mode=self.mode,
             pid=self.pid,
@@ -90,7 +91,7 @@ class Run:
         ]
         return line(
             "describe",
-            protocol=1,
+            protocol=self.protocol,
             version=self.version,
             target="host",
             compiler="none",
