@@ -82,12 +82,22 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """Where campaigns run and where they are kept; the device is locked."""
+    """Where campaigns run and where they are kept; the device is locked.
+
+    Attributes:
+        device: What is measured on.
+        store: Where records go.
+        lock: Of the device, held.
+        watch: Hears how things go.
+        governor: What the device's cores are held at, as ``performance``; empty when they are
+            left alone.
+    """
 
     device: Device
     store: Store
     lock: DeviceLock
     watch: Watcher
+    governor: str = ""
 
 
 def run_campaign(bench: Bench, contest: Contest, rules: Rules) -> CampaignResult:

@@ -86,7 +86,9 @@ def open_bench(
             opened_device = open_device(device)
             opened.callback(opened_device.close)
         lock = opened.enter_context(device_lock(opened_store, opened_device.record.serial))
-        yield Bench(device=opened_device, store=opened_store, lock=lock, watch=watch)
+        yield Bench(
+            device=opened_device, store=opened_store, lock=lock, watch=watch, governor=governor
+        )
 
 
 def _open_phone(

@@ -22,7 +22,6 @@ from android_bench.campaign.journal import Journal, utc_now
 from android_bench.campaign.record import arms_of, resumable
 from android_bench.campaign.result import STOPPED, CampaignResult, read_result
 from android_bench.devices.cpu_choice import choose_cpus
-from android_bench.devices.device import Device
 from android_bench.records import CampaignRecord, Limits, Rules
 from android_bench.store import Store
 from pfd_models.errors import InputError, PfdError
@@ -56,8 +55,6 @@ class SeriesOptions:
         seed: Of the order of blocks; None draws one.
         start_temperature_mc: Hottest zone at which a block may start, in thousandths of a degree
             Celsius; None leaves it to the bench.
-        governor: What the device's cores are held at meanwhile, as ``performance``; for the
-            record.
     """
 
     runtimes: Sequence[str] = ()
@@ -67,7 +64,6 @@ class SeriesOptions:
     budget_seconds: float = DEFAULTS.budget_seconds
     seed: int | None = None
     start_temperature_mc: int | None = None
-    governor: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +99,7 @@ def plan_series(bench: Bench, files: Sequence[BenchFile], options: SeriesOptions
         DeviceError: The device has no such cores, or too few for the threads.
     """
     contests = contests_of(files, bench.device.harness.engines, options.runtimes)
-    each_rules = [make_rules(bench.device, options, threads) for threads in options.threads]
+    each_rules = [make_rules(bench, options, threads) for threads in options.threads]
     for contest in contests:
         each_rules[0].design(contest.labels)  # refuses what no campaign can be run with
     if options.cores == "auto" and not all(rules.cpu_mask for rules in each_rules):
@@ -115,8 +111,8 @@ def plan_series(bench: Bench, files: Sequence[BenchFile], options: SeriesOptions
     return [(contest, rules) for rules in each_rules for contest in contests]
 
 
-def make_rules(device: Device, options: SeriesOptions, threads: int) -> Rules:
-    """Return the rules of one comparison; what its record keeps of them is set here.
+def make_rules(bench: Bench, options: SeriesOptions, threads: int) -> Rules:
+    """Return the rules of one comparison.
 
     Raises:
         InputError, DeviceError: As `choose_cpus`.
@@ -126,12 +122,12 @@ def make_rules(device: Device, options: SeriesOptions, threads: int) -> Rules:
         limits = dataclasses.replace(limits, start_temperature_mc=options.start_temperature_mc)
     return Rules(
         threads=threads,
-        cpu_mask=choose_cpus(device, threads, options.cores),
+        cpu_mask=choose_cpus(bench.device, threads, options.cores),
         precision=options.precision,
         budget_seconds=options.budget_seconds,
         seed=secrets.randbits(32) if options.seed is None else options.seed,
         limits=limits,
-        # join: governor=options.governor
+        governor=bench.governor,
     )
 
 
@@ -271,9 +267,10 @@ def _find_earlier(store: Store, contest: Contest, rules: Rules) -> CampaignRecor
     """Return the campaign of the same call that measures the same files in the same way."""
     arms = arms_of(contest, rules)
     for record in store.campaigns():
-        same_call = record.rules.batch == rules.batch
-        same_handicap = record.rules.handicap_ppm == rules.handicap_ppm
-        if same_call and same_handicap and record.arms == arms:
+        theirs = record.rules
+        same_call, same_governor = theirs.batch == rules.batch, theirs.governor == rules.governor
+        same_handicap = theirs.handicap_ppm == rules.handicap_ppm
+        if same_call and same_governor and same_handicap and record.arms == arms:
             return record
     return None
 
@@ -295,10 +292,16 @@ def resume_one(
         passes: Names of `extra_passes.PASSES` to run afterwards.
 
     Raises:
-        InputError: It is finished, or its device, harness or files are others now.
+        InputError: It is finished, or its device, harness, governor or files are others now.
         IntegrityError: A file is not the one its manifest describes.
     """
     record, contest = resumable(bench.store, bench.device, name, files)
+    if record.rules.governor != bench.governor:
+        wanted = record.rules.governor
+        raise InputError(
+            f"campaign {record.campaign_id} was measured with "
+            + (f"--governor {wanted}: give it again" if wanted else "no --governor: leave it out")
+        )
     return _measure(bench, contest, record.rules, passes, record.campaign_id)
 
 

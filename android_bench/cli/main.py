@@ -47,7 +47,7 @@ from android_bench.cli.printing import (
     write_json,
 )
 from android_bench.cli.progress import Display
-from android_bench.devices.phone import cache
+from android_bench.devices.phone.cache import clean_cache
 from android_bench.devices.phone.choice import open_transport
 from android_bench.devices.phone.discovery import look_for_phones, phone_lines
 from android_bench.native_build.build import main as build_main
@@ -164,7 +164,7 @@ def clean(options: Options) -> int:
     for serial in serials:
         transport = open_transport(serial)
         try:
-            freed = cache.clean_cache(transport)  # type: ignore[attr-defined]  # join
+            freed = clean_cache(transport)
         finally:
             transport.close()
         print_line(f"{serial}: {freed.files} files removed, {freed.size_bytes / 1e6:.1f} MB")

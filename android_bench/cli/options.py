@@ -83,7 +83,6 @@ def read_series_options(options: argparse.Namespace) -> SeriesOptions:
         budget_seconds=options.budget,
         seed=options.seed,
         start_temperature_mc=options.start_temperature,
-        governor=options.governor or "",
     )
 
 
