@@ -9,7 +9,9 @@ variant with another, so the choice cannot favour an outcome.
 - *Discards*: places at which the curve, made to fall (isotonic regression: the cost of
   displaced caches can only shrink), is more than half a percent above settled.
 - *Kept*: at least 4 ms, one period of a timer tick of 250 Hz, and twice the discards; at least one.
-  Short turns pay: the shorter, the less the weather changes from one to the next.
+  Short turns pay: the shorter, the less the weather changes from one to the next. All variants
+  keep as much time as the one that needs most: the times of long turns are less skewed by bursts
+  of slowness than those of short ones, and trimming would take that for a difference.
 - *Rows of a heat*: 0.7 s of turns, or as long as starting the processes takes where that is
   longer, up to 3 s; at least six rows, however slow the variants are.
 """
@@ -18,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +37,8 @@ __all__ = [
     "choose_burst",
     "choose_kept",
     "choose_pace",
-    "choose_turn_seconds",
     "describe_pace",
+    "make_pace",
 ]
 
 PILOT_INFERENCES = 16  # in each turn of the pilot; a curve needs places at which it has settled
@@ -154,15 +156,31 @@ def choose_pace(pilot: TurnSamples, *, start_seconds: float = 0.0) -> Pace:
     Raises:
         InputError: if a variant has no turn that follows another's.
     """
-    bursts = tuple(
+    alone = [
         choose_burst(label, _displaced_turns(pilot, child))
         for child, label in enumerate(pilot.children)
+    ]
+    return make_pace(alone, start_seconds)
+
+
+def make_pace(alone: Sequence[Burst], start_seconds: float) -> Pace:
+    """Bring the turns of several variants to one length.
+
+    Args:
+        alone: What each variant's own turn must hold.
+        start_seconds: What it took to start the processes.
+    """
+    kept_ns = max(burst.kept * burst.settled_ns for burst in alone)
+    bursts = tuple(
+        replace(burst, kept=max(round(kept_ns / burst.settled_ns), 1)) for burst in alone
     )
-    return Pace(bursts=bursts, turn_seconds=choose_turn_seconds(start_seconds))
+    # Long heats spend less of their time on starting, short ones give more numbers.
+    least, most = HEAT_SECONDS
+    return Pace(bursts=bursts, turn_seconds=min(max(start_seconds, least), most))
 
 
 def choose_burst(label: str, turns_ns: npt.ArrayLike) -> Burst:
-    """Choose the turns of one variant from its own times alone.
+    """Choose what the turns of one variant must hold, from its own times alone.
 
     Args:
         label: The variant.
@@ -192,15 +210,6 @@ def choose_burst(label: str, turns_ns: npt.ArrayLike) -> Burst:
 def choose_kept(discards: int, settled_seconds: float) -> int:
     """Inferences of a turn that count, for inferences that take so long."""
     return max(math.ceil(LEAST_TURN_SECONDS / settled_seconds), KEPT_PER_DISCARD * discards, 1)
-
-
-def choose_turn_seconds(start_seconds: float) -> float:
-    """What the turns of a heat shall take whose processes take so long to start.
-
-    Long heats spend less of their time on starting, short ones give more numbers.
-    """
-    least, most = HEAT_SECONDS
-    return min(max(start_seconds, least), most)
 
 
 def describe_pace(pace: Pace) -> str:

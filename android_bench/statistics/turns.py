@@ -129,8 +129,8 @@ def measure_heat(
         excluded.update({flag: int(hit.sum()) for flag, hit in causes.items() if hit.any()})
         fewest = min(fewest, int(good.sum()))
         if good.sum() >= MIN_PAIRS:
-            pairs = logs[good, child] - logs[good][:, against].mean(axis=1)
-            log_ratios[label] = float(trimmed_mean(pairs))
+            pairs = logs[good, child][:, None] - logs[good][:, against]
+            log_ratios[label] = float(trimmed_mean(pairs).mean())
     if fewest < MIN_PAIRS:
         flags, log_ratios = flags | {Flag.PARTIAL}, {}
     return Heat(
@@ -139,7 +139,12 @@ def measure_heat(
 
 
 def trimmed_mean(pairs: Floats) -> Floats:
-    """(...) mean of (rows, ...) log-ratios without the lowest and the highest quarter."""
+    """(...) mean of (rows, ...) log-ratios without the lowest and the highest quarter.
+
+    Of each pair of processes by itself: bursts of slowness make the times of turns skewed, and
+    trimming is fair only where both sides of a pair are skewed alike. One turn against the mean
+    of two others is not.
+    """
     cut = int(TRIM * len(pairs))
     return np.asarray(np.sort(pairs, axis=0)[cut : len(pairs) - cut].mean(axis=0))
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from android_bench.statistics.design import Design
 from android_bench.statistics.heat_order import has_twin, order_turns
-from android_bench.statistics.pace import Burst, Pace, choose_kept, choose_turn_seconds
+from android_bench.statistics.pace import Burst, Pace, choose_kept, make_pace
 from android_bench.statistics.study.conditions import Conditions
 from android_bench.statistics.study.simulated_campaigns import SimulatedCampaigns, true_log_ratios
 from android_bench.statistics.study.simulated_device import MOST_DRIFT, Device
@@ -67,8 +67,8 @@ def simulate_heats(
             for process in processes:
                 burst = bursts[process]
                 logs[row, process] = device.take_turn(own[process], burst.discards, burst.kept)
-        baseline = logs[:, [0, k]].mean(axis=1) if twin else logs[:, 0]
-        log_ratios.append([trimmed_mean(logs[:, i] - baseline) for i in range(1, k)])
+        pairs = logs[:, 1:k, None] - logs[:, None, [0, k] if twin else [0]]
+        log_ratios.append(trimmed_mean(pairs).mean(axis=1))
         if twin:
             controls.append(trimmed_mean(logs[:, k] - logs[:, 0]))
         elapsed.append(device.seconds.copy())
@@ -83,7 +83,7 @@ def simulate_heats(
 
 def _choose_pace(design: Design, conditions: Conditions) -> Pace:
     latency = conditions.latency_seconds
-    bursts = tuple(
+    bursts = [
         Burst(
             label=label,
             discards=DISCARDS,
@@ -92,9 +92,8 @@ def _choose_pace(design: Design, conditions: Conditions) -> Pace:
             settled_ns=1e9 * latency,
         )
         for label in design.labels
-    )
-    starting = len(bursts) * conditions.start_seconds
-    return Pace(bursts=bursts, turn_seconds=choose_turn_seconds(starting))
+    ]
+    return make_pace(bursts, len(bursts) * conditions.start_seconds)
 
 
 def _enough_heats(design: Design, how: Conditions, pace: Pace, effects: Floats) -> int:

@@ -39,7 +39,6 @@ QUANTILES = (0.25, 0.5, 0.75, 0.9, 0.97)
 BLOCK_SECONDS = 0.81  # from the beginning of a block to that of the next: 60 s over 74 blocks
 OWN_SPEED = 0.0024  # of a process; see `android_bench.statistics.study.conditions`
 _STEPS = 3  # of the weather in a burst of ten
-_SIMULATED = 80  # campaigns for each trial of the fit
 _FITTED = ("share", "slowdown", "shape", "most", "storm", "storm_seconds")
 
 
@@ -70,6 +69,11 @@ class FitResult:
     noise: float
     measured: dict[str, float]
     simulated: dict[str, float]
+
+    @property
+    def distance(self) -> float:
+        """How unlike the moments are: what the fit makes small."""
+        return _distance(self.measured, self.simulated)
 
 
 def read_samples(path: Path, handicap: float = 0.01) -> list[HostSamples]:
@@ -103,8 +107,18 @@ def read_samples(path: Path, handicap: float = 0.01) -> list[HostSamples]:
 
 
 def reduce_samples(campaign: HostSamples) -> tuple[Floats, Floats]:
-    """The (blocks, bursts) logs of bursts of ten, NaN where a block is short, and its medians."""
-    count = max(len(block) for block in campaign.blocks) // BURST
+    """The (blocks, bursts) logs of bursts of ten, NaN where a block is short, and its medians.
+
+    Raises:
+        InputError: if there are too few for the moments.
+    """
+    longest = max(len(block) for block in campaign.blocks)
+    count = longest // BURST
+    if count <= LAGS[-1] or len(campaign.blocks) <= 2 * BLOCK_LAGS[-1]:
+        raise InputError(
+            f"a campaign of {len(campaign.blocks)} blocks of at most {longest} inferences: the fit"
+            f" needs more than {2 * BLOCK_LAGS[-1]} blocks of at least {BURST * (LAGS[-1] + 1)}"
+        )
     bursts = np.full((len(campaign.blocks), count), np.nan)
     for row, block in zip(bursts, campaign.blocks, strict=True):
         whole = len(block) // BURST
@@ -139,7 +153,7 @@ def measure_moments(campaigns: Sequence[tuple[Floats, Floats]]) -> dict[str, flo
 
 
 def fit_weather(
-    campaigns: Sequence[HostSamples], start: Weather, *, trials: int = 300
+    campaigns: Sequence[HostSamples], start: Weather, *, trials: int = 400, simulated: int = 80
 ) -> FitResult:
     """Find the weather under which simulated campaigns have the moments of real ones.
 
@@ -147,6 +161,10 @@ def fit_weather(
         campaigns: Of a real computer.
         start: Where to begin; its octaves and shortest duration are kept.
         trials: Simulations to try.
+        simulated: Campaigns of each.
+
+    Raises:
+        InputError: if a campaign is too short.
     """
     reduced = [reduce_samples(campaign) for campaign in campaigns]
     measured = measure_moments(reduced)
@@ -154,28 +172,22 @@ def fit_weather(
     samples = np.concatenate([block for campaign in campaigns for block in campaign.blocks])
     burst_seconds = 1e-9 * BURST * float(np.exp(samples).mean())
 
-    def simulated(x: Floats, seed: int, count: int) -> dict[str, float]:
+    def simulate(x: Floats, seed: int) -> dict[str, float]:
         weather, noise = _at(x, start)
-        runs = simulate_blocks(weather, noise, shape, burst_seconds, seed=seed, campaigns=count)
+        runs = simulate_blocks(weather, noise, shape, burst_seconds, seed=seed, campaigns=simulated)
         return measure_moments(runs)
 
-    def distance(x: Floats) -> float:
-        return _distance(measured, simulated(x, 0, _SIMULATED))
-
-    first = np.array(
-        [*np.log([getattr(start, name) for name in _FITTED]), np.log(0.03), start.tilt]
-    )
-    steps = np.diag([*[0.3] * (len(first) - 1), 0.1])
+    scales = np.log([*(getattr(start, name) for name in _FITTED), 0.03])
+    first = np.array([*scales, start.tilt, start.fade])
+    steps = np.diag([*[0.3] * len(scales), 0.1, -0.05])
     best = optimize.minimize(
-        distance,
+        lambda x: _distance(measured, simulate(x, 0)),
         first,
         method="Nelder-Mead",
         options={"maxfev": trials, "initial_simplex": np.vstack([first, first + steps])},
     ).x
     weather, noise = _at(best, start)
-    return FitResult(
-        weather=weather, noise=noise, measured=measured, simulated=simulated(best, 1, _SIMULATED)
-    )
+    return FitResult(weather=weather, noise=noise, measured=measured, simulated=simulate(best, 1))
 
 
 def simulate_blocks(

@@ -115,6 +115,13 @@ def test_a_heat_takes_most_of_a_second_or_as_long_as_starting_it():
         assert rows % 2 == 0
 
 
+def test_all_variants_keep_as_much_time_as_the_one_that_needs_most():
+    cold = [(0, [1.3e6, 1.2e6, 1.1e6, 1.05e6, *[1e6] * 12]), (1, [2.5e6] * 16)]
+    pace = choose_pace(make_heat(("orig", "ours"), cold * 5))
+    assert [each.discards for each in pace.bursts] == [4, 0]
+    assert [each.kept for each in pace.bursts] == [8, 3]  # 8 ms and 7.5 ms
+
+
 def test_a_twin_makes_turns_fewer_and_the_heat_no_longer():
     pace = Pace(bursts=(burst("orig"), burst("ours")), turn_seconds=0.72)
     assert pace.count_rows(pace.bursts) == 60

@@ -110,6 +110,14 @@ def test_a_twin_is_the_control_and_a_second_baseline():
     assert heat.log_ratios["ours"] == pytest.approx(math.log(1.05) - half, rel=1e-6)
 
 
+def test_a_twin_does_not_shift_the_ratio_where_bursts_skew_the_turns():
+    rng, design = np.random.default_rng(0), TWO
+    slow = 1.0 + 0.4 * (rng.random((2000, 3)) < 0.15)  # every process alike, in some turns
+    samples = make_heat(("orig", "ours", TWIN), rows_of((1e6 * slow).tolist(), inferences=1))
+    heat = measure_heat(design, samples, NONE, number=0)
+    assert heat.log_ratios["ours"] == pytest.approx(0.0, abs=0.001)
+
+
 def test_a_row_that_was_cut_off_does_not_count():
     turns = [*rows_of([[1e6, 1e6]] * 6), (0, [5e6] * 3)]
     heat = measure_heat(TWO, make_heat(("orig", "ours"), turns), NONE, number=0)
