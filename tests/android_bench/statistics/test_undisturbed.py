@@ -153,7 +153,9 @@ def test_the_lowest_quarter_of_block_minima_is_compared():
     blocks.append(block(3, "ours", [1, 1], {Flag.THROTTLED}))
     (one,) = compare_undisturbed_blocks(TWO, blocks)
     lowest = {
-        label: np.sort([b.samples_ns.min() for b in blocks[:80] if b.label == label])[:10].mean()
+        label: np.sort([b.run.samples_ns.min() for b in blocks[:80] if b.label == label])[
+            :10
+        ].mean()
         for label in ("orig", "ours")
     }
     assert one.ratio == pytest.approx(lowest["ours"] / lowest["orig"])
