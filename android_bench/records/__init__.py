@@ -6,7 +6,7 @@ refused by key. Nothing here imports torch.
 
     device.py, artifact.py, campaign.py   who was measured
     block.py, reading.py                  what ran: samples, readings, flags
-    turns.py                              what ran where variants take turns
+    heat.py, turns.py                     what ran where variants take turns
     passes.py, event.py                   the separate passes, and what happened
 """
 
@@ -18,6 +18,7 @@ from android_bench.records.campaign import Arm, CampaignRecord, Role
 from android_bench.records.design import Design, Pairing
 from android_bench.records.device import Cluster, DeviceRecord
 from android_bench.records.event import Event
+from android_bench.records.heat import HeatChild, HeatRecord
 from android_bench.records.limits import Limits
 from android_bench.records.passes import MemoryRecord, OperatorProfile, OperatorTime
 from android_bench.records.reading import Reading
@@ -35,6 +36,8 @@ __all__ = [
     "DeviceRecord",
     "Event",
     "Flag",
+    "HeatChild",
+    "HeatRecord",
     "Limits",
     "MemoryRecord",
     "OperatorProfile",
