@@ -13,6 +13,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
@@ -161,14 +162,17 @@ def clean(options: Options) -> int:
     serials = read_device_choice(options).find_serials()
     if not serials:
         raise SpecError("clean tidies phones: give --serial X, or --device virtual")
+    worst = 0
     for serial in serials:
-        transport = open_transport(serial)
         try:
-            freed = clean_cache(transport)
-        finally:
-            transport.close()
-        print_line(f"{serial}: {freed.files} files removed, {freed.size_bytes / 1e6:.1f} MB")
-    return 0
+            with contextlib.closing(open_transport(serial)) as transport:
+                freed = clean_cache(transport)
+        except PfdError as error:
+            print_error(str(error))
+            worst = max(worst, error.exit_status)
+        else:
+            print_line(f"{serial}: {freed.files} files removed, {freed.size_bytes / 1e6:.1f} MB")
+    return worst
 
 
 def build(options: Options) -> int:
