@@ -3,6 +3,7 @@
     python tools/coverage.py                         coverage, false alarms and device time
     python tools/coverage.py --compare               the same campaigns decided by other rules
     python tools/coverage.py --calibrate             where the factor comes from that widens
+    python tools/coverage.py --heats                 how long a heat should be
     python tools/coverage.py --fit-weather FILE      where the weather's constants come from
     python tools/coverage.py --turn-statistics FILE  what to make of a turn and of its heat
 
@@ -28,6 +29,7 @@ from android_bench.statistics.stopping import HEAT_INFLATION, INFLATION, Rule, c
 from android_bench.statistics.study.conditions import CONDITIONS, Conditions, find_conditions
 from android_bench.statistics.study.coverage import Coverage, Share, judge
 from android_bench.statistics.study.rivals import make_rivals
+from android_bench.statistics.study.simulated_heats import simulate_heats
 from android_bench.statistics.study.turn_statistics import STATISTICS, measure_errors
 from android_bench.statistics.study.weather import NOISY_HOST
 from android_bench.statistics.study.weather_fit import fit_weather, read_samples
@@ -36,6 +38,11 @@ from pfd_models.errors import InputError, PfdError
 LEAST_COVERED = 0.93
 MOST_ALARMS = 0.05
 EFFECT = 0.01
+MODES = {
+    "compare": "other stopping rules, same data",
+    "calibrate": "coverage over the widening factor",
+    "heats": "device time over the length of a heat",
+}
 BUDGETS = {Pairing.TURNS: 120.0, Pairing.BLOCKS: 300.0}  # device seconds
 
 
@@ -65,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             pairing=pairing,
         )
         chosen = [find_conditions(name) for name in args.conditions] or list(CONDITIONS)
-        run = compare if args.compare else calibrate if args.calibrate else check
+        run = {"compare": compare, "calibrate": calibrate, "heats": show_heat_lengths}.get(
+            args.mode, check
+        )
         return run(design, chosen, args.campaigns, args.seed)
     except PfdError as error:
         print(f"coverage: {error}", file=sys.stderr)
@@ -166,6 +175,29 @@ def calibrate(design: Design, chosen: Sequence[Conditions], campaigns: int, seed
     return 0
 
 
+def show_heat_lengths(
+    design: Design, chosen: Sequence[Conditions], campaigns: int, seed: int
+) -> int:
+    """Print what resolving 1 % takes by the length of a heat and the twin; always returns 0."""
+    rule, resolving = choose_rule(design), _resolve(design, EFFECT)
+    print(
+        f"{campaigns} campaigns each of {len(design.labels)} variants in turns, true effect"
+        f" {EFFECT:.0%}, stopped at ±{resolving.precision:.2%}, by what the turns\nof a heat take"
+        " together: campaigns that resolve it, and the median, and nine of ten, of their device"
+        " time.\n"
+    )
+    print(f"{'conditions':<11}{'turns':>7}{'a twin in every second heat':>32}{'no twin':>22}")
+    for how in chosen:
+        for seconds in (0.4, 0.7, 1.0, 1.5, 3.0):
+            cells = []
+            for twins in (True, False):
+                simulation = partial(simulate_heats, turn_seconds=seconds, twins=twins)
+                (one,) = judge((rule,), resolving, how, 1.0 + EFFECT, campaigns, seed, simulation)
+                cells.append(_power(one, digits=1))
+            print(f"{how.name:<11}{seconds:>5} s{cells[0]:>32}{cells[1]:>22}", flush=True)
+    return 0
+
+
 def show_fit(path: Path) -> int:
     """Print the weather that fits samples, and how well; always returns 0."""
     fit = fit_weather(read_samples(path), NOISY_HOST)
@@ -205,9 +237,10 @@ def _resolve(design: Design, effect: float) -> Design:
     return replace(design, precision=precision, budget_seconds=4.0 * design.budget_seconds)
 
 
-def _power(found: Coverage) -> str:
+def _power(found: Coverage, digits: int = 0) -> str:
     """Campaigns that resolve the effect, with the median and nine tenths of their time."""
-    return f"{found.resolved.fraction:.0%} {found.median_seconds:.0f} s, {found.p90_seconds:.0f} s"
+    median, most = found.median_seconds, found.p90_seconds
+    return f"{found.resolved.fraction:.0%} {median:.{digits}f} s, {most:.{digits}f} s"
 
 
 def _percent(share: Share) -> str:
@@ -219,8 +252,8 @@ def _parser() -> argparse.ArgumentParser:
     known = ", ".join(each.name for each in CONDITIONS)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--compare", action="store_true", help="other stopping rules, same data")
-    mode.add_argument("--calibrate", action="store_true", help="coverage over the widening factor")
+    for name, text in MODES.items():
+        mode.add_argument(f"--{name}", dest="mode", action="store_const", const=name, help=text)
     mode.add_argument(
         "--fit-weather", type=Path, metavar="FILE", help="fit the weather to samples (.npz)"
     )

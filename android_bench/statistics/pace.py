@@ -34,15 +34,20 @@ __all__ = [
     "PILOT_TURNS",
     "Burst",
     "Pace",
+    "PilotPlan",
     "choose_burst",
     "choose_kept",
     "choose_pace",
     "describe_pace",
     "make_pace",
+    "plan_pilot",
 ]
 
-PILOT_INFERENCES = 16  # in each turn of the pilot; a curve needs places at which it has settled
-PILOT_TURNS = 60  # of each variant, no two of the same after each other: fewer discard too much
+PILOT_INFERENCES = 16  # in each turn of a pilot; a curve needs places at which it has settled
+PILOT_TURN_SECONDS = 0.05  # a slower variant sweeps the caches itself, in its first inference
+PILOT_TURNS = 60  # of each variant: with fewer, noise makes the rule discard too much
+PILOT_SECONDS = 4.0
+MIN_PILOT_TURNS = 3
 SETTLED = 0.005  # of a variant's own time: what the curve may be above its settled part
 LEAST_TURN_SECONDS = 0.004
 KEPT_PER_DISCARD = 2
@@ -104,6 +109,19 @@ class Burst:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PilotPlan:
+    """A heat that shows for how many inferences a variant notices that another ran before it.
+
+    Attributes:
+        inferences: In each turn.
+        turns: Of each variant.
+    """
+
+    inferences: int
+    turns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
     """How a campaign's heats are made; recorded with it.
 
@@ -145,12 +163,24 @@ class Pace:
         raise InputError(unknown("variant", label, [burst.label for burst in self.bursts]))
 
 
+def plan_pilot(variants: int, slowest_seconds: float) -> PilotPlan:
+    """Plan a pilot that shows the curves and takes some seconds, where that is possible.
+
+    Args:
+        variants: How many take part.
+        slowest_seconds: One inference of the slowest of them.
+    """
+    inferences = max(min(round(PILOT_TURN_SECONDS / slowest_seconds), PILOT_INFERENCES), 2)
+    turns = int(PILOT_SECONDS / (variants * inferences * slowest_seconds))
+    return PilotPlan(inferences=inferences, turns=min(max(turns, MIN_PILOT_TURNS), PILOT_TURNS))
+
+
 def choose_pace(pilot: TurnSamples, *, start_seconds: float = 0.0) -> Pace:
     """Choose turns and heats from a pilot heat.
 
     Args:
-        pilot: Turns of `PILOT_INFERENCES` inferences, or of fewer where that takes too long; its
-            processes are the variants, each once, the baseline first.
+        pilot: As `plan_pilot` says; its processes are the variants, each once, the baseline first,
+            and take turns in that order again and again.
         start_seconds: What it took to start the processes.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,9 @@ from android_bench.statistics.study.run_rule import run_rule
 from android_bench.statistics.study.simulated_campaigns import SimulatedCampaigns, simulate
 from android_bench.statistics.study.simulated_heats import simulate_heats
 
-__all__ = ["Coverage", "Share", "judge"]
+__all__ = ["Coverage", "Share", "Simulation", "judge"]
+
+Simulation = Callable[[Design, float, Conditions, int, int], SimulatedCampaigns]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +89,7 @@ def judge(
     true_ratio: float,
     campaigns: int,
     seed: int,
+    simulation: Simulation | None = None,
 ) -> list[Coverage]:
     """Let rules decide the same simulated campaigns.
 
@@ -96,12 +100,15 @@ def judge(
         true_ratio: Of every variant to the baseline.
         campaigns: How many.
         seed: Of the simulation.
+        simulation: What runs the campaigns; None for rounds of blocks or heats of turns, as the
+            design says.
 
     Returns:
         One result per rule, in order.
     """
-    run = simulate_heats if design.pairing is Pairing.TURNS else simulate
-    data = run(design, true_ratio, conditions, seed, campaigns)
+    if simulation is None:
+        simulation = simulate_heats if design.pairing is Pairing.TURNS else simulate
+    data = simulation(design, true_ratio, conditions, seed, campaigns)
     truth = data.true_log_ratios
     results = []
     for rule in rules:

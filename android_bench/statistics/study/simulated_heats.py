@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,9 @@ def simulate_heats(
     conditions: Conditions,
     seed: int,
     campaigns: int = 1,
+    *,
+    turn_seconds: float | None = None,
+    twins: bool = True,
 ) -> SimulatedCampaigns:
     """Run campaigns of turns until their budget of device time is spent.
 
@@ -45,6 +49,8 @@ def simulate_heats(
         conditions: How the device misbehaves.
         seed: Of the random stream, and of the order.
         campaigns: How many to run.
+        turn_seconds: What the turns of a heat take together; None as the bench would choose.
+        twins: Whether the baseline has a twin in some heats.
 
     Returns:
         Every heat that a campaign could complete within its budget, and at least one more.
@@ -54,9 +60,12 @@ def simulate_heats(
     rng, draw = np.random.default_rng(seed), random.Random(seed)
     device = Device(conditions, campaigns, rng)
     pace = _choose_pace(design, conditions)
-    log_ratios, controls, elapsed = [], [], []
+    if turn_seconds is not None:
+        pace = replace(pace, turn_seconds=turn_seconds)
+    log_ratios, controls, elapsed, counts = [], [], [], [0]
     for number in range(_enough_heats(design, conditions, pace, effects)):
-        twin = has_twin(design, number)
+        twin = twins and has_twin(design, number)
+        counts.append(counts[-1] + twin)
         bursts = [*pace.bursts, *pace.bursts[:twin]]  # the twin, last of the processes
         own = device.start_processes(len(bursts))
         own[:k] += effects[:, None]
@@ -74,10 +83,10 @@ def simulate_heats(
         elapsed.append(device.seconds.copy())
     return SimulatedCampaigns(
         log_ratios=np.array(log_ratios).transpose(2, 0, 1),
-        control_log_ratios=np.array(controls).T,
+        control_log_ratios=np.array(controls).reshape(len(controls), campaigns).T,
         elapsed_seconds=np.array(elapsed).T,
         true_log_ratios=truth,
-        controls_after=np.cumsum([has_twin(design, number) for number in range(len(elapsed))]),
+        controls_after=np.array(counts[1:]),
     )
 
 

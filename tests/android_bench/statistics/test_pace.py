@@ -14,6 +14,7 @@ from android_bench.statistics.pace import (
     choose_burst,
     choose_pace,
     describe_pace,
+    plan_pilot,
 )
 from pfd_models.errors import InputError
 from pfd_models.plain_data import from_plain, to_plain
@@ -92,6 +93,17 @@ def test_a_pilot_without_a_turn_is_refused():
     pilot = make_heat(("orig", "ours"), [(1, [1, 1]), (0, [1, 1])])
     with pytest.raises(InputError, match="no whole turn of 'ours'"):
         choose_pace(pilot)
+
+
+@pytest.mark.parametrize(
+    ("variants", "slowest_seconds", "inferences", "turns"),
+    [(2, 0.001, 16, 60), (4, 0.001, 16, 60), (2, 0.004, 12, 41), (2, 0.019, 3, 35), (2, 2.0, 2, 3)],
+)
+def test_a_pilot_takes_some_seconds_and_shows_two_places_at_least(
+    variants, slowest_seconds, inferences, turns
+):
+    plan = plan_pilot(variants, slowest_seconds)
+    assert (plan.inferences, plan.turns) == (inferences, turns)
 
 
 def test_only_turns_that_follow_another_variants_show_the_cost():
