@@ -31,21 +31,13 @@ from android_bench.statistics.comparison import collect_heats
 from android_bench.statistics.design import is_disturbed
 from android_bench.statistics.heat_order import HeatPlan, next_heat
 from android_bench.statistics.monitor import Decision, Monitor, Reason
-from android_bench.statistics.pace import (
-    PILOT_INFERENCES,
-    PILOT_TURNS,
-    Pace,
-    choose_pace,
-    describe_pace,
-)
+from android_bench.statistics.pace import Pace, PilotPlan, choose_pace, describe_pace, plan_pilot
 from android_bench.statistics.turns import Heat
 from pfd_models.errors import DeviceError
 from pfd_models.plain_data import to_plain
 
 __all__ = ["run_heats"]
 
-_PILOT_SECONDS = 3.0  # of turns; slow variants have fewer and shorter ones
-_LEAST_PILOT_TURNS = 6
 _MOST_SECONDS = 600.0
 _DIED = frozenset({Flag.ENGINE_CRASHED, Flag.HARNESS_KILLED})
 
@@ -62,13 +54,11 @@ def choose_campaign_pace(
     bench.watch.step("a pilot heat: how long turns must be")
     # One variant alone displaces nothing: its turns follow its twin's.
     labels = design.labels if design.candidates else (design.baseline, design.control_label)
-    trial = _run_pilot(bench, labels, jobs, inferences=1, turns=2)
+    trial = _run_pilot(bench, labels, jobs, PilotPlan(inferences=1, turns=2))
     slowest_s = float(trial.turns.samples_ns.max()) / 1e9
-    room = _PILOT_SECONDS / (len(labels) * slowest_s)  # inferences of each
-    turns = int(min(PILOT_TURNS, max(_LEAST_PILOT_TURNS, room)))
-    inferences = int(min(PILOT_INFERENCES, max(1, room / turns)))
+    plan = plan_pilot(len(labels), slowest_s)
     begin = time.monotonic()
-    pilot = _run_pilot(bench, labels, jobs, inferences=inferences, turns=turns)
+    pilot = _run_pilot(bench, labels, jobs, plan)
     took_s = time.monotonic() - begin
     turning_s = (int(pilot.turns.turn_end_ns[-1]) - int(pilot.turns.turn_begin_ns[0])) / 1e9
     pace = choose_pace(pilot.turns, start_seconds=max(0.0, took_s - turning_s))
@@ -79,16 +69,14 @@ def choose_campaign_pace(
     return pace
 
 
-def _run_pilot(
-    bench: Bench, labels: Sequence[str], jobs: Jobs, *, inferences: int, turns: int
-) -> HeatResult:
+def _run_pilot(bench: Bench, labels: Sequence[str], jobs: Jobs, plan: PilotPlan) -> HeatResult:
     """Run a heat in which nobody has two turns in a row."""
     result = run_heat(
         bench.device.harness,
         [jobs[label] for label in labels],
-        HeatSchedule(burst=inferences, seconds=0.0, timeout_seconds=_MOST_SECONDS),
+        HeatSchedule(burst=plan.inferences, seconds=0.0, timeout_seconds=_MOST_SECONDS),
         labels=labels,
-        order=tuple(range(len(labels))) * turns,
+        order=tuple(range(len(labels))) * plan.turns,
     )
     if result.flags():
         raise DeviceError(f"the pilot heat {result.status.value}: {result.message}; try again")

@@ -131,8 +131,10 @@ def judge_campaign(result: CampaignResult) -> QualifiedRun:
             f"campaign {result.campaign.campaign_id} compares variants and its truth is unknown: "
             "name one that qualify made"
         )
-    times = [block.run.after.at_ns for block in result.blocks]
-    starts = [block.run.before.at_ns for block in result.blocks]
+    edges = [(block.run.before, block.run.after) for block in result.blocks]
+    edges += [(heat.before, heat.after) for heat in result.heats]
+    starts = [before.at_ns for before, _ in edges]
+    times = [after.at_ns for _, after in edges]
     return QualifiedRun(
         handicap=max(rules.handicap_ppm.values()) / 1e6,
         result=result,

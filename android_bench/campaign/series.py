@@ -23,7 +23,7 @@ from android_bench.campaign.journal import Journal, utc_now
 from android_bench.campaign.record import arms_of, resumable
 from android_bench.campaign.result import STOPPED, CampaignResult, read_result
 from android_bench.devices.cpu_choice import choose_cpus
-from android_bench.records import CampaignRecord, Limits, Rules
+from android_bench.records import CampaignRecord, Limits, Pairing, Rules
 from android_bench.store import Store
 from pfd_models.errors import InputError, PfdError
 
@@ -54,6 +54,7 @@ class SeriesOptions:
         precision: Half-width of the ratio's interval at which measuring stops, as 0.01.
         budget_seconds: Device time of one comparison, after which it stops in any case.
         seed: Of the order of blocks; None draws one.
+        pairing: Blocks one after the other, or variants that take turns.
         start_temperature_mc: Hottest zone at which a block may start, in thousandths of a degree
             Celsius; None leaves it to the bench.
     """
@@ -65,6 +66,7 @@ class SeriesOptions:
     budget_seconds: float = DEFAULTS.budget_seconds
     seed: int | None = None
     start_temperature_mc: int | None = None
+    pairing: Pairing = DEFAULTS.pairing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +131,7 @@ def make_rules(bench: Bench, options: SeriesOptions, threads: int) -> Rules:
         seed=secrets.randbits(32) if options.seed is None else options.seed,
         limits=limits,
         governor=bench.governor,
+        pairing=options.pairing,
     )
 
 

@@ -16,6 +16,7 @@ from android_bench.cli.artifacts import ArtifactChoice
 from android_bench.cli.lanes import DeviceChoice
 from android_bench.devices.phone.device import TARGET
 from android_bench.native_build.toolchain import TARGETS
+from android_bench.records import Pairing
 from android_bench.report.escape import escape_controls
 
 __all__ = ["parse", "read_artifact_choice", "read_device_choice", "read_series_options"]
@@ -89,6 +90,7 @@ def read_series_options(options: argparse.Namespace) -> SeriesOptions:
         budget_seconds=options.budget,
         seed=options.seed,
         start_temperature_mc=options.start_temperature,
+        pairing=Pairing(options.pairing),
     )
 
 
@@ -179,6 +181,12 @@ def _add_how(parser: argparse.ArgumentParser, defaults: SeriesOptions) -> None:
         type=_seconds,
         default=defaults.budget_seconds,
         help=f"a comparison's time: 90s, 5m (default: {defaults.budget_seconds:g}s)",
+    )
+    how.add_argument(
+        "--pairing",
+        choices=[pairing.value for pairing in Pairing],
+        default=defaults.pairing.value,
+        help=f"variants take turns, or run one after the other (default: {defaults.pairing.value})",
     )
     how.add_argument("--seed", type=_seed, help="of the order of blocks (default: random)")
     how.add_argument(

@@ -36,7 +36,7 @@ class CampaignOverview:
     Attributes:
         campaign: What was to be measured.
         device: On what.
-        blocks: How many blocks are stored, repeats included.
+        blocks: How many blocks, or heats, are stored, repeats included.
         flagged: How many of them were disturbed.
         last_event: The latest event; None when there is none.
     """
