@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from android_bench.campaign.campaign import Bench, Watcher
+from android_bench.campaign.bench import Bench, Watcher
 from android_bench.cancellation import NEVER, Cancellation
 from android_bench.devices.device import Device
 from android_bench.devices.opening import open_device

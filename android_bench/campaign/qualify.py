@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from android_bench.campaign.campaign import Bench
+from android_bench.campaign.bench import Bench
 from android_bench.campaign.contest import BenchFile, Contest
 from android_bench.campaign.result import CampaignResult
 from android_bench.campaign.series import Outcome, run_series

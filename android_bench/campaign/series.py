@@ -14,7 +14,8 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from android_bench.campaign.campaign import Bench, resume_campaign, run_campaign
+from android_bench.campaign.bench import Bench
+from android_bench.campaign.campaign import resume_campaign, run_campaign
 from android_bench.campaign.contest import BenchFile, Contest, contests_of
 from android_bench.campaign.extra_passes import run_passes
 from android_bench.campaign.failure import Failure

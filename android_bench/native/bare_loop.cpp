@@ -1,8 +1,9 @@
 // The loop that pfd_bench is compared with: the same engine, no supervisor, no samples, two
 // clock readings around all inferences. Prints the mean of each block in ns.
 
+#include "clock.h"
 #include "modules.h"
-#include "readings.h"
+#include "pinning.h"
 #include "tensors.h"
 
 #include <cstdio>

@@ -1,90 +1,17 @@
 #include "channel.h"
 
-#include "engine.h"
-
-#include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
-
 namespace pfd {
 
-const char* stage_name(Stage stage) {
-  switch (stage) {
-    case Stage::kStart: return "start";
-    case Stage::kOpen: return "open";
-    case Stage::kLoad: return "load";
-    case Stage::kFirst: return "first";
-    case Stage::kVerify: return "verify";
-    case Stage::kWarmup: return "warmup";
-    case Stage::kTime: return "time";
-    case Stage::kProfile: return "profile";
-    case Stage::kEnd: return "end";
-  }
-  return "";
-}
-
-const char* outcome_name(Outcome outcome) {
-  switch (outcome) {
-    case Outcome::kNone: break;
-    case Outcome::kDone: return "done";
-    case Outcome::kMismatch: return "mismatch";
-    case Outcome::kRefused: return "refused";
-    case Outcome::kEnvironment: return "environment";
-    case Outcome::kCrashed: return "crashed";
-    case Outcome::kTimeout: return "timeout";
-    case Outcome::kKilled: return "killed";
-  }
-  return "";
-}
-
-int exit_status(Outcome outcome) {
-  switch (outcome) {
-    case Outcome::kDone: return 0;
-    case Outcome::kMismatch: return 1;
-    case Outcome::kRefused: return 2;
-    case Outcome::kNone:
-    case Outcome::kEnvironment: return 3;
-    case Outcome::kCrashed: return 4;
-    case Outcome::kTimeout: return 5;
-    case Outcome::kKilled: return 6;
-  }
-  return 3;
-}
-
-void Shared::say(std::string_view text) {
-  const std::size_t length = std::min(text.size(), sizeof message - 1);
-  std::memcpy(message, text.data(), length);
-  message[length] = '\0';
-}
-
 void Channel::write(const Json& line) {
-  const std::string text = line.text() + "\n";
   shared_.is_writing.store(true);
-  std::size_t done = 0;
-  while (done < text.size()) {
-    const auto wrote = ::write(STDOUT_FILENO, text.data() + done, text.size() - done);
-    if (wrote < 0 && errno == EINTR) continue;
-    if (wrote < 0) {
-      throw EngineError(std::string("cannot write results: ") + std::strerror(errno), false);
-    }
-    done += static_cast<std::size_t>(wrote);
-  }
+  write_line(line);
   shared_.is_writing.store(false);
 }
 
 void Channel::flush() {
   const auto begin = shared_.flushed.load(), end = shared_.taken.load(std::memory_order_acquire);
   if (begin == end) return;
-  Json json;
-  json.begin_object().field("type", "samples").field("first", begin);
-  json.key("ns").begin_array();
-  for (auto i = begin; i < end; ++i) json.value(shared_.samples[i % kRing].duration_ns);
-  json.end_array().key("cpu").begin_array();
-  for (auto i = begin; i < end; ++i) json.value(shared_.samples[i % kRing].cpu);
-  json.end_array().end_object();
-  write(json);
+  write(samples_line(begin, end, [&](auto i) { return shared_.samples[i % kRing]; }));
   shared_.flushed.store(end);
 }
 

@@ -1,5 +1,8 @@
 #include "options.h"
 
+#include "token.h"
+
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <functional>
@@ -54,48 +57,105 @@ bool either(std::string_view name, std::string_view text) {
   return text == "either";
 }
 
-void check(const Options& o) {
-  if (o.mode == Mode::kDescribe) return;
-  const auto need = [](bool given, const char* what) {
-    if (!given) throw UsageError(std::string(what) + " is missing");
-  };
-  need(!o.engine.empty(), "--engine NAME");
-  need(!o.model.empty(), "--model FILE");
-  if (o.mode == Mode::kVerify) need(!o.expected.empty(), "--expected FILE, which --verify compares with,");
-  if (!o.expected.empty()) need(!o.inputs.empty(), "--input FILE, which --expected belongs to,");
+// "0,1,1,0" to 0 1 1 0.
+template <typename T>
+std::vector<T> whole_list(std::string_view name, std::string_view text, std::int64_t least,
+                          std::int64_t most) {
+  std::vector<T> list;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const auto end = std::min(text.find(',', begin), text.size());
+    list.push_back(static_cast<T>(whole(name, text.substr(begin, end - begin), least, most)));
+    begin = end + 1;
+  }
+  return list;
+}
+
+void need(bool given, const std::string& what) {
+  if (!given) throw UsageError(what + " is missing");
+}
+
+void check_model(const ModelOptions& m, bool must_expect) {
+  need(!m.engine.empty(), "--engine NAME");
+  need(!m.model.empty(), "--model FILE");
+  need(m.threads != kMissing, "--threads N");
+  need(m.limit != kMissing, "--limit X");
+  if (must_expect) need(!m.expected.empty(), "--expected FILE, which --verify compares with,");
+  if (!m.expected.empty()) need(!m.inputs.empty(), "--input FILE, which --expected belongs to,");
+  if (m.engine.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") != std::string::npos) {
+    throw UsageError("--engine is '" + m.engine + "': give a name that --describe lists");
+  }
+}
+
+void check_schedule(const Options& o) {
+  need(o.schedule.iterations != kMissing, "--iterations N");
+  if (o.mode != Mode::kTime) return;
+  need(o.schedule.flush_ns != kMissing, "--flush-seconds S");
   const bool timed = o.schedule.iterations > 0 || o.schedule.duration_ns > 0;
   if (!timed) throw UsageError("nothing to do: --iterations and --seconds are both 0");
-  if (o.engine.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") != std::string::npos) {
-    throw UsageError("--engine is '" + o.engine + "': give a name that --describe lists");
+}
+
+void check_heat(const HeatOptions& heat, std::size_t children) {
+  need(!heat.bursts.empty(), "--burst LIST");
+  need(heat.duration_ns != kMissing, "--heat-seconds S");
+  need(heat.turn_timeout_ns != kMissing, "--turn-timeout-seconds S");
+  need(!heat.order.empty(), "--order LIST");
+  if (children > kMostChildren) throw UsageError("more than " + std::to_string(kMostChildren) + " --child");
+  std::vector<bool> has_turn(children, false);
+  for (const int child : heat.order) {
+    if (static_cast<std::size_t>(child) >= children) {
+      throw UsageError("--order names child " + std::to_string(child) + " and there are " +
+                       std::to_string(children) + ", counted from 0");
+    }
+    has_turn[static_cast<std::size_t>(child)] = true;
   }
+  for (std::size_t child = 0; child < children; ++child) {
+    if (!has_turn[child]) throw UsageError("--order has no turn of child " + std::to_string(child));
+  }
+  if (heat.bursts.size() != 1 && heat.bursts.size() != children) {
+    throw UsageError("--burst has " + std::to_string(heat.bursts.size()) + " numbers: give one, or one for each of " +
+                     std::to_string(children) + " children");
+  }
+  if (heat.cycle() > kMostSamples) {
+    throw UsageError("one cycle of --order has more than " + std::to_string(kMostSamples) +
+                     " inferences: make --burst smaller");
+  }
+}
+
+void check(const Options& o) {
+  if (o.mode == Mode::kDescribe) return;
+  need(o.warmup_iterations != kMissing, "--warmup-iterations N");
+  need(o.warmup_ns != kMissing, "--warmup-seconds S");
+  need(o.timeout_ns != kMissing, "--timeout-seconds S");
+  need(!o.models.empty(), o.mode == Mode::kHeat ? "--child" : "--engine NAME");
+  for (const auto& model : o.models) check_model(model, o.mode == Mode::kVerify);
+  if (o.mode == Mode::kTime || o.mode == Mode::kProfile) check_schedule(o);
+  if (o.mode == Mode::kHeat) check_heat(o.heat, o.models.size());
 }
 
 }  // namespace
 
 Options parse_options(int argc, char** argv) {
   Options o;
-  bool has_mode = false;
+  bool has_mode = false, has_children = false;
   const auto set_mode = [&](Mode mode) {
-    if (has_mode) throw UsageError("give one of --describe --time --verify --profile --memory");
+    if (has_mode) throw UsageError("give one of --describe --time --verify --profile --memory --heat");
     o.mode = mode;
     has_mode = true;
   };
   const std::map<std::string_view, Mode> modes = {
       {"--describe", Mode::kDescribe}, {"--time", Mode::kTime}, {"--verify", Mode::kVerify},
-      {"--profile", Mode::kProfile}, {"--memory", Mode::kMemory}};
+      {"--profile", Mode::kProfile}, {"--memory", Mode::kMemory}, {"--heat", Mode::kHeat}};
 
   using Set = std::function<void(std::string_view name, std::string_view text)>;
   constexpr std::int64_t kMany = 1'000'000'000;
+    // Of the child named last, or of the one file there is.
+  const auto model = [&]() -> ModelOptions& {
+    if (o.models.empty()) o.models.emplace_back();
+    return o.models.back();
+  };
   const std::map<std::string_view, Set> values = {
       {"--host-version", [&](auto, auto t) { o.host_version = t; }},
-      {"--engine", [&](auto, auto t) { o.engine = t; }},
-      {"--model", [&](auto, auto t) { o.model = t; }},
-      {"--threads", [&](auto n, auto t) { o.threads = static_cast<int>(whole(n, t, 1, 1024)); }},
       {"--cpu-mask", [&](auto n, auto t) { o.cpu_mask = hex_mask(n, t); }},
-      {"--input", [&](auto, auto t) { o.inputs.emplace_back(t); }},
-      {"--expected", [&](auto, auto t) { o.expected.emplace_back(t); }},
-      {"--limit", [&](auto n, auto t) { o.limit = real(n, t, 1e9); }},
-      {"--verify-samples", [&](auto n, auto t) { o.verify_samples = whole(n, t, 0, kMany); }},
       {"--warmup-iterations", [&](auto n, auto t) { o.warmup_iterations = whole(n, t, 0, kMany); }},
       {"--warmup-seconds", [&](auto n, auto t) { o.warmup_ns = nanoseconds(n, t); }},
       {"--iterations", [&](auto n, auto t) { o.schedule.iterations = whole(n, t, 0, kMany); }},
@@ -104,15 +164,30 @@ Options parse_options(int argc, char** argv) {
       {"--max-seconds", [&](auto n, auto t) { o.schedule.most_ns = nanoseconds(n, t); }},
       {"--gap-seconds", [&](auto n, auto t) { o.schedule.gap_ns = nanoseconds(n, t); }},
       {"--flush-seconds", [&](auto n, auto t) { o.schedule.flush_ns = nanoseconds(n, t); }},
-      {"--handicap-ppm", [&](auto n, auto t) { o.handicap_ppm = whole(n, t, 0, 10'000'000); }},
+      {"--burst", [&](auto n, auto t) { o.heat.bursts = whole_list<std::int64_t>(n, t, 1, kMany); }},
+      {"--heat-seconds", [&](auto n, auto t) { o.heat.duration_ns = nanoseconds(n, t); }},
+      {"--turn-timeout-seconds", [&](auto n, auto t) { o.heat.turn_timeout_ns = nanoseconds(n, t); }},
+      {"--order", [&](auto n, auto t) { o.heat.order = whole_list<int>(n, t, 0, kMostChildren - 1); }},
       {"--timeout-seconds", [&](auto n, auto t) { o.timeout_ns = nanoseconds(n, t); }},
       {"--etdump", [&](auto, auto t) { o.etdump = t; }},
-      {"--sys-root", [&](auto, auto t) { o.sys_root = t; }}};
+      {"--sys-root", [&](auto, auto t) { o.sys_root = t; }},
+      {"--engine", [&](auto, auto t) { model().engine = t; }},
+      {"--model", [&](auto, auto t) { model().model = t; }},
+      {"--threads", [&](auto n, auto t) { model().threads = static_cast<int>(whole(n, t, 1, 1024)); }},
+      {"--input", [&](auto, auto t) { model().inputs.emplace_back(t); }},
+      {"--expected", [&](auto, auto t) { model().expected.emplace_back(t); }},
+      {"--limit", [&](auto n, auto t) { model().limit = real(n, t, 1e9); }},
+      {"--verify-samples", [&](auto n, auto t) { model().verify_samples = whole(n, t, 0, kMany); }},
+      {"--handicap-ppm", [&](auto n, auto t) { model().handicap_ppm = whole(n, t, 0, 10'000'000); }}};
 
   for (int i = 1; i < argc; ++i) {
     const std::string_view name = argv[i];
     if (const auto mode = modes.find(name); mode != modes.end()) {
       set_mode(mode->second);
+    } else if (name == "--child") {
+      if (!has_children && !o.models.empty()) throw UsageError("options of a file come after --child");
+      o.models.emplace_back();
+      has_children = true;
     } else if (const auto value = values.find(name); value != values.end()) {
       if (++i == argc) throw UsageError(std::string(name) + " needs a value");
       value->second(name, argv[i]);
@@ -120,12 +195,14 @@ Options parse_options(int argc, char** argv) {
       throw UsageError("unknown option '" + std::string(name) + "'");
     }
   }
+  if (has_children != (o.mode == Mode::kHeat)) throw UsageError("--heat and --child belong together");
   check(o);
   return o;
 }
 
 const char* usage() {
-  return "pfd_bench --describe | [--time|--verify|--profile|--memory] --engine NAME --model FILE ...";
+  return "pfd_bench --describe | [--time|--verify|--profile|--memory] --engine NAME --model FILE ... | "
+         "--heat ... --child --engine NAME --model FILE ... --child ...";
 }
 
 const char* mode_name(Mode mode) {
@@ -135,6 +212,7 @@ const char* mode_name(Mode mode) {
     case Mode::kVerify: return "verify";
     case Mode::kProfile: return "profile";
     case Mode::kMemory: return "memory";
+    case Mode::kHeat: return "heat";
   }
   return "";
 }

@@ -1,4 +1,5 @@
 // The command line of pfd_bench as data. docs/harness-protocol.md is its description.
+// Numbers have no defaults here: the host always gives them, so that each stands in one place.
 #pragma once
 
 #include <cstdint>
@@ -8,34 +9,62 @@
 
 namespace pfd {
 
-enum class Mode { kDescribe, kTime, kVerify, kProfile, kMemory };
+enum class Mode { kDescribe, kTime, kVerify, kProfile, kMemory, kHeat };
+
+inline constexpr int kMissing = -1;  // not given
+
+// One file and how it is run.
+struct ModelOptions {
+  std::string engine;
+  std::string model;
+  int threads = kMissing;
+  std::vector<std::string> inputs, expected;
+  double limit = kMissing;          // relative L-infinity distance that is allowed
+  std::int64_t verify_samples = 0;  // 0: all there are
+  std::int64_t handicap_ppm = 0;
+};
 
 struct Schedule {
-  std::int64_t iterations = 50;
+  std::int64_t iterations = kMissing;
   std::int64_t duration_ns = 0;
   bool stop_at_either = false;    // else both count and time must be reached
   std::int64_t most_ns = 0;       // 0: no limit; ends the block in any case
   std::int64_t gap_ns = 0;        // pause between inferences
-  std::int64_t flush_ns = 1'000'000'000;
+  std::int64_t flush_ns = kMissing;
+};
+
+// Samples that a heat may hold at most: 16 MiB of them.
+inline constexpr std::uint64_t kMostSamples = 1 << 20;
+
+struct HeatOptions {
+  std::vector<std::int64_t> bursts;         // inferences in a turn: of all children, or of each
+  std::int64_t duration_ns = kMissing;      // ends with the cycle of the order that completes past it
+  std::int64_t turn_timeout_ns = kMissing;  // a turn that takes longer hangs
+  std::vector<int> order;                   // of the children's turns, repeated
+
+  std::uint64_t burst_of(int child) const {
+    return static_cast<std::uint64_t>(bursts[bursts.size() == 1 ? 0 : static_cast<std::size_t>(child)]);
+  }
+  // Inferences of one cycle of the order.
+  std::uint64_t cycle() const {
+    std::uint64_t sum = 0;
+    for (const int child : order) sum += burst_of(child);
+    return sum;
+  }
 };
 
 struct Options {
   Mode mode = Mode::kTime;
   std::string host_version;  // empty: the caller does not mind
-  std::string engine;
-  std::string model;
-  int threads = 1;
-  std::string cpu_mask;  // hexadecimal, empty: not pinned
-  std::vector<std::string> inputs, expected;
-  double limit = 1e-4;             // relative L-infinity distance that is allowed
-  std::int64_t verify_samples = 0;  // 0: all there are
-  std::int64_t warmup_iterations = 10;
-  std::int64_t warmup_ns = 500'000'000;
+  std::vector<ModelOptions> models;  // one; of a heat, one for each child
+  std::string cpu_mask;              // hexadecimal, empty: not pinned
+  std::int64_t warmup_iterations = kMissing;
+  std::int64_t warmup_ns = kMissing;
   Schedule schedule;
-  std::int64_t handicap_ppm = 0;
-  std::int64_t timeout_ns = 600'000'000'000;
-  std::string etdump;        // where the engine's own profile goes
-  std::string sys_root;      // for tests: a folder instead of / for readings
+  HeatOptions heat;
+  std::int64_t timeout_ns = kMissing;
+  std::string etdump;    // where the engine's own profile goes
+  std::string sys_root;  // for tests: a folder instead of / for readings
 };
 
 class UsageError : public std::runtime_error {

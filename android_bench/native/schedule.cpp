@@ -1,10 +1,8 @@
 #include "schedule.h"
 
-#include "readings.h"
+#include "clock.h"
 
-#include <sched.h>
 #include <time.h>
-
 
 namespace pfd {
 namespace {
@@ -24,39 +22,13 @@ bool is_over(const Schedule& schedule, std::int64_t count, std::int64_t elapsed_
 
 }  // namespace
 
-std::int64_t timed_inference(Engine& engine, const Tensors& inputs) {
-  engine.set_inputs(inputs);
-  const std::int64_t begin = now_ns();
-  engine.invoke();
-  return now_ns() - begin;
-}
-
-Warmup warm_up(Engine& engine, const Tensors& inputs, std::int64_t iterations, std::int64_t ns) {
-  Warmup done;
-  const std::int64_t begin = now_ns();
-  while (done.inferences < iterations || done.elapsed_ns < ns) {
-    timed_inference(engine, inputs);
-    ++done.inferences;
-    done.elapsed_ns = now_ns() - begin;
-  }
-  return done;
-}
-
 void run_schedule(Engine& engine, const Tensors& inputs, const Schedule& schedule,
                   std::int64_t handicap_ppm, Channel& channel) {
   const std::int64_t start = now_ns();
   std::int64_t last_flush = start;
   for (std::int64_t count = 1;; ++count) {
-    engine.set_inputs(inputs);
-    const std::int64_t begin = now_ns();
-    engine.invoke();
-    std::int64_t end = now_ns();
-    if (handicap_ppm > 0) {
-      const std::int64_t until = end + (end - begin) * handicap_ppm / 1'000'000;
-      do end = now_ns();
-      while (end < until);
-    }
-    channel.take(end - begin, sched_getcpu());
+    channel.take(take_sample(engine, inputs, handicap_ppm));
+    const std::int64_t end = now_ns();
     if (is_over(schedule, count, end - start)) break;
     // Between two samples, never inside one. A block shorter than the period is not disturbed.
     if (end - last_flush >= schedule.flush_ns || channel.is_full()) {

@@ -1,4 +1,4 @@
-// Runs the work in a child process, so that a crash of an engine ends in one record.
+// Runs the work on one model in a child process, so that a crash of an engine ends in one record.
 #pragma once
 
 #include "channel.h"

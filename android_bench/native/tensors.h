@@ -3,7 +3,7 @@
 #pragma once
 
 #include "engine.h"
-#include "schedule.h"
+#include "sample.h"
 
 namespace pfd {
 

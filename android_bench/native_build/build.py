@@ -34,7 +34,7 @@ from pfd_models.errors import DeviceError, InputError, PfdError, unknown
 
 __all__ = ["PROTOCOL", "SOURCES", "Built", "build_harness", "main", "source_version"]
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of the lines between host and harness; docs/harness-protocol.md."""
 
 SOURCES = Path(__file__).parent.parent / "native"

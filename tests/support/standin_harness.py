@@ -53,6 +53,10 @@ def options_of(arguments):
     return mode.removeprefix("--"), values
 
 
+def protocol_of(version):
+    return int(version.partition("+")[0])
+
+
 class Run:
     def __init__(self, version, mode, values, pid, clock):
         self.version, self.mode, self.values = version, mode, values
@@ -68,7 +72,7 @@ class Run:
         self.how = wanted.get(str(self.count), wanted.get("*", "well"))
         yield line(
             "hello",
-            protocol=1,
+            protocol=protocol_of(self.version),
             version=self.version,
             mode=self.mode,
             pid=self.pid,
@@ -90,7 +94,7 @@ class Run:
         ]
         return line(
             "describe",
-            protocol=1,
+            protocol=protocol_of(self.version),
             version=self.version,
             target="host",
             compiler="none",

@@ -1,5 +1,6 @@
-// An engine that misbehaves as its file says, for tests: "WHAT STAGE [NUMBER]". It is also the
-// proof that a file in engines/ is all that a new engine takes.
+// An engine that misbehaves as its file says, for tests: "WHAT STAGE [NUMBER [SPIN]]": at the
+// NUMBERth inference, each of which takes SPIN microseconds. It is also the proof that a file in
+// engines/ is all that a new engine takes.
 
 #include "../engine.h"
 
@@ -23,7 +24,8 @@ class AwkwardEngine : public pfd::Engine {
   void load(const pfd::LoadOptions& options) override {
     std::ifstream file(options.path);
     if (!(file >> what_ >> stage_)) throw pfd::EngineError("cannot read " + options.path, true);
-    file >> number_;
+    file >> number_ >> spin_us_;
+    path_ = options.path;
     // One thread more than was asked for, or the threads that were.
     const int extra = options.threads - 1 + (what_ == "threads");
     for (int i = 0; i < extra; ++i) std::thread([] { for (;;) pause(); }).detach();
@@ -39,7 +41,7 @@ class AwkwardEngine : public pfd::Engine {
 
   void invoke() override {
     ++calls_;
-    if (what_ == "spin") spin(number_ * 1000);  // microseconds
+    spin((what_ == "spin" ? number_ : spin_us_) * 1000);
     if (calls_ == number_) misbehave("invoke");
   }
 
@@ -61,6 +63,7 @@ class AwkwardEngine : public pfd::Engine {
 
  private:
   static void spin(std::int64_t ns) {
+    if (ns == 0) return;
     timespec t{};
     const auto now = [&t] {
       clock_gettime(CLOCK_MONOTONIC, &t);
@@ -74,7 +77,12 @@ class AwkwardEngine : public pfd::Engine {
     if (what_ == "segv") std::raise(SIGSEGV);
     if (what_ == "abort") std::abort();
     if (what_ == "exit") std::exit(0);
-    if (what_ == "hang") for (;;) pause();
+    if (what_ == "call" || what_ == "stuck") call();
+    if (what_ == "hang" || what_ == "stuck") for (;;) pause();
+    if (what_ == "kill") std::raise(SIGKILL);
+    if (what_ == "slow") spin(500'000'000);
+    if (what_ == "hungry") hoard_ = new char[std::size_t{1} << 46];
+    if (what_ == "call") call();
     if (what_ == "throw") throw std::runtime_error("an engine's own exception");
     if (what_ == "refuse") throw pfd::EngineError("no \"good\" \xff file\n", true);
     if (what_ == "chatter" && write(STDOUT_FILENO, "hello from an engine\n", 21) != 21) std::abort();
@@ -85,8 +93,16 @@ class AwkwardEngine : public pfd::Engine {
     }
   }
 
-  std::string what_, stage_;
-  std::int64_t number_ = 0, calls_ = 0;
+  // Tells a test that waits at the named pipe beside the file, and goes on.
+  void call() const {
+    const int pipe = open((path_ + ".pipe").c_str(), O_WRONLY);
+    if (pipe < 0 || write(pipe, "!", 1) != 1) std::abort();
+    close(pipe);
+  }
+
+  std::string path_, what_, stage_;
+  std::int64_t number_ = 0, spin_us_ = 0, calls_ = 0;
+  char* hoard_ = nullptr;
   float values_[2] = {0, 0};
 };
 

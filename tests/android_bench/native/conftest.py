@@ -29,6 +29,16 @@ def quick():
 
 
 @pytest.fixture(scope="session")
+def always():
+    """Options that have no defaults; a later one of the same name wins."""
+    return (
+        *("--threads", "1", "--limit", "1e-4", "--timeout-seconds", "60"),
+        *("--warmup-iterations", "10", "--warmup-seconds", "0"),
+        *("--iterations", "50", "--flush-seconds", "1"),
+    )
+
+
+@pytest.fixture(scope="session")
 def built():
     return build_harness()
 

@@ -1,7 +1,10 @@
 """The bundle for phones, under an emulator: complete, and computing what this computer computes."""
 
 import json
+import os
 import re
+import select
+import signal
 import subprocess
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from android_bench.harness.client import (
     run_block,
     verify,
 )
+from android_bench.harness.heat import HeatSchedule, run_heat
 from android_bench.harness.result import Status
 from android_bench.native_build.build import SOURCES
 from android_bench.native_build.cache import cache_folder
@@ -86,6 +90,48 @@ def test_an_emulated_block_is_whole(arm64_harness, network, engine):
     assert len(result.run.samples_ns) == 3
     assert len(result.tasks) == 2
     assert result.run.before.online_cpus == tuple(range(8))
+
+
+def test_an_emulated_heat_is_whole(arm64_harness, network):
+    jobs = [network.job("executorch"), network.job("litert", threads=2), network.job("executorch")]
+    schedule = HeatSchedule(burst=2, seconds=0.5, warmup_iterations=1, warmup_seconds=0.0)
+    order = (0, 1, 2, 2, 1, 0)
+    heat = run_heat(arm64_harness, jobs, schedule, labels=("a", "b", "twin"), order=order)
+    assert heat.status is Status.DONE
+    cycles, rest = divmod(len(heat.turns.turn_child), len(order))
+    assert rest == 0
+    assert heat.turns.turn_child.tolist() == list(order) * cycles
+    assert [len(child.tasks) for child in heat.children] == [1, 2, 1]
+    assert all(v.passed for child in heat.children for v in child.verifications)
+
+
+def test_a_child_that_refuses_its_file_is_named_there_too(arm64_harness, network, tmp_path):
+    (tmp_path / "empty").write_bytes(b"")
+    jobs = [network.job("litert"), network.job("litert", model=str(tmp_path / "empty"))]
+    schedule = HeatSchedule(burst=1, warmup_iterations=1, warmup_seconds=0.0)
+    with pytest.raises(InputError, match=r"^bad, litert on .*empty"):
+        run_heat(arm64_harness, jobs, schedule, labels=("good", "bad"), order=(0, 1))
+
+
+def test_emulated_children_do_not_outlive_their_supervisor(arm64_harness, network):
+    schedule = HeatSchedule(burst=1, seconds=600.0, warmup_iterations=1, warmup_seconds=0.0)
+    supervisor, children = 0, []
+
+    def kill_it(line):
+        nonlocal supervisor
+        supervisor = line["pid"]
+        listed = Path(f"/proc/{supervisor}/task/{supervisor}/children")
+        while len(listed.read_text().split()) < 2:
+            os.sched_yield()
+        children.extend(os.pidfd_open(int(pid)) for pid in listed.read_text().split())
+        os.kill(supervisor, signal.SIGKILL)
+
+    jobs = [network.job("executorch")] * 2
+    heat = run_heat(arm64_harness, jobs, schedule, labels=("a", "b"), order=(0, 1), on_line=kill_it)
+    assert heat.status is Status.LOST
+    for child in children:
+        assert select.select([child], [], [], 1.0)[0]
+        os.close(child)
 
 
 @each_engine

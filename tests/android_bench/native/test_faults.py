@@ -43,8 +43,8 @@ def test_samples_taken_before_a_crash_are_kept(awkward, quick):
     result = run_block(awkward.harness, job, quick)
     assert (result.status, result.stage) == (Status.CRASHED, "time")
     assert len(result.run.samples_ns) == len(result.run.cpus) == 5
-    assert result.run.before is not None
-    assert result.run.after is None
+    assert result.run.before.online_cpus
+    assert not result.run.after.online_cpus  # it did not come so far
 
 
 def test_a_line_torn_by_a_crash_is_no_other_error(awkward, quick):
@@ -84,9 +84,15 @@ def test_the_host_ends_a_harness_that_does_not_end_itself(awkward, quick, monkey
     assert "silent for too long" in result.message
 
 
-def _start(awkward, job, *options):
-    command = [*awkward.harness.command, "--engine", "awkward", "--model", job.model, *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+@pytest.fixture
+def start(awkward, always):
+    """Start a run of an awkward engine; its lines are for the test to read."""
+
+    def start(job, *options):
+        command = [*awkward.harness.command, *always, "--engine", "awkward", "--model", job.model]
+        return subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
+
+    return start
 
 
 def _children(pid):
@@ -101,8 +107,8 @@ def _wait_for_line(process, kind):
     pytest.fail(f"no line {kind}")
 
 
-def test_a_harness_told_to_stop_says_so_and_stops_its_engine(awkward):
-    with _start(awkward, awkward.job("hang invoke 1")) as process:
+def test_a_harness_told_to_stop_says_so_and_stops_its_engine(awkward, start):
+    with start(awkward.job("hang invoke 1")) as process:
         _wait_for_line(process, "loaded")
         (child,) = _children(process.pid)
         process.send_signal(signal.SIGTERM)
@@ -113,8 +119,8 @@ def test_a_harness_told_to_stop_says_so_and_stops_its_engine(awkward):
     assert not os.path.exists(f"/proc/{child}")
 
 
-def test_an_engine_does_not_outlive_a_killed_harness(awkward):
-    with _start(awkward, awkward.job("hang invoke 1")) as process:
+def test_an_engine_does_not_outlive_a_killed_harness(awkward, start):
+    with start(awkward.job("hang invoke 1")) as process:
         _wait_for_line(process, "loaded")
         (child,) = _children(process.pid)
         process.kill()
@@ -152,12 +158,21 @@ def test_a_killed_harness_gives_a_block_with_what_was_heard(awkward, quick):
     assert 0 < len(result.run.samples_ns) < 10_000
 
 
-def test_the_work_ends_when_nobody_listens_any_more(awkward):
+def test_the_work_ends_when_nobody_listens_any_more(awkward, start):
     options = ["--iterations", "1000000", "--flush-seconds", "0.05", "--warmup-seconds", "0"]
-    process = _start(awkward, awkward.job("spin x 1000"), *options)
+    process = start(awkward.job("spin x 1000"), *options)
     _wait_for_line(process, "samples")
     process.stdout.close()
     assert process.wait(5) == 3
+
+
+def test_an_engine_that_hangs_does_not_hang_on_when_nobody_listens_any_more(awkward, start):
+    with start(awkward.job("hang invoke 1")) as process:
+        _wait_for_line(process, "loaded")
+        (child,) = _children(process.pid)
+        process.stdout.close()
+        assert process.wait(5) == 3
+        assert not os.path.exists(f"/proc/{child}")
 
 
 def test_an_engine_that_talks_into_the_results_is_found_out(awkward, quick):
@@ -232,7 +247,7 @@ def test_a_crash_in_verification_and_memory_passes_is_raised(awkward):
         (["--cpu-mask", "0"], "at least one bit"),
         (["--seconds", "nan"], "--seconds is 'nan'"),
         (["--stop", "maybe"], "give both or either"),
-        (["--iterations", "0"], "nothing to do"),
+        (["--iterations", "0"], "nothing to do: --iterations and --seconds are both 0"),
         (["--expected", "x"], "--input FILE, which --expected belongs to, is missing"),
         (["--verify"], "--expected FILE"),
         (["--iterations"], "--iterations needs a value"),
@@ -240,9 +255,9 @@ def test_a_crash_in_verification_and_memory_passes_is_raised(awkward):
         (["--engine", "../x"], "--engine is '../x'"),
     ],
 )
-def test_bad_options_are_refused_in_one_record(built, options, words):
+def test_bad_options_are_refused_in_one_record(built, always, options, words):
     lines = []
-    command = [str(built.program), "--engine", "executorch", "--model", "x", *options]
+    command = [str(built.program), *always, "--engine", "executorch", "--model", "x", *options]
     ended = run_here(command, timeout_s=10, on_line=lines.append)
     assert ended.status == 2
     assert len(lines) == 1
@@ -250,9 +265,24 @@ def test_bad_options_are_refused_in_one_record(built, options, words):
     assert words in lines[0].replace("\\u0027", "'")
 
 
-def test_an_engine_that_is_not_there_is_named(built, tmp_path):
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("--threads", "--limit", "--warmup-iterations", "--warmup-seconds", "--timeout-seconds"),
+        *("--iterations", "--flush-seconds"),
+    ],
+)
+def test_a_number_the_host_decides_has_no_default(built, always, name):
+    at, lines = always.index(name), []
+    command = [str(built.program), *always[:at], *always[at + 2 :], "--engine", "x", "--model", "x"]
+    assert run_here(command, timeout_s=10, on_line=lines.append).status == 2
+    assert f"{name} " in lines[0]
+    assert "is missing" in lines[0]
+
+
+def test_an_engine_that_is_not_there_is_named(built, always):
     lines = []
-    command = [str(built.program), "--engine", "nosuch", "--model", "x"]
+    command = [str(built.program), *always, "--engine", "nosuch", "--model", "x"]
     assert run_here(command, timeout_s=10, on_line=lines.append).status == 2
     assert "unknown engine 'nosuch': choose one of executorch, litert" in lines[-1]
 

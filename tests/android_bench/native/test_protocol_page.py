@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from android_bench.harness.client import profile_operators, run_block
+from android_bench.harness.heat import HeatSchedule, run_heat
 from android_bench.harness.process import run_here
 
 PAGE = Path(__file__).parents[3] / "docs/harness-protocol.md"
@@ -39,6 +40,8 @@ def written(harness, network, tmp_path_factory):
     listening = dataclasses.replace(harness, launch=launch)
     run_block(listening, network.job("executorch"))
     profile_operators(listening, network.job("executorch"), iterations=1, etdump=str(dump))
+    schedule = HeatSchedule(burst=2, seconds=0.0)
+    run_heat(listening, [network.job("litert")] * 2, schedule, labels=("a", "b"), order=(0, 1))
     launch([*harness.command, "--describe"], timeout_s=10, on_line=lambda text: None)
     fields = {}
     for line in lines:
@@ -52,10 +55,18 @@ def test_every_line_and_field_is_documented_and_written(written):
 
 def test_every_option_is_documented(built):
     sources = Path(__file__).parents[3] / "android_bench/native/options.cpp"
-    taken = set(re.findall(r'\{"(--[a-z-]+)"', sources.read_text()))
+    taken = set(re.findall(r'(?:\{|== )"(--[a-z-]+)"', sources.read_text()))
     page = PAGE.read_text()
     listed = set(re.findall(r"^\| `(--[a-z-]+)[ `]", page, re.MULTILINE))
-    modes = {"--describe", "--time", "--verify", "--profile", "--memory"}
-    assert len(taken) > 20
+    modes = {"--describe", "--time", "--verify", "--profile", "--memory", "--heat"}
+    assert len(taken) > 30
     assert listed == taken - modes
     assert all(f"`{mode}`" in page for mode in modes)
+
+
+def test_the_page_says_which_options_have_no_default(always, built):
+    """Exactly those without which a run or a heat is refused."""
+    page = PAGE.read_text()
+    needed = set(re.findall(r"^\| `(--[a-z-]+)[^`]*` \| needed", page, re.MULTILINE))
+    heat = {"--burst", "--heat-seconds", "--turn-timeout-seconds", "--order", "--child"}
+    assert needed == {*always[::2], "--engine", "--model"} | heat
