@@ -17,7 +17,7 @@ from android_bench.campaign.result import CampaignResult
 from android_bench.campaign.series import Outcome, run_series
 from android_bench.records import Rules
 from android_bench.statistics.comparison import Comparison, Verdict
-from pfd_models.errors import InputError
+from pfd_models.errors import DeviceError, InputError
 
 __all__ = [
     "BUDGET_SECONDS",
@@ -100,7 +100,15 @@ def qualify(
     if not handicaps or len({_to_ppm(handicap) for handicap in handicaps}) < len(handicaps):
         raise InputError(f"handicaps {list(handicaps)}: give at least one, each once")
     todo = [_plan(file, engine, rules, handicap) for handicap in handicaps]
-    return run_series(bench, todo, resume=resume)
+    return _until_refused(run_series(bench, todo, resume=resume))
+
+
+def _until_refused(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+    """Give outcomes up to the first whose file was refused: it would be each time."""
+    for outcome in outcomes:
+        yield outcome
+        if not all(isinstance(failure.error, DeviceError) for failure in outcome.failures):
+            return
 
 
 def _plan(file: BenchFile, engine: str, rules: Rules, handicap: float) -> tuple[Contest, Rules]:
