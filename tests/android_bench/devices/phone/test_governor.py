@@ -3,7 +3,6 @@ import time
 import pytest
 
 from android_bench.devices.phone.held_settings import hold_settings
-from android_bench.devices.phone.lock import locked
 from android_bench.devices.phone.profile import read_profile
 from android_bench.errors import UnfitDeviceError
 from android_bench.transports import detached
@@ -106,28 +105,3 @@ def test_without_root_nothing_is_hold_settings(direct, one_line):
 def test_only_settings_are_settings(rooted, path):
     with pytest.raises(InputError), hold_settings(rooted, read_profile(rooted), {path: "1"}):
         pass
-
-
-def test_a_second_bench_is_kept_out_and_told_whose_the_device_is(direct, one_line):
-    with locked(direct) as lock:
-        lock.renew()
-        with pytest.raises(DeviceError) as error, locked(direct):
-            pass
-        one_line(error, 3, "another bench", "process")
-    with locked(direct):
-        pass
-    assert direct.run("ls -A /data/local/tmp/pfd").stdout == ""
-
-
-def test_a_lock_of_an_earlier_boot_or_a_dead_owner_is_taken_over(direct, phone, one_line):
-    first = locked(direct)
-    lock = first.__enter__()
-    hooks.reboot(phone)
-    direct.wait(20)
-    with locked(direct):
-        with pytest.raises(DeviceError) as error:
-            lock.renew()
-        one_line(error, 3, "took over")
-    with locked(direct), locked(direct, stale_s=-1):
-        pass
-    first.__exit__(None, None, None)
