@@ -193,14 +193,14 @@ def test_a_store_that_is_not_there_or_is_a_folder(host, adb_bench):
 
 
 ROWS = {
-    "a table that is gone": "DROP TABLE arms",
+    "a table that is gone": "DROP TABLE samples",
     "a rule of text": "UPDATE campaigns SET precision = 'fine'",
     "a budget below zero": "UPDATE campaigns SET budget_seconds = -1",
     "settings that are cut": "UPDATE campaigns SET settings = '{'",
     "settings that are a list": "UPDATE campaigns SET settings = '[]'",
     "a role nobody plays": "UPDATE arms SET role = 'referee'",
-    "samples that are cut": "UPDATE samples SET ns = x'0102'",
-    "samples that are none": "UPDATE samples SET ns = NULL",
+    "samples that are cut": "UPDATE samples SET samples_ns = x'0102'",
+    "one sample too many": "UPDATE samples SET count = count + 1",
     "a flag nobody knows": "UPDATE blocks SET flags = '[\"tired\"]'",
     "a reading of text": "UPDATE blocks SET before = '\"cold\"'",
     "a device without clusters": "UPDATE devices SET clusters = '{\"a\": 1}'",
@@ -210,11 +210,7 @@ ROWS = {
 @pytest.mark.parametrize("statement", ROWS.values(), ids=ROWS)
 def test_damaged_rows(filled, adb_bench, statement):
     with open_store("bench.sqlite") as store, store.writing() as connection:
-        try:
-            connection.execute(text(statement))
-        except Exception as error:  # the database itself refuses it
-            assert "constraint" in str(error)
-            return
+        connection.execute(text(statement))
     told = 0
     for verb in READ[1:6]:
         status = adb_bench(*verb, "--store", "bench.sqlite")
