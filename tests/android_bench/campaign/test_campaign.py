@@ -11,7 +11,7 @@ from android_bench.campaign.campaign import resume_campaign, run_campaign
 from android_bench.campaign.extra_passes import run_passes
 from android_bench.campaign.journal import limits_now, seconds_before
 from android_bench.campaign.result import read_result
-from android_bench.records import Flag, Role
+from android_bench.records import Flag, Pairing, Role
 from android_bench.statistics.comparison import Verdict
 from android_bench.statistics.design import is_disturbed
 from pfd_models.errors import DeviceError, InputError, ParityError
@@ -77,6 +77,20 @@ def test_blocks_alternate_in_fresh_processes_and_keep_every_sample(pair):
     assert all(len(block.run.samples_ns) == QUICK.iterations for block in blocks)
     assert len({block.run.samples_ns.tobytes() for block in blocks}) == len(blocks)
     assert all(np.all(block.run.cpus == 0) for block in blocks)
+
+
+def test_variants_that_take_turns_are_compared_in_heats_of_fresh_processes(pair):
+    rules = dataclasses.replace(pair.rules, pairing=Pairing.TURNS)
+    with pair.bench() as bench:
+        result = run_campaign(bench, pair.contest(), rules)
+        heats = bench.store.heats(result.campaign.campaign_id)
+    (comparison,) = result.comparisons
+    assert comparison.verdict is Verdict.FASTER
+    assert comparison.ratio == pytest.approx(0.9, rel=0.01)
+    started = pair.device.launcher.runs("heat")
+    assert len(started) == len(heats) + 2  # a look at how slow it is, and the pilot
+    assert len({run.pid for run in started}) == len(started)
+    assert result.blocks == ()
 
 
 def test_outputs_are_verified_once_a_file_before_anything_is_recorded(pair):
