@@ -67,7 +67,7 @@ class Conditions:
     wander_seconds: float = 1.0
     weather: Weather | None = None
     start_seconds: float = 0.16
-    turn_noise: float = 0.03
+    turn_noise: float = 0.0205  # as fitted with `NOISY_HOST`
 
     def __post_init__(self) -> None:
         """Refuse what no device can do.

