@@ -206,6 +206,23 @@ def _command(awkward, jobs):
     return command
 
 
+@pytest.mark.parametrize("where", [IN_ITS_TURN_FOR_EVER, BEING_MADE_READY])
+def test_who_has_no_turn_sleeps(run_until, where):
+    process, running = run_until(where, stdout=subprocess.PIPE)
+    waiting, _ = children_of(running.supervisor)
+    for pid in (running.supervisor, waiting):
+        deadline = time.monotonic() + 5
+        while _state(pid) != "S" and time.monotonic() < deadline:
+            os.sched_yield()  # it may still be on its way
+        assert _state(pid) == "S"
+    process.kill()
+
+
+def _state(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0]
+
+
 @at_any_time
 def test_children_do_not_outlive_a_killed_supervisor(run_until, where):
     process, running = run_until(where, stdout=subprocess.PIPE)
