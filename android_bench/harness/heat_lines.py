@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import json
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -202,7 +203,7 @@ class HeatReader:
         if end is None:
             lost = self._supervisor.result(ended)
             end = HeatEnd(status=lost.status, stage=lost.stage, message=lost.message)
-        self._supervisor.feed(_end_line(end, end.status, end.message))
+        self._supervisor.feed(_end_line(end))
         if end.child is not None:
             self._require_child(end.child)
         heat = self._supervisor.result(ended)
@@ -234,8 +235,8 @@ class HeatReader:
             children=self._labels,
             turn_child=child.astype(np.int16),
             turn_first=np.array(firsts[: count + 1], np.int64),
-            turn_begin_ns=begin,
-            turn_end_ns=end,
+            turn_begin_ns=begin.copy(),
+            turn_end_ns=end.copy(),
             turn_freq_khz=khz.astype(np.int32),
             samples_ns=np.array(self._samples[: firsts[count]], np.int64),
             cpus=np.array(self._cpus[: firsts[count]], np.int16),
@@ -243,18 +244,19 @@ class HeatReader:
 
     def _child(self, number: int, end: HeatEnd, ended: Exit) -> HarnessResult:
         """Return what one child told; it ends as the heat does, or was killed for another."""
-        status, message = end.status, end.message
+        changes: dict[str, Any] = {}
         if end.child not in (None, number):
-            status = Status.KILLED
-            message = f"{self._labels[end.child or 0]} ended the heat: {message}"
-        self._children[number].feed(_end_line(end, status, message))
+            message = f"{self._labels[end.child or 0]} ended the heat: {end.message}"
+            changes = {"status": Status.KILLED.value, "signal": signal.SIGKILL, "message": message}
+        self._children[number].feed(_end_line(end, **changes))
         return self._children[number].result(ended)
 
 
-def _end_line(end: HeatEnd, status: Status, message: str) -> str:
+def _end_line(end: HeatEnd, **changes: Any) -> str:
     """Return the last line of one process of the heat."""
-    fields = {"status": status.value, "stage": end.stage, "message": message}
-    return json.dumps({"type": "end", "signal": end.signal, "at_ns": end.at_ns} | fields)
+    fields: dict[str, Any] = {"status": end.status.value, "stage": end.stage}
+    fields |= {"message": end.message, "signal": end.signal, "at_ns": end.at_ns}
+    return json.dumps({"type": "end"} | fields | changes)
 
 
 def _typed(kind: type[T], plain: Line) -> T:

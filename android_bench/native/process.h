@@ -23,8 +23,8 @@ void kill_process(pid_t process);
 // Why a run was ended from here, as an ending and in words.
 Ending stopped_by(const Watch& watch, Watch::Event event, Progress& progress, std::int64_t timeout_ns);
 
-// Memory that this process and those it starts share; filled in now, so that no page fault falls
-// between two samples. Null when there is none left.
+// Zeroed memory that this process and those it starts share. Filled in: all of it is found now and
+// not between two samples. Null when there is none left.
 void* shared_memory(std::size_t bytes, bool is_filled_in);
 
 }  // namespace pfd

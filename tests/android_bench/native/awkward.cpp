@@ -5,6 +5,7 @@
 #include "../engine.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -80,6 +81,7 @@ class AwkwardEngine : public pfd::Engine {
     if (what_ == "call" || what_ == "stuck") call();
     if (what_ == "hang" || what_ == "stuck") for (;;) pause();
     if (what_ == "kill") std::raise(SIGKILL);
+    if (what_ == "stray") stray();
     if (what_ == "slow") spin(500'000'000);
     if (what_ == "hungry") hoard_ = new char[std::size_t{1} << 46];
     if (what_ == "call") call();
@@ -91,6 +93,13 @@ class AwkwardEngine : public pfd::Engine {
       if (write(STDOUT_FILENO, "{\"type\":\"sam", 12) != 12) std::abort();
       std::raise(SIGKILL);
     }
+  }
+
+  // Allows itself every CPU, whatever was asked for.
+  static void stray() {
+    cpu_set_t all;
+    std::memset(&all, 0xFF, sizeof all);
+    sched_setaffinity(0, sizeof all, &all);
   }
 
   // Tells a test that waits at the named pipe beside the file, and goes on.

@@ -55,7 +55,7 @@ def test_a_child_that_crashes_in_its_turn_ends_the_heat_and_whole_turns_are_kept
     assert len(heat.turns.samples_ns) == len(heat.turns.cpus) == 2 * BURST
     assert heat.flags() == {Flag.ENGINE_CRASHED, Flag.PARTIAL}
     good, bad = heat.children
-    assert bad.signal == number
+    assert (good.signal, bad.signal) == (signal.SIGKILL, number)
     assert (good.status, bad.status) == (Status.KILLED, Status.CRASHED)
     assert good.message.startswith("bad ended the heat: ")
 
@@ -204,6 +204,23 @@ def _command(awkward, jobs):
         command += ["--child", "--engine", "awkward", "--model", job.model]
         command += ["--threads", "1", "--limit", "1"]
     return command
+
+
+@pytest.mark.parametrize("where", [IN_ITS_TURN_FOR_EVER, BEING_MADE_READY])
+def test_who_has_no_turn_sleeps(run_until, where):
+    process, running = run_until(where, stdout=subprocess.PIPE)
+    waiting, _ = children_of(running.supervisor)
+    for pid in (running.supervisor, waiting):
+        deadline = time.monotonic() + 5
+        while _state(pid) != "S" and time.monotonic() < deadline:
+            os.sched_yield()  # it may still be on its way
+        assert _state(pid) == "S"
+    process.kill()
+
+
+def _state(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0]
 
 
 @at_any_time
