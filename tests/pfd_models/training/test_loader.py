@@ -13,7 +13,7 @@ from pfd_models.training import transforms
 from pfd_models.training.datasets import find_image_set, list_image_sets, open_splits
 from pfd_models.training.distributed import Processes
 from pfd_models.training.loader import Order, Shard, batches, make_loader
-from pfd_models.training.randomness import SOURCES, seed_of, seeded
+from pfd_models.training.randomness import SOURCES, seed_inside, seed_of
 from pfd_models.training.transforms import Normalise
 from pfd_models.zoo.spec import InputSpec
 
@@ -201,10 +201,10 @@ def test_seeds_differ_by_run_source_and_place():
 def test_a_seeded_block_repeats_and_leaves_no_trace():
     torch.manual_seed(3)
     first = torch.rand(2)
-    with seeded(9):
+    with seed_inside(9):
         inside = torch.rand(2)
     second = torch.rand(2)
     torch.manual_seed(3)
     assert torch.equal(torch.rand(4), torch.cat([first, second]))
-    with seeded(9):
+    with seed_inside(9):
         assert torch.equal(torch.rand(2), inside)
