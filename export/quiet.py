@@ -1,7 +1,8 @@
 """Keep the libraries' own chatter off the screen.
 
 ExecuTorch, XNNPACK, LiteRT and onnxsim write to file descriptor 2 from C++, so Python's own
-logging cannot silence them: the descriptor itself is redirected meanwhile.
+logging cannot silence them: the descriptor itself is redirected meanwhile. It stands below every
+room because the worker processes and three file formats, which know nothing of each other, use it.
 """
 
 from __future__ import annotations

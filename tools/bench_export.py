@@ -30,7 +30,7 @@ Seconds = dict[str, dict[str, float]]
 
 
 @contextlib.contextmanager
-def timed(seconds: Seconds, step: str) -> Iterator[None]:
+def time_step(seconds: Seconds, step: str) -> Iterator[None]:
     """Note the wall and CPU seconds of what runs inside."""
     wall, cpu = time.perf_counter(), time.process_time()
     yield
@@ -52,18 +52,18 @@ def make_module(model: str, variant: str, dataset: str) -> tuple[Any, Any]:
 def run_ours(module: Any, x: Any, folder: Path) -> Seconds:
     """Build the three files with this project's chain."""
     seconds: Seconds = {}
-    with timed(seconds, "import"):
+    with time_step(seconds, "import"):
         from export.formats import WriteOptions, get_format
         from export.graph.program import capture
         from export.passes import run_passes
-    with timed(seconds, "capture"):
+    with time_step(seconds, "capture"):
         program = capture(module, (x,))
-    with timed(seconds, "passes"):
+    with time_step(seconds, "passes"):
         program = run_passes(program)
     for name in ("pte", "onnx"):
-        with timed(seconds, name):
+        with time_step(seconds, name):
             get_format(name).write(program, folder / f"net.{name}", WriteOptions())
-    with timed(seconds, "tflite"):
+    with time_step(seconds, "tflite"):
         options = WriteOptions(made_from=folder / "net.onnx")
         get_format("tflite").write(program, folder / "net.tflite", options)
     return seconds
@@ -74,23 +74,23 @@ def run_stock(module: Any, x: Any, folder: Path) -> Seconds:
     import torch
 
     seconds: Seconds = {}
-    with timed(seconds, "import"):
+    with time_step(seconds, "import"):
         import onnx
         import onnxsim
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
-    with timed(seconds, "capture"):
+    with time_step(seconds, "capture"):
         exported = torch.export.export(module, (x,))
-    with timed(seconds, "pte"):
+    with time_step(seconds, "pte"):
         edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
         with (folder / "net.pte").open("wb") as file:
             edge.to_executorch().write_to_file(file)
-    with timed(seconds, "onnx"):
+    with time_step(seconds, "onnx"):
         program = torch.onnx.export(module, (x,), dynamo=True, verbose=False)
         simplified, _ = onnxsim.simplify(program.model_proto)
         onnx.save(simplified, folder / "net.onnx")
     if importlib.util.find_spec("litert_torch") is not None:
-        with timed(seconds, "tflite"):
+        with time_step(seconds, "tflite"):
             import litert_torch
 
             litert_torch.convert(module, (x,)).export(str(folder / "net.tflite"))

@@ -14,16 +14,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Sequence
 
+from android_bench.campaign.bench import Bench, Jobs, uploaded
 from android_bench.campaign.blocks import make_block
 from android_bench.campaign.calm import settle
-from android_bench.campaign.contest import BenchFile, Contest, require_version
+from android_bench.campaign.contest import BenchFile, Contest
+from android_bench.campaign.heats import run_heats
 from android_bench.campaign.journal import Journal, limits_now, seconds_before, utc_now
 from android_bench.campaign.limits import (
     choose_start,
@@ -32,10 +30,8 @@ from android_bench.campaign.limits import (
     widen_limits,
 )
 from android_bench.campaign.record import new_record, resumable
-from android_bench.campaign.reference_files import write_reference
 from android_bench.campaign.repeats import after_giving_up, disturbed_text
 from android_bench.campaign.result import STOPPED, CampaignResult, read_result
-from android_bench.devices.device import Device
 from android_bench.harness.client import run_block, verify
 from android_bench.harness.job import Job
 from android_bench.harness.result import Verification
@@ -43,51 +39,17 @@ from android_bench.records import (
     Block,
     CampaignRecord,
     Design,
-    DeviceRecord,
     Limits,
+    Pairing,
     Reading,
     Rules,
 )
 from android_bench.statistics.comparison import collect_rounds
 from android_bench.statistics.design import BlockPlan, is_disturbed, next_block
 from android_bench.statistics.monitor import Decision, Monitor, Reason
-from android_bench.store import Store
-from android_bench.store.lock import DeviceLock
-from export.sets.manifest import PARITY_LIMIT
 from pfd_models.errors import PfdError
 
-__all__ = ["Bench", "Watcher", "resume_campaign", "run_campaign", "uploaded"]
-
-Jobs = Mapping[str, Job]
-
-
-class Watcher(Protocol):
-    """Hears how a campaign goes; `progress.Display` draws it."""
-
-    def begin(self, record: CampaignRecord, device: DeviceRecord) -> None:
-        """Blocks begin to run, for the first time or again."""
-
-    def step(self, text: str) -> None:
-        """Something that takes a moment begins."""
-
-    def note(self, text: str) -> None:
-        """Something happened that the reader must not miss."""
-
-    def block(self, blocks: int, disturbed: int, decision: Decision, elapsed_s: float) -> None:
-        """A block ended; the decision is that of the last complete round."""
-
-    def end(self, reason: Reason) -> None:
-        """The campaign's own rule ended it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """Where campaigns run and where they are kept; the device is locked."""
-
-    device: Device
-    store: Store
-    lock: DeviceLock
-    watch: Watcher
+__all__ = ["resume_campaign", "run_campaign"]
 
 
 def run_campaign(bench: Bench, contest: Contest, rules: Rules) -> CampaignResult:
@@ -151,32 +113,6 @@ def resume_campaign(bench: Bench, name: str, files: Sequence[BenchFile] = ()) ->
 # -- before ------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def uploaded(device: Device, contest: Contest, rules: Rules) -> Iterator[Jobs]:
-    """Bring files and reference data to the device; gives label to what to run there.
-
-    Raises:
-        InputError: A file was made for another release, or its reference data are damaged.
-        DeviceError: The engine is not available there.
-    """
-    engine, design = device.harness.engine(contest.engine), rules.design(contest.labels)
-    with tempfile.TemporaryDirectory(prefix="pfd-bench-") as temporary:
-        jobs = {}
-        for label, file in contest.entries:
-            require_version(file, engine)
-            reference = write_reference(file.manifest, file.artifact, Path(temporary))
-            jobs[label] = Job(
-                model=device.upload(file.path),
-                engine=contest.engine,
-                threads=rules.threads,
-                cpu_mask=rules.cpu_mask,
-                inputs=tuple(device.upload(path) for path in reference.inputs),
-                expected=tuple(device.upload(path) for path in reference.expected),
-                limit=max(PARITY_LIMIT, file.artifact.parity.limit),
-            )
-        yield {**jobs, design.control_label: jobs[design.baseline]}
-
-
 def _verify(bench: Bench, jobs: Jobs) -> dict[str, float]:
     """Compare every file's outputs with its manifest's; label to the worst relative distance."""
     found: dict[Job, Verification] = {}
@@ -192,6 +128,8 @@ def _verify(bench: Bench, jobs: Jobs) -> dict[str, float]:
 
 def _settle(bench: Bench, limits: Limits, rules: Rules) -> Limits:
     """Wait for a calm device; return the limits, wider where it does not become idle."""
+    if rules.pairing is Pairing.TURNS:  # what others do to the device falls on all variants alike
+        return limits
     bench.watch.step("waiting for a calm device")
     patience_s = rules.patience_s
     calm = settle(bench.device.read, limits, patience_s=patience_s, interval_s=min(1.0, patience_s))
@@ -219,7 +157,8 @@ def _measure(bench: Bench, journal: Journal, record: CampaignRecord, jobs: Jobs)
     """Run blocks to the end, and leave a word on record however it ends."""
     bench.watch.begin(record, bench.device.record)
     try:
-        reason = _run_blocks(bench, journal, record, jobs)
+        run = run_heats if record.rules.pairing is Pairing.TURNS else _run_blocks
+        reason = run(bench, journal, record, jobs)
     except KeyboardInterrupt:
         journal.tell("interrupted", "stopped by hand; --resume goes on with it")
         raise
@@ -236,7 +175,7 @@ def _run_blocks(bench: Bench, journal: Journal, record: CampaignRecord, jobs: Jo
     design, events = record.design, bench.store.events(record.campaign_id)
     blocks = list(bench.store.blocks(record.campaign_id))
     limits = limits_now(record.rules.limits, events)
-    begin = time.monotonic() - seconds_before(events, blocks)
+    begin = time.monotonic() - seconds_before(events, [b.run.after.at_ns for b in blocks])
     monitor, decision = _standing(design, blocks, time.monotonic() - begin)
     while not decision.stop:
         todo = next_block(design, blocks)

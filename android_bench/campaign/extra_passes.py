@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from android_bench.campaign.campaign import Bench, uploaded
+from android_bench.campaign.bench import Bench, uploaded
 from android_bench.campaign.contest import Contest
 from android_bench.campaign.failure import Failure
 from android_bench.campaign.journal import Journal, utc_now

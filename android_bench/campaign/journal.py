@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from android_bench.records import Block, Event, Limits, Reading
+from android_bench.records import Event, Limits, Reading
 from android_bench.store import Store
 from pfd_models.plain_data import from_plain, to_plain
 
@@ -26,7 +26,7 @@ class _Beginning:
     """What the event at the beginning of a session holds.
 
     Attributes:
-        blocks: How many blocks there were.
+        blocks: How many blocks, or heats, there were.
         at_ns: CLOCK_MONOTONIC of the device.
         relative_linf: Label to the worst relative distance of its outputs.
     """
@@ -45,7 +45,8 @@ class Journal:
 
     def begin(self, kind: str, message: str, reading: Reading, **facts: Any) -> None:
         """Begin a session: ``started`` or ``resumed``."""
-        done = len(self.store.blocks(self.campaign_id))
+        store, campaign_id = self.store, self.campaign_id
+        done = len(store.blocks(campaign_id)) + len(store.heats(campaign_id))
         self.tell(kind, message, data={"blocks": done, "at_ns": reading.at_ns, **facts})
 
     def tell_limits(self, kind: str, message: str, limits: Limits) -> None:
@@ -80,22 +81,22 @@ def limits_now(first: Limits, events: Sequence[Event]) -> Limits:
     return from_plain(Limits, kept[-1].data, what=f"the event {kept[-1].kind!r}")
 
 
-def seconds_before(events: Sequence[Event], blocks: Sequence[Block]) -> float:
+def seconds_before(events: Sequence[Event], ends_ns: Sequence[int]) -> float:
     """Return the device time of the sessions so far, on the device's own clock.
 
     Args:
         events: Of the campaign, in order.
-        blocks: Of the campaign, in order of running.
+        ends_ns: When each block, or heat, of the campaign ended, in order of running.
     """
     begins = [
         from_plain(_Beginning, event.data, what=f"the event {event.kind!r}")
         for event in events
         if event.kind in _BEGINNINGS
     ]
-    ends = [*(each.blocks for each in begins[1:]), len(blocks)]
+    ends = [*(each.blocks for each in begins[1:]), len(ends_ns)]
     spent_ns = 0
     for begin, end in zip(begins, ends, strict=True):
-        times = [block.run.after.at_ns - begin.at_ns for block in blocks[begin.blocks : end]]
+        times = [at_ns - begin.at_ns for at_ns in ends_ns[begin.blocks : end]]
         spent_ns += max([0, *times])  # a block that was killed early has no time of its own
     return spent_ns / 1e9
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from android_bench.campaign.campaign import Bench, Watcher
+from android_bench.campaign.bench import Bench, Watcher
 from android_bench.cancellation import NEVER, Cancellation
 from android_bench.devices.device import Device
 from android_bench.devices.opening import open_device
@@ -86,7 +86,9 @@ def open_bench(
             opened_device = open_device(device)
             opened.callback(opened_device.close)
         lock = opened.enter_context(device_lock(opened_store, opened_device.record.serial))
-        yield Bench(device=opened_device, store=opened_store, lock=lock, watch=watch)
+        yield Bench(
+            device=opened_device, store=opened_store, lock=lock, watch=watch, governor=governor
+        )
 
 
 def _open_phone(

@@ -11,13 +11,13 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from android_bench.campaign.campaign import Bench
+from android_bench.campaign.bench import Bench
 from android_bench.campaign.contest import BenchFile, Contest
 from android_bench.campaign.result import CampaignResult
 from android_bench.campaign.series import Outcome, run_series
 from android_bench.records import Rules
 from android_bench.statistics.comparison import Comparison, Verdict
-from pfd_models.errors import InputError
+from pfd_models.errors import DeviceError, InputError
 
 __all__ = [
     "BUDGET_SECONDS",
@@ -100,7 +100,15 @@ def qualify(
     if not handicaps or len({_to_ppm(handicap) for handicap in handicaps}) < len(handicaps):
         raise InputError(f"handicaps {list(handicaps)}: give at least one, each once")
     todo = [_plan(file, engine, rules, handicap) for handicap in handicaps]
-    return run_series(bench, todo, resume=resume)
+    return _until_refused(run_series(bench, todo, resume=resume))
+
+
+def _until_refused(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+    """Give outcomes up to the first whose file was refused: it would be each time."""
+    for outcome in outcomes:
+        yield outcome
+        if not all(isinstance(failure.error, DeviceError) for failure in outcome.failures):
+            return
 
 
 def _plan(file: BenchFile, engine: str, rules: Rules, handicap: float) -> tuple[Contest, Rules]:
@@ -131,8 +139,10 @@ def judge_campaign(result: CampaignResult) -> QualifiedRun:
             f"campaign {result.campaign.campaign_id} compares variants and its truth is unknown: "
             "name one that qualify made"
         )
-    times = [block.run.after.at_ns for block in result.blocks]
-    starts = [block.run.before.at_ns for block in result.blocks]
+    edges = [(block.run.before, block.run.after) for block in result.blocks]
+    edges += [(heat.before, heat.after) for heat in result.heats]
+    starts = [before.at_ns for before, _ in edges]
+    times = [after.at_ns for _, after in edges]
     return QualifiedRun(
         handicap=max(rules.handicap_ppm.values()) / 1e6,
         result=result,

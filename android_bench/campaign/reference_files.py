@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -21,13 +22,17 @@ __all__ = ["ReferenceFiles", "write_reference"]
 
 # What NumPy raises for archives that are none, cut off, or claim what cannot be.
 _UNREADABLE = (
-    OSError,
-    ValueError,
+    ArithmeticError,
     EOFError,
     KeyError,
     MemoryError,
     NotImplementedError,
+    OSError,
     RuntimeError,
+    SyntaxError,
+    TypeError,  # a single array, which is no archive of them
+    ValueError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -81,8 +86,14 @@ def write_reference(manifest: Manifest, artifact: Artifact, folder: Path) -> Ref
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        with path.open("rb") as file:  # given a path, NumPy leaves a damaged archive open
+            stored = np.load(file, allow_pickle=False)
+            if isinstance(stored, np.ndarray):
+                raise ValueError("it is one array and no archive of them")
+            arrays = {name: stored[name] for name in stored.files}
+        if wrong := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+            raise ValueError(f"{wrong[0]} is no array")
+        return arrays
     except _UNREADABLE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(

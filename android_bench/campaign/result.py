@@ -7,9 +7,10 @@ every length when it did not, because whoever looks then may have chosen the mom
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from android_bench.campaign.pace import judge_heats, read_pace
 from android_bench.records import (
     ArtifactRecord,
     Block,
@@ -17,13 +18,29 @@ from android_bench.records import (
     Design,
     DeviceRecord,
     Event,
+    HeatRecord,
     MemoryRecord,
     OperatorProfile,
+    Pairing,
+    TurnSamples,
 )
-from android_bench.statistics.comparison import Comparison, collect_rounds, compare, compare_control
+from android_bench.statistics.comparison import (
+    Comparison,
+    Unit,
+    collect_heats,
+    collect_rounds,
+    compare,
+    compare_control,
+)
 from android_bench.statistics.design import is_disturbed
-from android_bench.statistics.stopping import MIXTURE_T_RULE, TRIMMED_T_RULE
-from android_bench.statistics.summary import Summary, summarise
+from android_bench.statistics.pace import Pace
+from android_bench.statistics.stopping import choose_rule
+from android_bench.statistics.summary import Summary, summarise, summarise_turns
+from android_bench.statistics.turns import Heat
+from android_bench.statistics.undisturbed import (
+    compare_undisturbed_blocks,
+    compare_undisturbed_turns,
+)
 from android_bench.store import Store
 
 __all__ = ["STOPPED", "CampaignResult", "read_result"]
@@ -39,13 +56,18 @@ class CampaignResult:
         campaign: What was measured.
         device: On what.
         artifacts: SHA-256 to file.
-        blocks: In order of running, repeats and disturbed ones included.
+        blocks: In order of running, repeats and disturbed ones included; none where variants took
+            turns.
+        heats: Likewise, where variants took turns.
+        judged: What each of the heats says.
+        pace: How long turns and heats were; None where there were none.
         events: The oldest first.
         profiles: Operator passes.
         memory: Memory passes.
         summaries: One per variant that has a good block; the baseline's holds the control's too.
         comparisons: One per candidate; none while there are too few rounds, and none ever on an
             emulated phone, whose times mean nothing.
+        undisturbed: The second figure, one per candidate: the ratio at undisturbed speed.
         control: The baseline against itself; None where there are no comparisons.
         complete: Whether the campaign's own rule or its budget ended it.
     """
@@ -54,11 +76,15 @@ class CampaignResult:
     device: DeviceRecord
     artifacts: Mapping[str, ArtifactRecord]
     blocks: tuple[Block, ...]
+    heats: tuple[HeatRecord, ...]
+    judged: tuple[Heat, ...]
+    pace: Pace | None
     events: tuple[Event, ...]
     profiles: tuple[OperatorProfile, ...]
     memory: tuple[MemoryRecord, ...]
     summaries: tuple[Summary, ...]
     comparisons: tuple[Comparison, ...]
+    undisturbed: tuple[Comparison, ...]
     control: Comparison | None
     complete: bool
 
@@ -79,26 +105,88 @@ def read_result(store: Store, name: str) -> CampaignResult:
         IntegrityError: Its stored samples are damaged.
     """
     record = store.campaign(name)
-    design, blocks = record.design, store.blocks(record.campaign_id)
-    events = store.events(record.campaign_id)
+    design, events = record.design, store.events(record.campaign_id)
+    blocks, heats = store.blocks(record.campaign_id), store.heats(record.campaign_id)
     complete = any(event.kind == STOPPED for event in events)
-    rounds = collect_rounds(design, blocks)
-    rule = TRIMMED_T_RULE if complete else MIXTURE_T_RULE
     device = store.device(record.device_id)
-    judged = rounds if not device.emulated else ()
+    pace = read_pace(events)
+    judged = judge_heats(record, pace, heats) if pace is not None else []
+    if design.pairing is Pairing.TURNS:
+        units: Sequence[Unit] = collect_heats(design, judged)
+        summaries = _summarise_heats(record, pace, heats, judged) if pace is not None else ()
+    else:
+        units = collect_rounds(design, blocks)
+        summaries = _summaries(design, blocks)
+    if device.emulated:
+        units = ()
+    rule = choose_rule(design, by_hand=not complete)
     return CampaignResult(
         campaign=record,
         device=device,
         artifacts=store.artifacts(record.campaign_id),
         blocks=blocks,
+        heats=heats,
+        judged=tuple(judged),
+        pace=pace,
         events=events,
         profiles=store.profiles(record.campaign_id),
         memory=store.memory(record.campaign_id),
-        summaries=_summaries(design, blocks),
-        comparisons=compare(design, judged, rule),
-        control=compare_control(design, judged, rule),
+        summaries=summaries,
+        comparisons=compare(design, units, rule),
+        undisturbed=_undisturbed(record, pace, blocks, heats, judged) if units else (),
+        control=compare_control(design, units, rule),
         complete=complete,
     )
+
+
+def _undisturbed(
+    record: CampaignRecord,
+    pace: Pace | None,
+    blocks: tuple[Block, ...],
+    heats: tuple[HeatRecord, ...],
+    judged: Sequence[Heat],
+) -> tuple[Comparison, ...]:
+    """Return the second figure: the ratios at undisturbed speed."""
+    design = record.design
+    if design.pairing is Pairing.BLOCKS:
+        return compare_undisturbed_blocks(design, blocks)
+    assert pace is not None  # there are heats
+    discards = {burst.label: burst.discards for burst in pace.bursts}
+    return compare_undisturbed_turns(
+        design, _good(heats, judged), discards, cpu_mask=record.rules.cpu_mask
+    )
+
+
+def _good(heats: Sequence[HeatRecord], judged: Sequence[Heat]) -> list[TurnSamples]:
+    """Return the turns of the heats that no flag forbids to use."""
+    pairs = zip(heats, judged, strict=True)
+    return [heat.turns for heat, verdict in pairs if not is_disturbed(verdict)]
+
+
+def _summarise_heats(
+    record: CampaignRecord, pace: Pace, heats: tuple[HeatRecord, ...], judged: Sequence[Heat]
+) -> tuple[Summary, ...]:
+    design = record.design
+    good = [h for h, verdict in zip(heats, judged, strict=True) if not is_disturbed(verdict)]
+    if not good:
+        return ()
+    found = []
+    for label in design.labels:
+        mine = [c for h in good for c in h.children if design.variant_of(c.label) == label]
+        found.append(
+            summarise_turns(
+                design,
+                label,
+                [heat.turns for heat in good],
+                pace.burst(label).discards,
+                threads=record.rules.threads,
+                n_disturbed=len(heats) - len(good),
+                load_ns=[child.load_ns for child in mine],
+                first_inference_ns=[child.first_inference_ns for child in mine],
+                vm_hwm_kib=[child.vm_hwm_kib for child in mine],
+            )
+        )
+    return tuple(found)
 
 
 def _summaries(design: Design, blocks: tuple[Block, ...]) -> tuple[Summary, ...]:

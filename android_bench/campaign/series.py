@@ -14,7 +14,8 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from android_bench.campaign.campaign import Bench, resume_campaign, run_campaign
+from android_bench.campaign.bench import Bench
+from android_bench.campaign.campaign import resume_campaign, run_campaign
 from android_bench.campaign.contest import BenchFile, Contest, contests_of
 from android_bench.campaign.extra_passes import run_passes
 from android_bench.campaign.failure import Failure
@@ -22,8 +23,7 @@ from android_bench.campaign.journal import Journal, utc_now
 from android_bench.campaign.record import arms_of, resumable
 from android_bench.campaign.result import STOPPED, CampaignResult, read_result
 from android_bench.devices.cpu_choice import choose_cpus
-from android_bench.devices.device import Device
-from android_bench.records import CampaignRecord, Limits, Rules
+from android_bench.records import CampaignRecord, Limits, Pairing, Rules
 from android_bench.store import Store
 from pfd_models.errors import InputError, PfdError
 
@@ -54,10 +54,9 @@ class SeriesOptions:
         precision: Half-width of the ratio's interval at which measuring stops, as 0.01.
         budget_seconds: Device time of one comparison, after which it stops in any case.
         seed: Of the order of blocks; None draws one.
+        pairing: Blocks one after the other, or variants that take turns.
         start_temperature_mc: Hottest zone at which a block may start, in thousandths of a degree
             Celsius; None leaves it to the bench.
-        governor: What the device's cores are held at meanwhile, as ``performance``; for the
-            record.
     """
 
     runtimes: Sequence[str] = ()
@@ -67,7 +66,7 @@ class SeriesOptions:
     budget_seconds: float = DEFAULTS.budget_seconds
     seed: int | None = None
     start_temperature_mc: int | None = None
-    governor: str = ""
+    pairing: Pairing = DEFAULTS.pairing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +102,7 @@ def plan_series(bench: Bench, files: Sequence[BenchFile], options: SeriesOptions
         DeviceError: The device has no such cores, or too few for the threads.
     """
     contests = contests_of(files, bench.device.harness.engines, options.runtimes)
-    each_rules = [make_rules(bench.device, options, threads) for threads in options.threads]
+    each_rules = [make_rules(bench, options, threads) for threads in options.threads]
     for contest in contests:
         each_rules[0].design(contest.labels)  # refuses what no campaign can be run with
     if options.cores == "auto" and not all(rules.cpu_mask for rules in each_rules):
@@ -115,8 +114,8 @@ def plan_series(bench: Bench, files: Sequence[BenchFile], options: SeriesOptions
     return [(contest, rules) for rules in each_rules for contest in contests]
 
 
-def make_rules(device: Device, options: SeriesOptions, threads: int) -> Rules:
-    """Return the rules of one comparison; what its record keeps of them is set here.
+def make_rules(bench: Bench, options: SeriesOptions, threads: int) -> Rules:
+    """Return the rules of one comparison.
 
     Raises:
         InputError, DeviceError: As `choose_cpus`.
@@ -126,12 +125,13 @@ def make_rules(device: Device, options: SeriesOptions, threads: int) -> Rules:
         limits = dataclasses.replace(limits, start_temperature_mc=options.start_temperature_mc)
     return Rules(
         threads=threads,
-        cpu_mask=choose_cpus(device, threads, options.cores),
+        cpu_mask=choose_cpus(bench.device, threads, options.cores),
         precision=options.precision,
         budget_seconds=options.budget_seconds,
         seed=secrets.randbits(32) if options.seed is None else options.seed,
         limits=limits,
-        # join: governor=options.governor
+        governor=bench.governor,
+        pairing=options.pairing,
     )
 
 
@@ -271,9 +271,10 @@ def _find_earlier(store: Store, contest: Contest, rules: Rules) -> CampaignRecor
     """Return the campaign of the same call that measures the same files in the same way."""
     arms = arms_of(contest, rules)
     for record in store.campaigns():
-        same_call = record.rules.batch == rules.batch
-        same_handicap = record.rules.handicap_ppm == rules.handicap_ppm
-        if same_call and same_handicap and record.arms == arms:
+        theirs = record.rules
+        same_call, same_governor = theirs.batch == rules.batch, theirs.governor == rules.governor
+        same_handicap = theirs.handicap_ppm == rules.handicap_ppm
+        if same_call and same_governor and same_handicap and record.arms == arms:
             return record
     return None
 
@@ -295,10 +296,16 @@ def resume_one(
         passes: Names of `extra_passes.PASSES` to run afterwards.
 
     Raises:
-        InputError: It is finished, or its device, harness or files are others now.
+        InputError: It is finished, or its device, harness, governor or files are others now.
         IntegrityError: A file is not the one its manifest describes.
     """
     record, contest = resumable(bench.store, bench.device, name, files)
+    if record.rules.governor != bench.governor:
+        wanted = record.rules.governor
+        raise InputError(
+            f"campaign {record.campaign_id} was measured with "
+            + (f"--governor {wanted}: give it again" if wanted else "no --governor: leave it out")
+        )
     return _measure(bench, contest, record.rules, passes, record.campaign_id)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
-from android_bench.campaign.campaign import Bench
+from android_bench.campaign.bench import Bench
 from android_bench.campaign.opening import open_bench
 from android_bench.campaign.result import CampaignResult
 from android_bench.campaign.series import Outcome

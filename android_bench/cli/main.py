@@ -13,6 +13,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
@@ -47,7 +48,7 @@ from android_bench.cli.printing import (
     write_json,
 )
 from android_bench.cli.progress import Display
-from android_bench.devices.phone import cache
+from android_bench.devices.phone.cache import clean_cache
 from android_bench.devices.phone.choice import open_transport
 from android_bench.devices.phone.discovery import look_for_phones, phone_lines
 from android_bench.native_build.build import main as build_main
@@ -161,14 +162,17 @@ def clean(options: Options) -> int:
     serials = read_device_choice(options).find_serials()
     if not serials:
         raise SpecError("clean tidies phones: give --serial X, or --device virtual")
+    worst = 0
     for serial in serials:
-        transport = open_transport(serial)
         try:
-            freed = cache.clean_cache(transport)  # type: ignore[attr-defined]  # join
-        finally:
-            transport.close()
-        print_line(f"{serial}: {freed.files} files removed, {freed.size_bytes / 1e6:.1f} MB")
-    return 0
+            with contextlib.closing(open_transport(serial)) as transport:
+                freed = clean_cache(transport)
+        except PfdError as error:
+            print_error(str(error))
+            worst = max(worst, error.exit_status)
+        else:
+            print_line(f"{serial}: {freed.files} files removed, {freed.size_bytes / 1e6:.1f} MB")
+    return worst
 
 
 def build(options: Options) -> int:

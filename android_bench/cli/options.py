@@ -16,6 +16,7 @@ from android_bench.cli.artifacts import ArtifactChoice
 from android_bench.cli.lanes import DeviceChoice
 from android_bench.devices.phone.device import TARGET
 from android_bench.native_build.toolchain import TARGETS
+from android_bench.records import Pairing
 from android_bench.report.escape import escape_controls
 
 __all__ = ["parse", "read_artifact_choice", "read_device_choice", "read_series_options"]
@@ -24,6 +25,7 @@ _MEASURE = ("run", "qualify")
 _LONGEST_BUDGET_S = 1e6  # twelve days
 _LARGEST_SEED = 2**63 - 1  # what every database can hold
 _LARGEST_COUNT = 100_000  # of pixels and threads
+_LONGEST_QUOTE = 60
 
 
 class _Parser(argparse.ArgumentParser):
@@ -45,7 +47,12 @@ def parse(arguments: Sequence[str], verbs: Mapping[str, str]) -> argparse.Namesp
     given = list(arguments)
     if not given or (given[0] not in verbs and given[0] not in ("-h", "--help")):
         given = ["run", *given]
-    return _make_parser(verbs).parse_args(given)
+    parser = _make_parser(verbs)
+    for text in given:
+        name, _, value = text.partition("=")
+        if name.startswith("--") and value == "--":  # argparse would give an empty list
+            parser.error(f"argument {name}: expected a value")
+    return parser.parse_args(given)
 
 
 def read_artifact_choice(options: argparse.Namespace) -> ArtifactChoice:
@@ -83,7 +90,7 @@ def read_series_options(options: argparse.Namespace) -> SeriesOptions:
         budget_seconds=options.budget,
         seed=options.seed,
         start_temperature_mc=options.start_temperature,
-        governor=options.governor or "",
+        pairing=Pairing(options.pairing),
     )
 
 
@@ -175,6 +182,12 @@ def _add_how(parser: argparse.ArgumentParser, defaults: SeriesOptions) -> None:
         default=defaults.budget_seconds,
         help=f"a comparison's time: 90s, 5m (default: {defaults.budget_seconds:g}s)",
     )
+    how.add_argument(
+        "--pairing",
+        choices=[pairing.value for pairing in Pairing],
+        default=defaults.pairing.value,
+        help=f"variants take turns, or run one after the other (default: {defaults.pairing.value})",
+    )
     how.add_argument("--seed", type=_seed, help="of the order of blocks (default: random)")
     how.add_argument(
         "--start-temperature",
@@ -214,6 +227,10 @@ def _add_target(parser: argparse._ActionsContainer, *, default: str) -> None:
 # -- values ------------------------------------------------------------------------------------
 
 
+def _quote(text: str) -> str:
+    return repr(text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "…")
+
+
 def _text(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("it is empty")
@@ -223,7 +240,7 @@ def _text(text: str) -> str:
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names or len(set(names)) < len(names):
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of different names")
+        raise argparse.ArgumentTypeError(f"{_quote(text)} is no list of different names")
     return names
 
 
@@ -240,7 +257,7 @@ def _share(text: str) -> float:
     number, is_percent = text.strip().removesuffix("%"), text.strip().endswith("%")
     share = _number(number) / (100 if is_percent else 1)
     if not 0 <= share < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no share: give 3% or 0.03")
+        raise argparse.ArgumentTypeError(f"{_quote(text)} is no share: give 3% or 0.03")
     return share
 
 
@@ -255,7 +272,7 @@ def _seconds(text: str) -> float:
             seconds = _number(text.removesuffix(suffix)) * factor
             break
     if not 0 <= seconds <= _LONGEST_BUDGET_S:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: give 120, 90s or 5m")
+        raise argparse.ArgumentTypeError(f"{_quote(text)} is no time: give 120, 90s or 5m")
     return seconds
 
 
@@ -263,14 +280,14 @@ def _celsius(text: str) -> int:
     """Read degrees Celsius as thousandths of one."""
     degrees = _number(text.strip().removesuffix("C").removesuffix("°"))
     if not 0 <= degrees <= 150:
-        raise argparse.ArgumentTypeError(f"{text!r} is no temperature: give degrees, as 45")
+        raise argparse.ArgumentTypeError(f"{_quote(text)} is no temperature: give degrees, as 45")
     return round(1000 * degrees)
 
 
 def _governor(text: str) -> str:
     if text != "performance" and not re.fullmatch(r"fixed:[1-9][0-9]{3,8}", text):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no governor: give performance, or fixed:KHZ as fixed:1200000"
+            f"{_quote(text)} is no governor: give performance, or fixed:KHZ as fixed:1200000"
         )
     return text
 
@@ -278,7 +295,7 @@ def _governor(text: str) -> str:
 def _count(text: str, most: int) -> int:
     is_whole = text.isascii() and text.isdecimal() and len(text) <= len(str(most))
     if not is_whole or int(text) > most:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {most}")
+        raise argparse.ArgumentTypeError(f"{_quote(text)} is no whole number from 0 to {most}")
     return int(text)
 
 
@@ -288,7 +305,7 @@ def _seed(text: str) -> int:
 
 def _positive(text: str) -> int:
     if _count(text, _LARGEST_COUNT) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+        raise argparse.ArgumentTypeError(f"{_quote(text)} is not 1 or more")
     return int(text)
 
 

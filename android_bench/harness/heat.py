@@ -32,7 +32,7 @@ class HeatSchedule:
     """How a heat is run.
 
     Attributes:
-        burst: Inferences in a turn.
+        burst: Inferences in a turn: one number for all children, or one for each.
         seconds: It ends with the cycle of the order that completes past this time.
         warmup_iterations: Least number of untimed inferences of each child.
         warmup_seconds: Least time of them. Shorter than a block's: the first turns of a heat can
@@ -41,7 +41,7 @@ class HeatSchedule:
         timeout_seconds: For the whole of it, loading and warm-up included.
     """
 
-    burst: int
+    burst: int | tuple[int, ...]
     seconds: float = 2.0
     warmup_iterations: int = 10
     warmup_seconds: float = 0.1
@@ -50,13 +50,18 @@ class HeatSchedule:
 
     def __post_init__(self) -> None:
         """Refuse what would never begin or never end."""
-        _require("burst", self.burst, 1 <= self.burst <= 10**9, "1 to 1e9")
+        for burst in self.bursts_of(1):
+            _require("burst", burst, 1 <= burst <= 10**9, "1 to 1e9")
         for name in ("seconds", "warmup_seconds"):
             _require(name, getattr(self, name), 0 <= getattr(self, name) <= 1e6, "0 to 1e6 s")
         count = self.warmup_iterations
         _require("warmup_iterations", count, 0 <= count <= 10**9, "0 to 1e9")
         for name in ("turn_timeout_seconds", "timeout_seconds"):
             _require(name, getattr(self, name), 0 < getattr(self, name) <= 1e6, "> 0 s")
+
+    def bursts_of(self, children: int) -> tuple[int, ...]:
+        """Return the inferences in a turn of each child."""
+        return self.burst if isinstance(self.burst, tuple) else (self.burst,) * children
 
 
 def _require(field: str, value: float, right: bool, allowed: str) -> None:
@@ -99,14 +104,20 @@ def run_heat(
         DeviceError: A library, a CPU or memory is missing, or the lines make no sense.
     """
     handicaps_ppm = tuple(handicaps_ppm) or (0,) * len(jobs)
-    _check(jobs, labels, order, handicaps_ppm)
+    _check(jobs, labels, order, handicaps_ppm, schedule.bursts_of(len(jobs)))
     for job in jobs:
         harness.engine(job.engine)
     command = [*harness.command, "--heat", *_options(harness, schedule, jobs[0].cpu_mask, order)]
     for job, ppm in zip(jobs, handicaps_ppm, strict=True):
         command += [*_child_options(job), "--handicap-ppm", str(ppm)]
         command += ["--verify-samples", str(verify_samples)]
-    reader = HeatReader(harness.version, labels, burst=schedule.burst, order=order, on_line=on_line)
+    reader = HeatReader(
+        harness.version,
+        labels,
+        bursts=schedule.bursts_of(len(jobs)),
+        order=order,
+        on_line=on_line,
+    )
     timeout_s = schedule.timeout_seconds + PATIENCE_S
     result = reader.result(harness.launch(command, timeout_s=timeout_s, on_line=reader.feed))
     _raise_for(result, jobs)
@@ -114,7 +125,11 @@ def run_heat(
 
 
 def _check(
-    jobs: Sequence[Job], labels: Sequence[str], order: Sequence[int], handicaps_ppm: Sequence[int]
+    jobs: Sequence[Job],
+    labels: Sequence[str],
+    order: Sequence[int],
+    handicaps_ppm: Sequence[int],
+    bursts: Sequence[int],
 ) -> None:
     if not jobs:
         raise InputError("a heat has no children: give at least one job")
@@ -127,6 +142,11 @@ def _check(
         raise InputError(
             f"the order {tuple(order)} of a heat of {len(jobs)} children is wrong: give the "
             f"numbers 0 to {len(jobs) - 1}, each at least once"
+        )
+    if len(bursts) != len(jobs):
+        raise InputError(
+            f"a heat of {len(jobs)} children has {len(bursts)} bursts: give one for all, or one "
+            "for each"
         )
     masks = {job.cpu_mask for job in jobs}
     if len(masks) > 1:
@@ -141,7 +161,12 @@ def _options(
 ) -> list[str]:
     options = ["--host-version", harness.version]
     options += ["--cpu-mask", f"{cpu_mask:x}"] if cpu_mask else []
-    options += ["--burst", str(schedule.burst), "--heat-seconds", repr(schedule.seconds)]
+    options += [
+        "--burst",
+        ",".join(map(str, schedule.bursts_of(1))),
+        "--heat-seconds",
+        repr(schedule.seconds),
+    ]
     options += ["--order", ",".join(map(str, order))]
     options += ["--warmup-iterations", str(schedule.warmup_iterations)]
     options += ["--warmup-seconds", repr(schedule.warmup_seconds)]

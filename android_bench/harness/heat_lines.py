@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import json
 import signal
 from collections.abc import Callable, Mapping, Sequence
@@ -94,7 +95,7 @@ class HeatReader:
         version: str,
         labels: Sequence[str],
         *,
-        burst: int,
+        bursts: Sequence[int],
         order: Sequence[int],
         on_line: Callable[[Line], None] | None = None,
     ) -> None:
@@ -103,13 +104,13 @@ class HeatReader:
         Args:
             version: Of the harness.
             labels: Of the children.
-            burst: Inferences in a turn.
+            bursts: Inferences in a turn of each child.
             order: Of the children's turns, repeated.
             on_line: Hears every line as plain data.
         """
         self._labels = tuple(labels)
-        self._burst = burst
         self._order = np.array(order, np.int16)
+        self._in_cycle = np.cumsum([0, *(bursts[child] for child in order)])
         self._on_line = on_line
         self._supervisor = LineReader(version)
         self._children = [LineReader(version) for _ in labels]
@@ -161,10 +162,10 @@ class HeatReader:
     def _take_turns(self, line: Turns) -> None:
         count, here = len(line.child), len(self._turns)
         columns = (line.first, line.begin_ns, line.end_ns, line.freq_khz)
-        first = tuple(self._burst * (here + i) for i in range(count))
+        first = tuple(self._first_sample(here + i) for i in range(count))
         if line.turn != here or any(len(c) != count for c in columns) or line.first != first:
             self._refuse(f"turns from {line.turn} on, and {here} are here")
-        if self._burst * (here + count) > wire.MAX_SAMPLES:
+        if self._first_sample(here + count) > wire.MAX_SAMPLES:
             self._refuse(f"more than {wire.MAX_SAMPLES} samples")
         self._turns += zip(line.child, line.begin_ns, line.end_ns, line.freq_khz, strict=True)
 
@@ -174,8 +175,13 @@ class HeatReader:
             self._refuse(f"samples from {line.first} on, and {here} are here")
         self._samples += line.ns
         self._cpus += line.cpu
-        if len(self._samples) > self._burst * len(self._turns):
+        if len(self._samples) > self._first_sample(len(self._turns)):
             self._refuse(f"more samples than {len(self._turns)} turns have")
+
+    def _first_sample(self, turn: int) -> int:
+        """Return the number of the first sample of a turn."""
+        cycles, place = divmod(turn, len(self._order))
+        return int(cycles * self._in_cycle[-1] + self._in_cycle[place])
 
     def _require_child(self, number: int) -> None:
         if number >= len(self._children):
@@ -216,7 +222,8 @@ class HeatReader:
 
     def _turn_samples(self) -> TurnSamples:
         # Where the harness was killed while it wrote, the last samples are missing.
-        count = len(self._samples) // self._burst
+        firsts = [self._first_sample(turn) for turn in range(len(self._turns) + 1)]
+        count = bisect.bisect_right(firsts, len(self._samples)) - 1
         child, begin, end, khz = np.array(self._turns[:count], np.int64).reshape(count, 4).T
         order = np.resize(self._order, count)
         if (child != order).any():
@@ -227,12 +234,12 @@ class HeatReader:
         return TurnSamples(
             children=self._labels,
             turn_child=child.astype(np.int16),
-            turn_first=np.arange(count + 1, dtype=np.int64) * self._burst,
+            turn_first=np.array(firsts[: count + 1], np.int64),
             turn_begin_ns=begin.copy(),
             turn_end_ns=end.copy(),
             turn_freq_khz=khz.astype(np.int32),
-            samples_ns=np.array(self._samples[: count * self._burst], np.int64),
-            cpus=np.array(self._cpus[: count * self._burst], np.int16),
+            samples_ns=np.array(self._samples[: firsts[count]], np.int64),
+            cpus=np.array(self._cpus[: firsts[count]], np.int16),
         )
 
     def _child(self, number: int, end: HeatEnd, ended: Exit) -> HarnessResult:

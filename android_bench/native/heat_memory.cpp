@@ -18,22 +18,29 @@ T* shared_array(std::uint64_t count, bool is_filled_in) {
   return static_cast<T*>(memory);  // all of it zero, which is how each of them begins
 }
 
-std::uint64_t most_turns(const HeatOptions& heat) {
-  const std::uint64_t cycle = heat.order.size() * static_cast<std::uint64_t>(heat.burst);
+// Whole cycles of the order that there is room for; at least one.
+std::uint64_t most_cycles(const HeatOptions& heat) {
   const auto wanted = static_cast<std::uint64_t>(heat.duration_ns / kFastInferenceNs);
-  return std::clamp(wanted, cycle, kMostSamples) / static_cast<std::uint64_t>(heat.burst);
+  return std::clamp(wanted, heat.cycle(), kMostSamples) / heat.cycle();
+}
+
+// The first sample of each turn of a cycle, and the number of all at the end.
+std::vector<std::uint64_t> places(const HeatOptions& heat) {
+  std::vector<std::uint64_t> first = {0};
+  for (const int child : heat.order) first.push_back(first.back() + heat.burst_of(child));
+  return first;
 }
 
 }  // namespace
 
 HeatMemory::HeatMemory(const HeatOptions& heat, int children)
     : heat_(heat),
-      burst_(static_cast<std::uint64_t>(heat.burst)),
-      most_turns_(most_turns(heat)),
+      first_(places(heat)),
+      most_turns_(most_cycles(heat) * heat.order.size()),
       state_(shared_array<HeatState>(1, true)),
       children_(shared_array<ChildState>(static_cast<std::uint64_t>(children), false)),
       turns_(shared_array<Turn>(most_turns_, true)),
-      samples_(shared_array<Sample>(most_turns_ * burst_, true)) {}
+      samples_(shared_array<Sample>(most_cycles(heat) * heat.cycle(), true)) {}
 
 int HeatMemory::next_child() {
   const std::uint64_t done = state_->turns.load(std::memory_order_relaxed);

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <vector>
 
 namespace pfd {
 
@@ -46,13 +47,17 @@ class HeatMemory {
   HeatState& state() { return *state_; }
   ChildState& child(int number) { return children_[number]; }
   Turn& turn(std::uint64_t number) { return turns_[number]; }
-  // Turns have equal numbers of samples, so the place of each sample is known beforehand.
-  std::uint64_t first_sample(std::uint64_t turn) const { return turn * burst_; }
+  // A child's turns have equal numbers of samples, so the place of each is known beforehand.
+  std::uint64_t first_sample(std::uint64_t turn) const {
+    const std::uint64_t turns = heat_.order.size();
+    return turn / turns * first_.back() + first_[turn % turns];
+  }
   Sample& sample(std::uint64_t number) { return samples_[number]; }
 
  private:
   const HeatOptions& heat_;
-  std::uint64_t burst_, most_turns_;
+  std::vector<std::uint64_t> first_;  // of the turns of a cycle
+  std::uint64_t most_turns_;
   HeatState* state_;
   ChildState* children_;
   Turn* turns_;

@@ -58,14 +58,16 @@ bool either(std::string_view name, std::string_view text) {
 }
 
 // "0,1,1,0" to 0 1 1 0.
-std::vector<int> turn_order(std::string_view name, std::string_view text) {
-  std::vector<int> order;
+template <typename T>
+std::vector<T> whole_list(std::string_view name, std::string_view text, std::int64_t least,
+                          std::int64_t most) {
+  std::vector<T> list;
   for (std::size_t begin = 0; begin <= text.size();) {
     const auto end = std::min(text.find(',', begin), text.size());
-    order.push_back(static_cast<int>(whole(name, text.substr(begin, end - begin), 0, kMostChildren - 1)));
+    list.push_back(static_cast<T>(whole(name, text.substr(begin, end - begin), least, most)));
     begin = end + 1;
   }
-  return order;
+  return list;
 }
 
 void need(bool given, const std::string& what) {
@@ -93,7 +95,7 @@ void check_schedule(const Options& o) {
 }
 
 void check_heat(const HeatOptions& heat, std::size_t children) {
-  need(heat.burst != kMissing, "--burst N");
+  need(!heat.bursts.empty(), "--burst LIST");
   need(heat.duration_ns != kMissing, "--heat-seconds S");
   need(heat.turn_timeout_ns != kMissing, "--turn-timeout-seconds S");
   need(!heat.order.empty(), "--order LIST");
@@ -109,7 +111,11 @@ void check_heat(const HeatOptions& heat, std::size_t children) {
   for (std::size_t child = 0; child < children; ++child) {
     if (!has_turn[child]) throw UsageError("--order has no turn of child " + std::to_string(child));
   }
-  if (static_cast<std::uint64_t>(heat.burst) * heat.order.size() > kMostSamples) {
+  if (heat.bursts.size() != 1 && heat.bursts.size() != children) {
+    throw UsageError("--burst has " + std::to_string(heat.bursts.size()) + " numbers: give one, or one for each of " +
+                     std::to_string(children) + " children");
+  }
+  if (heat.cycle() > kMostSamples) {
     throw UsageError("one cycle of --order has more than " + std::to_string(kMostSamples) +
                      " inferences: make --burst smaller");
   }
@@ -142,7 +148,7 @@ Options parse_options(int argc, char** argv) {
 
   using Set = std::function<void(std::string_view name, std::string_view text)>;
   constexpr std::int64_t kMany = 1'000'000'000;
-  // Of the child named last, or of the one file there is.
+    // Of the child named last, or of the one file there is.
   const auto model = [&]() -> ModelOptions& {
     if (o.models.empty()) o.models.emplace_back();
     return o.models.back();
@@ -158,10 +164,10 @@ Options parse_options(int argc, char** argv) {
       {"--max-seconds", [&](auto n, auto t) { o.schedule.most_ns = nanoseconds(n, t); }},
       {"--gap-seconds", [&](auto n, auto t) { o.schedule.gap_ns = nanoseconds(n, t); }},
       {"--flush-seconds", [&](auto n, auto t) { o.schedule.flush_ns = nanoseconds(n, t); }},
-      {"--burst", [&](auto n, auto t) { o.heat.burst = whole(n, t, 1, kMany); }},
+      {"--burst", [&](auto n, auto t) { o.heat.bursts = whole_list<std::int64_t>(n, t, 1, kMany); }},
       {"--heat-seconds", [&](auto n, auto t) { o.heat.duration_ns = nanoseconds(n, t); }},
       {"--turn-timeout-seconds", [&](auto n, auto t) { o.heat.turn_timeout_ns = nanoseconds(n, t); }},
-      {"--order", [&](auto n, auto t) { o.heat.order = turn_order(n, t); }},
+      {"--order", [&](auto n, auto t) { o.heat.order = whole_list<int>(n, t, 0, kMostChildren - 1); }},
       {"--timeout-seconds", [&](auto n, auto t) { o.timeout_ns = nanoseconds(n, t); }},
       {"--etdump", [&](auto, auto t) { o.etdump = t; }},
       {"--sys-root", [&](auto, auto t) { o.sys_root = t; }},

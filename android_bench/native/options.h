@@ -37,10 +37,20 @@ struct Schedule {
 inline constexpr std::uint64_t kMostSamples = 1 << 20;
 
 struct HeatOptions {
-  std::int64_t burst = kMissing;            // inferences in a turn
+  std::vector<std::int64_t> bursts;         // inferences in a turn: of all children, or of each
   std::int64_t duration_ns = kMissing;      // ends with the cycle of the order that completes past it
   std::int64_t turn_timeout_ns = kMissing;  // a turn that takes longer hangs
   std::vector<int> order;                   // of the children's turns, repeated
+
+  std::uint64_t burst_of(int child) const {
+    return static_cast<std::uint64_t>(bursts[bursts.size() == 1 ? 0 : static_cast<std::size_t>(child)]);
+  }
+  // Inferences of one cycle of the order.
+  std::uint64_t cycle() const {
+    std::uint64_t sum = 0;
+    for (const int child : order) sum += burst_of(child);
+    return sum;
+  }
 };
 
 struct Options {

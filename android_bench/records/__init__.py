@@ -6,6 +6,7 @@ refused by key. Nothing here imports torch.
 
     device.py, artifact.py, campaign.py   who was measured
     block.py, reading.py                  what ran: samples, readings, flags
+    heat.py, turns.py                     what ran where variants take turns
     passes.py, event.py                   the separate passes, and what happened
 """
 
@@ -14,14 +15,16 @@ from __future__ import annotations
 from android_bench.records.artifact import ArtifactRecord, artifact_record
 from android_bench.records.block import Block, Flag, TimedRun, require_same_arm
 from android_bench.records.campaign import Arm, CampaignRecord, Role
-from android_bench.records.design import Design
+from android_bench.records.design import Design, Pairing
 from android_bench.records.device import Cluster, DeviceRecord
 from android_bench.records.event import Event
+from android_bench.records.heat import HeatChild, HeatRecord
 from android_bench.records.limits import Limits
 from android_bench.records.passes import MemoryRecord, OperatorProfile, OperatorTime
 from android_bench.records.reading import Reading
 from android_bench.records.rules import Rules
 from android_bench.records.schedule import Schedule
+from android_bench.records.turns import TurnSamples
 
 __all__ = [
     "Arm",
@@ -33,15 +36,19 @@ __all__ = [
     "DeviceRecord",
     "Event",
     "Flag",
+    "HeatChild",
+    "HeatRecord",
     "Limits",
     "MemoryRecord",
     "OperatorProfile",
     "OperatorTime",
+    "Pairing",
     "Reading",
     "Role",
     "Rules",
     "Schedule",
     "TimedRun",
+    "TurnSamples",
     "artifact_record",
     "require_same_arm",
 ]

@@ -6,10 +6,18 @@ The order in which blocks run follows from it: `statistics/design.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from pfd_models.errors import InputError
 
-__all__ = ["Design"]
+__all__ = ["Design", "Pairing"]
+
+
+class Pairing(Enum):
+    """How near to each other in time two variants are measured."""
+
+    TURNS = "turns"  # processes alive at once take turns of milliseconds
+    BLOCKS = "blocks"  # one process after the other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +30,9 @@ class Design:
         budget_seconds: Device time at which measuring stops whatever has been reached.
         confidence: Probability that all intervals of the campaign hold the truth together.
         seed: Determines the order; recorded with the campaign.
-        min_rounds: Rounds before the first look; fewer than 12 do not keep the coverage.
-        max_attempts: Times a disturbed block is measured before its round is given up.
+        min_rounds: Rounds of blocks before the first look; fewer than 12 do not keep the coverage.
+        max_attempts: Times a disturbed block, or heat, is measured before it is given up.
+        pairing: Blocks in rounds, or turns in heats.
     """
 
     labels: tuple[str, ...]
@@ -33,6 +42,7 @@ class Design:
     seed: int = 0
     min_rounds: int = 12
     max_attempts: int = 3
+    pairing: Pairing = Pairing.BLOCKS
 
     def __post_init__(self) -> None:
         """Refuse what no campaign can be run with.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from android_bench.records.design import Design
+from android_bench.records.design import Design, Pairing
 from android_bench.records.field_checks import ordered
 from android_bench.records.limits import Limits
 from android_bench.records.schedule import Schedule
@@ -31,6 +31,7 @@ class Rules:
         min_rounds: Rounds before the first interval is believed.
         max_attempts: Times a disturbed block is measured before its round is given up.
         seed: Of the block order.
+        pairing: Blocks in rounds, or turns in heats.
         schedule: Of one block.
         limits: What a block may suffer.
         patience_s: How long to wait for an idle device before a block.
@@ -50,6 +51,7 @@ class Rules:
     min_rounds: int = 12
     max_attempts: int = 3
     seed: int = 0
+    pairing: Pairing = Pairing.BLOCKS
     schedule: Schedule = BLOCK
     limits: Limits = field(default_factory=Limits)
     patience_s: float = 10.0
@@ -78,4 +80,5 @@ class Rules:
             min_rounds=self.min_rounds,
             max_attempts=self.max_attempts,
             seed=self.seed,
+            pairing=self.pairing,
         )

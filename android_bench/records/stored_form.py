@@ -49,17 +49,15 @@ def campaign_of_fields(plain: Mapping[str, Any]) -> CampaignRecord:
         InputError: A field is missing or of another type.
     """
     rest = dict(plain)
-    settings = rest.pop("settings")
     what = f"campaign {rest.get('campaign_id')}"
-    arms = from_plain(tuple[Arm, ...], rest.pop("arms"), what=what)
-    known = {name: settings[name] for name in _SETTINGS if name in settings}
-    own = {name: rest.pop(name) for name in _OWN}
-    rules = from_plain(Rules, {**known, **own}, what=what)
-    first = arms[0] if arms else None
-    if first is not None:
-        rules = dataclasses.replace(rules, threads=first.threads, cpu_mask=first.cpu_mask)
-    manifests = from_plain(dict[str, str], settings.get("manifests", {}), what=what)
-    return CampaignRecord(arms=arms, rules=rules, manifests=manifests, **rest)
+    settings = from_plain(dict[str, Any], rest.pop("settings"), what=f"{what}, settings")
+    arms = from_plain(tuple[Arm, ...], rest["arms"], what=what)
+    rules = {name: settings[name] for name in _SETTINGS if name in settings}
+    rules |= {name: rest.pop(name) for name in _OWN}
+    if arms:
+        rules |= {name: getattr(arms[0], name) for name in _OF_ARMS}
+    whole = {**rest, "rules": rules, "manifests": settings.get("manifests", {})}
+    return from_plain(CampaignRecord, whole, what=what)
 
 
 def block_fields(block: Block) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from android_bench.report.wording import (
     mebibytes,
     sentence,
 )
+from android_bench.statistics.undisturbed import explain_disagreement
 
 __all__ = [
     "closing_lines",
@@ -26,6 +27,7 @@ __all__ = [
     "qualify_table",
     "render_campaign",
     "slower_lines",
+    "undisturbed_lines",
     "verdict_lines",
 ]
 
@@ -36,11 +38,26 @@ def verdict_lines(result: CampaignResult) -> list[str]:
     if reason := emulated_sentence(result.device):
         return [f"{where} {reason}"]
     lines = [f"{where} {sentence(comparison)}" for comparison in result.comparisons]
+    lines += [f"{where} {line}" for line in undisturbed_lines(result)]
     if not result.comparisons and len(result.campaign.arms) > 2:
         lines.append(f"{where} too few rounds for a verdict: give it a longer --budget")
     lines.append(f"{where} {control_sentence(result.control)}")
     raised = [event.message for event in result.events if event.kind == "limits_raised"]
     return lines + [f"{where} {line}" for line in raised[-1:]]
+
+
+def undisturbed_lines(result: CampaignResult) -> list[str]:
+    """Return the second figure of each variant, and what it means where it differs."""
+    typical = {one.label: one for one in result.comparisons}
+    lines = []
+    for one in result.undisturbed:
+        if one.label not in typical:
+            continue
+        lines.append(
+            f"{one.label} at undisturbed speed: {change(one.ratio)}, interval {interval(one)}"
+        )
+        lines += filter(None, [explain_disagreement(typical[one.label], one)])
+    return lines
 
 
 def closing_lines(results: Sequence[CampaignResult], store: str | None) -> list[str]:

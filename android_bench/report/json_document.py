@@ -31,11 +31,13 @@ def _campaign(result: CampaignResult) -> dict[str, Any]:
         "device": {"device_id": result.device.device_id, **to_plain(result.device)},
         "artifacts": [to_plain(artifact) for artifact in result.artifacts.values()],
         "blocks": [block_fields(block) for block in result.blocks],
+        "heats": [to_plain(heat) for heat in result.heats],
         "events": [to_plain(event) for event in result.events],
         "profiles": [to_plain(profile) for profile in result.profiles],
         "memory": [to_plain(record) for record in result.memory],
         "summaries": [to_plain(summary) for summary in result.summaries],
         "comparisons": [_comparison(comparison) for comparison in result.comparisons],
+        "undisturbed": [_comparison(comparison) for comparison in result.undisturbed],
         "control": None if result.control is None else _comparison(result.control),
         "complete": result.complete,
     }

@@ -1,9 +1,9 @@
-"""From blocks to statements: what each variant takes, and which is faster. Pure functions.
+"""From blocks or turns to statements: which variant is faster. Pure functions.
 
-The unit of analysis is the block median; a comparison is made within rounds, so that what the
-device does slowly cancels. Estimate and interval are of the log-ratio's centre, by the rule
-that decides when to stop (`android_bench.statistics.stopping`). Raw samples stay with the blocks;
-everything here is computed from them when asked for.
+The unit of analysis is a round of block medians, or a heat of turns; a comparison is made within
+it, so that what the device does slowly cancels. Estimate and interval are of the log-ratio's
+centre, by the rule that decides when to stop (`android_bench.statistics.stopping`). Raw samples
+stay with blocks and heats; everything here is computed from them when asked for.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ import numpy.typing as npt
 from android_bench.records import Block
 from android_bench.statistics.design import Design, is_disturbed
 from android_bench.statistics.intervals import MIN_ROUNDS
-from android_bench.statistics.stopping import MIXTURE_T_RULE, TRIMMED_T_RULE, Rule, split_confidence
+from android_bench.statistics.stopping import Rule, choose_rule, split_confidence
+from android_bench.statistics.turns import Heat
 from pfd_models.errors import InputError, unknown
 
 __all__ = [
     "Comparison",
     "Round",
+    "Unit",
     "Verdict",
+    "collect_heats",
     "collect_rounds",
     "compare",
     "compare_control",
@@ -70,6 +73,9 @@ class Round:
                 )
 
 
+Unit = Round | Heat  # what the intervals rest on
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """A variant against the baseline: latency ratio with its interval.
@@ -81,9 +87,9 @@ class Comparison:
         low: Lower end of the ratio's interval.
         high: Upper end.
         confidence: That all intervals of the campaign hold their truths together.
-        n_rounds: Rounds the estimate rests on.
+        n_rounds: Rounds, or heats, that the estimate rests on.
         noise_floor: What half-width (as a fraction) the A/A control would have with as many
-            rounds: differences below it cannot be told on this device in this time. None while
+            of them: differences below it cannot be told on this device in this time. None while
             the control is too short, and for the control itself.
         rule: Name of the rule that made the interval.
     """
@@ -151,68 +157,96 @@ def collect_rounds(design: Design, blocks: Iterable[Block]) -> list[Round]:
     return rounds
 
 
-def log_ratios(design: Design, rounds: Sequence[Round], label: str) -> Floats:
-    """(n,) log of a variant's block median over the baseline's, round by round.
+def collect_heats(design: Design, heats: Iterable[Heat]) -> list[Heat]:
+    """Gather good heats that compare every variant, in order.
+
+    Args:
+        design: Which variants a heat must have.
+        heats: Of that campaign in any order, repeats and disturbed ones included.
+
+    Raises:
+        InputError: if two good heats have the same number.
+    """
+    good: dict[int, Heat] = {}
+    for heat in heats:
+        if is_disturbed(heat) or not set(design.candidates) <= set(heat.log_ratios):
+            continue
+        if heat.number in good:
+            raise InputError(
+                f"two good heats have number {heat.number}: give the heats of one campaign, each"
+                " once"
+            )
+        good[heat.number] = heat
+    return [good[number] for number in sorted(good)]
+
+
+def log_ratios(design: Design, units: Sequence[Unit], label: str) -> Floats:
+    """(n,) log of a variant's time over the baseline's, round by round or heat by heat.
 
     Raises:
         InputError: if the label is not one that is compared with the baseline.
     """
     if label not in design.candidates:
         raise InputError(unknown("label", label, design.candidates, owner="this campaign"))
-    medians = [(r.medians_ns[label], _baseline_ns(design, r)) for r in rounds]
-    pairs = np.array(medians, dtype=np.float64).reshape(-1, 2)
-    return np.asarray(np.log(pairs[:, 0] / pairs[:, 1]), dtype=np.float64)
+    return np.array([_log_ratio(design, unit, label) for unit in units], dtype=np.float64)
 
 
-def control_log_ratios(design: Design, rounds: Sequence[Round]) -> Floats:
-    """(m,) log of the control's block median over the baseline's, each used once, in order."""
-    named = (design.control_label, design.baseline)
-    control, baseline = ([r.medians_ns[n] for r in rounds if n in r.medians_ns] for n in named)
+def control_log_ratios(design: Design, units: Sequence[Unit]) -> Floats:
+    """(m,) log of the control's time over the baseline's, each used once, in order.
+
+    Rounds hold either of the two: those of the one are divided by those of the other. A heat that
+    has a twin holds both.
+    """
+    label, heats = design.control_label, [unit for unit in units if isinstance(unit, Heat)]
+    within = [heat.log_ratios[label] for heat in heats if label in heat.log_ratios]
+    rounds = [unit.medians_ns for unit in units if isinstance(unit, Round)]
+    control, baseline = ([r[n] for r in rounds if n in r] for n in (label, design.baseline))
     m = min(len(control), len(baseline))
     ratios = np.array(control[:m], dtype=np.float64) / np.array(baseline[:m], dtype=np.float64)
-    return np.asarray(np.log(ratios), dtype=np.float64)
+    return np.concatenate([np.array(within, dtype=np.float64), np.log(ratios)])
 
 
 def compare(
-    design: Design, rounds: Sequence[Round], rule: Rule = TRIMMED_T_RULE
+    design: Design, units: Sequence[Unit], rule: Rule | None = None
 ) -> tuple[Comparison, ...]:
     """Compare every variant with the baseline.
 
     Args:
         design: Its variants and its confidence, which holds for all comparisons together
             (Bonferroni): at most 5 of 100 campaigns contain a wrong claim, however many variants.
-        rounds: Complete rounds, in order.
-        rule: What makes the interval: `TRIMMED_T_RULE` where the campaign's own rule or its
-            budget ended it, `MIXTURE_T_RULE` where somebody stopped it by hand and may have
-            looked. Fewer rounds than `Design.min_rounds` get `MIXTURE_T_RULE`'s too: it alone
+        units: Complete rounds or good heats, in order.
+        rule: What makes the interval, as `choose_rule` says; None is the design's own. Before
+            its first look the rule claims nothing, so that fewer units get the interval that
             holds at every length.
 
     Returns:
         One comparison per variant after the first; none while there are too few rounds for
         bounded intervals.
     """
-    if len(rounds) < MIN_ROUNDS:
+    if len(units) < MIN_ROUNDS:
         return ()
-    if len(rounds) < design.min_rounds:  # the campaign's rule makes no claim before its first look
-        rule = MIXTURE_T_RULE
+    rule = choose_rule(design) if rule is None else rule
+    if len(units) < rule.first_look(design):
+        rule = choose_rule(design, by_hand=True)
     each = split_confidence(design.confidence, len(design.candidates))
-    floor = _noise_floor(design, rounds, rule)
+    floor = _noise_floor(design, units, rule)
     made = tuple(
-        _comparison(design, label, log_ratios(design, rounds, label), each, rule, floor)
+        _comparison(design, label, log_ratios(design, units, label), each, rule, floor)
         for label in design.candidates
     )
     return made if all(one.high < math.inf for one in made) else ()
 
 
 def compare_control(
-    design: Design, rounds: Sequence[Round], rule: Rule = TRIMMED_T_RULE
+    design: Design, units: Sequence[Unit], rule: Rule | None = None
 ) -> Comparison | None:
     """Compare the baseline with itself; an interval that leaves out 1 says: do not believe this.
 
     Returns:
         The comparison, or None while there are too few pairs for a bounded interval.
     """
-    series = control_log_ratios(design, rounds)
+    rule = choose_rule(design) if rule is None else rule
+    series = control_log_ratios(design, units)
     if len(series) < MIN_ROUNDS:
         return None
     label = design.control_label
@@ -220,14 +254,14 @@ def compare_control(
     return control if control.high < math.inf else None
 
 
-def _noise_floor(design: Design, rounds: Sequence[Round], rule: Rule) -> float | None:
+def _noise_floor(design: Design, units: Sequence[Unit], rule: Rule) -> float | None:
     """The control has half as many pairs as a comparison: scale its width to equal numbers."""
-    series = control_log_ratios(design, rounds)
+    series = control_log_ratios(design, units)
     if len(series) < MIN_ROUNDS:
         return None
     each = split_confidence(design.confidence, len(design.candidates))
     _, half_width = rule.interval(series[None, :], each)
-    floor = float(np.expm1(half_width[0] * np.sqrt(len(series) / len(rounds))))
+    floor = float(np.expm1(half_width[0] * np.sqrt(len(series) / len(units))))
     return floor if floor < math.inf else None
 
 
@@ -249,7 +283,9 @@ def _comparison(
     )
 
 
-def _baseline_ns(design: Design, one: Round) -> float:
-    if design.baseline in one.medians_ns:
-        return one.medians_ns[design.baseline]
-    return one.medians_ns[design.control_label]
+def _log_ratio(design: Design, unit: Unit, label: str) -> float:
+    if isinstance(unit, Heat):
+        return unit.log_ratios[label]
+    medians_ns = unit.medians_ns
+    baseline = design.baseline if design.baseline in medians_ns else design.control_label
+    return float(np.log(medians_ns[label] / medians_ns[baseline]))

@@ -1,7 +1,8 @@
 """What a campaign will run, in which order, and until when. Pure: no clock, no device.
 
-The unit of a campaign is the **round**: one block of every variant, close together in time,
-so that what the device does slowly (heat, a frequency step) falls on all of them alike.
+The unit of a campaign of blocks is the **round**: one block of every variant, close together in
+time, so that what the device does slowly (heat, a frequency step) falls on all of them alike.
+The unit of a campaign of turns is the heat (`android_bench.statistics.heat_order`).
 
 Order: the rows of a Williams design, each followed at once by its mirror image. For two
 variants that is A B B A, B A A B; for k it is a cycle of 2k rounds in which every variant
@@ -28,13 +29,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from android_bench.records import Design, Flag
+from android_bench.records import Design, Flag, Pairing
 from pfd_models.errors import InputError
 
 __all__ = [
     "DISTURBING",
     "BlockPlan",
     "Design",
+    "FlaggedRun",
+    "Pairing",
     "RanBlock",
     "is_disturbed",
     "next_block",
@@ -65,7 +68,15 @@ class BlockPlan:
     label: str
 
 
-class RanBlock(Protocol):
+class FlaggedRun(Protocol):
+    """A block or a heat that has run."""
+
+    @property
+    def flags(self) -> frozenset[Flag]:
+        """What disturbed it."""
+
+
+class RanBlock(FlaggedRun, Protocol):
     """What the plan needs to know of a block that has run; `records.Block` is one."""
 
     @property
@@ -76,14 +87,10 @@ class RanBlock(Protocol):
     def position(self) -> int:
         """Place in the round."""
 
-    @property
-    def flags(self) -> frozenset[Flag]:
-        """What disturbed it."""
 
-
-def is_disturbed(block: RanBlock) -> bool:
-    """Say whether a flag forbids to use a block's times, so that it is measured again."""
-    return not block.flags.isdisjoint(DISTURBING)
+def is_disturbed(run: FlaggedRun) -> bool:
+    """Say whether a flag forbids to use the times of a block or heat, so that it runs again."""
+    return not run.flags.isdisjoint(DISTURBING)
 
 
 def next_block(design: Design, ran: Iterable[RanBlock]) -> BlockPlan:

@@ -1,4 +1,4 @@
-"""When to stop measuring: after every round, the intervals so far and the time spent decide."""
+"""Follows a campaign: after every round or heat, the stopping rule and the time spent decide."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from enum import Enum
 import numpy as np
 from scipy import stats
 
-from android_bench.statistics.comparison import Comparison, Round, compare, compare_control
+from android_bench.statistics.comparison import Comparison, Unit, compare, compare_control
 from android_bench.statistics.design import Design
-from android_bench.statistics.stopping import TRIMMED_T_RULE, split_confidence
+from android_bench.statistics.stopping import choose_rule, split_confidence
 from pfd_models.errors import InputError
 
 __all__ = ["Decision", "Monitor", "Reason", "precision_to_resolve"]
@@ -27,13 +27,13 @@ class Reason(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What to do after a round.
+    """What to do after a round or heat.
 
     Attributes:
         reason: Why to go on or end.
-        comparisons: By the campaign's rule; empty while there are too few rounds. Final when
-            `stop`; before that for showing progress, and for nothing else.
-        control: The baseline against itself; None while there are too few rounds.
+        comparisons: By the campaign's rule; empty while there is too little. Final when `stop`;
+            before that for showing progress, and for nothing else.
+        control: The baseline against itself; None while there is too little.
         seconds_left: Estimate of the device time until the campaign ends by itself.
     """
 
@@ -49,42 +49,44 @@ class Decision:
 
 
 class Monitor:
-    """Follows one campaign round by round.
+    """Follows one campaign, round by round or heat by heat.
 
     A campaign of one variant has nothing to compare: it stops on the precision of its control.
     """
 
-    def __init__(self, design: Design, rounds: Iterable[Round] = ()) -> None:
-        """Begin, or go on after an interruption with the rounds so far."""
+    def __init__(self, design: Design, rounds: Iterable[Unit] = ()) -> None:
+        """Begin, or go on after an interruption with the rounds or heats so far."""
         self._design = design
+        self._rule = choose_rule(design)
         self._rounds = list(rounds)
 
     @property
-    def rounds(self) -> tuple[Round, ...]:
-        """Every round so far."""
+    def rounds(self) -> tuple[Unit, ...]:
+        """Every round, or heat, so far."""
         return tuple(self._rounds)
 
-    def update(self, new: Round, elapsed_seconds: float) -> Decision:
-        """Take in a complete round and decide.
+    def update(self, new: Unit, elapsed_seconds: float) -> Decision:
+        """Take in a complete round, or a good heat, and decide.
 
         Args:
-            new: The round that has just been completed.
+            new: What has just been completed.
             elapsed_seconds: Device time of the campaign so far, interruptions left out.
 
         Returns:
             Whether to stop, why, and the state of the comparisons.
 
         Raises:
-            InputError: if the round is older than the last one.
+            InputError: if it is older than the last one.
         """
         if self._rounds and new.number <= self._rounds[-1].number:
+            kind = type(new).__name__.lower()
             raise InputError(
-                f"round {new.number} comes after round {self._rounds[-1].number}: give every"
-                " round once, in order"
+                f"{kind} {new.number} comes after {kind} {self._rounds[-1].number}: give every"
+                f" {kind} once, in order"
             )
         self._rounds.append(new)
-        comparisons = compare(self._design, self._rounds)
-        control = compare_control(self._design, self._rounds)
+        comparisons = compare(self._design, self._rounds, self._rule)
+        control = compare_control(self._design, self._rounds, self._rule)
         judged = comparisons if self._design.candidates else (control,) if control else ()
         left = self._design.budget_seconds - elapsed_seconds
         if judged and self._is_precise(judged):
@@ -97,7 +99,7 @@ class Monitor:
         return Decision(reason=reason, comparisons=comparisons, control=control, seconds_left=left)
 
     def _is_precise(self, judged: tuple[Comparison, ...]) -> bool:
-        if not TRIMMED_T_RULE.may_stop(judged[0].n_rounds, self._design):
+        if not self._rule.may_stop(judged[0].n_rounds, self._design):
             return False
         return all(one.half_width <= self._design.precision for one in judged)
 
@@ -109,7 +111,8 @@ class Monitor:
             return float("inf")
         widest = max(one.half_width for one in judged)
         needed = judged[0].n_rounds * (widest / self._design.precision) ** 2
-        needed = max(needed, self._design.min_rounds, judged[0].n_rounds + 1.0)
+        first = self._rule.first_look(self._design)
+        needed = max(needed, first, judged[0].n_rounds + 1.0)
         return elapsed_seconds * (needed / judged[0].n_rounds - 1.0)
 
 

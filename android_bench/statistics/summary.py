@@ -1,4 +1,4 @@
-"""What one variant takes: never only a mean. Pure functions on its blocks."""
+"""What one variant takes: never only a mean. Pure functions on its blocks or turns."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from android_bench.records import Block, require_same_arm
-from android_bench.statistics.design import is_disturbed
+from android_bench.records import Block, TurnSamples, require_same_arm
+from android_bench.statistics.design import Design, is_disturbed
+from android_bench.statistics.turns import find_kept
 from pfd_models.errors import InputError
 
-__all__ = ["Summary", "quantile", "summarise"]
+__all__ = ["Summary", "quantile", "summarise", "summarise_turns"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """Latency and context of one variant. Quantiles are over all samples of its good blocks.
+
+    Where variants take turns, a heat is a block, and the inferences at the start of a turn that
+    are discarded are no samples.
 
     Attributes:
         label: The variant.
@@ -81,28 +85,105 @@ def summarise(blocks: Iterable[Block], label: str | None = None) -> Summary:
         )
     for same in [good] if label is None else _by_label(good):
         require_same_arm(same)
-    samples = np.concatenate([block.run.samples_ns for block in good]).astype(np.float64)
-    median = quantile(samples, 0.5)
-    used = sorted({int(cpu) for block in good for cpu in np.unique(block.run.cpus) if cpu >= 0})
-    memory = [block.run.vm_hwm_kib for block in good if block.run.vm_hwm_kib is not None]
-    frequencies = [f for block in good if (f := block.run.mean_freq_khz) is not None]
-    return Summary(
-        label=good[0].label if label is None else label,
-        n_samples=len(samples),
-        n_blocks=len(good),
+    return _summarise(
+        good[0].label if label is None else label,
+        [block.run.samples_ns for block in good],
+        [block.run.cpus for block in good],
         n_disturbed=len(blocks) - len(good),
+        load_ns=[block.run.load_ns for block in good],
+        first_inference_ns=[block.run.first_inference_ns for block in good],
+        vm_hwm_kib=[block.run.vm_hwm_kib for block in good],
+        threads=good[0].threads,
+        freq_khz=[f for block in good if (f := block.run.mean_freq_khz) is not None],
+    )
+
+
+def summarise_turns(
+    design: Design,
+    label: str,
+    heats: Iterable[TurnSamples],
+    discards: int,
+    *,
+    threads: int,
+    n_disturbed: int = 0,
+    load_ns: Iterable[int | None] = (),
+    first_inference_ns: Iterable[int | None] = (),
+    vm_hwm_kib: Iterable[int | None] = (),
+) -> Summary:
+    """Summarise the turns of one variant, those of the baseline with its twin's.
+
+    Args:
+        design: Says which processes are the variant's.
+        label: The variant.
+        heats: The good ones, in order of running.
+        discards: Inferences at the start of its turns that do not count.
+        threads: Of the engine.
+        n_disturbed: Heats left out because a flag forbids to use them.
+        load_ns: Cold loads of its processes.
+        first_inference_ns: First inferences of its processes.
+        vm_hwm_kib: Peak memory of its processes.
+
+    Raises:
+        InputError: if no turn of the variant has a sample that counts.
+    """
+    samples, cpus, frequencies = [], [], []
+    for heat in heats:
+        begin, end = find_kept(heat, [discards] * len(heat.children))
+        mine = [design.variant_of(child) == label for child in heat.children]
+        turns = np.flatnonzero(np.array(mine)[heat.turn_child])
+        counted = [np.arange(begin[turn], end[turn]) for turn in turns]
+        kept = np.concatenate([np.arange(0), *counted])
+        if len(kept):
+            samples.append(heat.samples_ns[kept])
+            cpus.append(heat.cpus[kept])
+        khz = heat.turn_freq_khz[turns]
+        frequencies += [float(khz[khz > 0].mean())] if (khz > 0).any() else []
+    if not samples:
+        raise InputError(f"no turn of {label!r} has a sample that counts: measure again")
+    return _summarise(
+        label,
+        samples,
+        cpus,
+        n_disturbed=n_disturbed,
+        load_ns=load_ns,
+        first_inference_ns=first_inference_ns,
+        vm_hwm_kib=vm_hwm_kib,
+        threads=threads,
+        freq_khz=frequencies,
+    )
+
+
+def _summarise(
+    label: str,
+    samples_ns: Sequence[npt.NDArray[np.int64]],
+    cpus: Sequence[npt.NDArray[np.int16]],
+    *,
+    n_disturbed: int,
+    load_ns: Iterable[int | None],
+    first_inference_ns: Iterable[int | None],
+    vm_hwm_kib: Iterable[int | None],
+    threads: int,
+    freq_khz: Sequence[float],
+) -> Summary:
+    samples = np.concatenate(samples_ns).astype(np.float64)
+    median = quantile(samples, 0.5)
+    return Summary(
+        label=label,
+        n_samples=len(samples),
+        n_blocks=len(samples_ns),
+        n_disturbed=n_disturbed,
         median_ns=median,
         p10_ns=quantile(samples, 0.1),
         p90_ns=quantile(samples, 0.9),
         min_ns=float(samples.min()),
         mad_ns=quantile(np.abs(samples - median), 0.5),
-        cold_load_ns=_median_of(block.run.load_ns for block in good),
-        first_inference_ns=_median_of(block.run.first_inference_ns for block in good),
-        peak_memory_kib=max(memory, default=None),
-        threads=good[0].threads,
-        cores=tuple(used),
-        mean_freq_khz=float(np.mean(frequencies)) if frequencies else None,
-        sustained_ratio=_sustained_ratio([block.median_ns for block in good]),
+        cold_load_ns=_median_of(load_ns),
+        first_inference_ns=_median_of(first_inference_ns),
+        peak_memory_kib=max((kib for kib in vm_hwm_kib if kib is not None), default=None),
+        threads=threads,
+        cores=tuple(int(cpu) for cpu in np.unique(np.concatenate(cpus)) if cpu >= 0),
+        mean_freq_khz=float(np.mean(freq_khz)) if freq_khz else None,
+        sustained_ratio=_sustained_ratio([quantile(each, 0.5) for each in samples_ns]),
     )
 
 

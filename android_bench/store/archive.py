@@ -17,6 +17,7 @@ from android_bench.records import (
     CampaignRecord,
     DeviceRecord,
     Event,
+    HeatRecord,
     MemoryRecord,
     OperatorProfile,
 )
@@ -35,7 +36,7 @@ class CampaignOverview:
     Attributes:
         campaign: What was to be measured.
         device: On what.
-        blocks: How many blocks are stored, repeats included.
+        blocks: How many blocks, or heats, are stored, repeats included.
         flagged: How many of them were disturbed.
         last_event: The latest event; None when there is none.
     """
@@ -165,6 +166,20 @@ class Store:
             block_id = queries.insert(connection, schema.blocks, rows.block_row(block))
             connection.execute(schema.samples.insert(), rows.samples_row(block, block_id))
 
+    def add_heat(self, heat: HeatRecord) -> None:
+        """Store a heat with all its turns and samples.
+
+        Raises:
+            InputError: It is stored already, or a process is none of its campaign's arms.
+        """
+        for child in heat.children:
+            self._arm(heat.campaign_id, child.label)
+        key = {"campaign_id": heat.campaign_id, "number": heat.number, "attempt": heat.attempt}
+        with self.writing() as connection:
+            queries.refuse_known(connection, schema.heats, **key)
+            heat_id = queries.insert(connection, schema.heats, rows.heat_row(heat))
+            connection.execute(schema.turns.insert(), rows.turns_row(heat.turns, heat_id))
+
     def add_event(self, event: Event) -> None:
         """Store an event."""
         with self.writing() as connection:
@@ -257,6 +272,15 @@ class Store:
         """
         with self.reading() as connection:
             return queries.blocks(connection, campaign_id, label)
+
+    def heats(self, campaign_id: str) -> tuple[HeatRecord, ...]:
+        """Return a campaign's heats, repeats included, in the order they ran.
+
+        Raises:
+            IntegrityError: The stored samples are damaged.
+        """
+        with self.reading() as connection:
+            return queries.heats(connection, campaign_id)
 
     def events(self, campaign_id: str) -> tuple[Event, ...]:
         """Return a campaign's events, the oldest first."""

@@ -183,6 +183,8 @@ _SAYINGS: tuple[tuple[str, str, type[PfdError]], ...] = (
     ("read-only", "it may only be read; change its permissions", OutputError),
     ("not a database", "the file is no bench store; choose another", InputError),
     ("malformed", "the file is damaged; restore a backup", InputError),
+    ("no such table", "it is no whole bench store; restore a backup", InputError),
+    ("no such column", "it is no whole bench store; restore a backup", InputError),
     ("is locked", f"another process kept it busy for {WAIT_S} s; try again", DeviceError),
     ("password", "the server refused the user or password; check the URL", InputError),
     ("pg_hba", "the server refused the user or host; check pg_hba.conf", InputError),

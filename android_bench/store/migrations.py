@@ -27,7 +27,30 @@ def _to_2(connection: Connection) -> None:
 
 
 def _to_3(connection: Connection) -> None:
-    """Readings got fields; they are JSON, and what an old one lacks reads as not known."""
+    """Add heats, in which variants take turns.
+
+    Readings got fields too; they are JSON, and what an old one lacks reads as not known.
+    """
+    postgres = connection.dialect.name == "postgresql"
+    number = "SERIAL" if postgres else "INTEGER"
+    packed = "BYTEA" if postgres else "BLOB"
+    connection.execute(
+        text(
+            f"CREATE TABLE heats (heat_id {number} NOT NULL PRIMARY KEY, campaign_id VARCHAR NOT "
+            "NULL REFERENCES campaigns (campaign_id), number INTEGER NOT NULL, attempt INTEGER "
+            "NOT NULL, started_utc VARCHAR NOT NULL, children JSON NOT NULL, before JSON NOT NULL, "
+            "after JSON NOT NULL, flags JSON NOT NULL, harness_version VARCHAR NOT NULL, "
+            "UNIQUE (campaign_id, number, attempt))"
+        )
+    )
+    columns = "turn_child turn_first turn_begin_ns turn_end_ns turn_freq_khz samples_ns cpus"
+    arrays = ", ".join(f"{name} {packed} NOT NULL" for name in columns.split())
+    connection.execute(
+        text(
+            "CREATE TABLE turns (heat_id INTEGER NOT NULL PRIMARY KEY REFERENCES heats (heat_id), "
+            f"turn_count INTEGER NOT NULL, sample_count INTEGER NOT NULL, {arrays})"
+        )
+    )
 
 
 MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _to_2, 3: _to_3}

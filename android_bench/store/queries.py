@@ -12,6 +12,7 @@ from android_bench.records import (
     Block,
     CampaignRecord,
     DeviceRecord,
+    HeatRecord,
     OperatorProfile,
 )
 from android_bench.store import rows, schema
@@ -23,6 +24,7 @@ __all__ = [
     "campaigns",
     "devices",
     "flag_lists",
+    "heats",
     "insert",
     "insert_unless_known",
     "of_campaign",
@@ -90,11 +92,25 @@ def blocks(connection: Connection, campaign_id: str, label: str | None) -> tuple
     return tuple(rows.block_from(row) for row in fetch(connection, query))
 
 
+def heats(connection: Connection, campaign_id: str) -> tuple[HeatRecord, ...]:
+    """Return a campaign's heats, repeats included, in the order they ran.
+
+    Raises:
+        IntegrityError: The stored samples are damaged.
+    """
+    h, t = schema.heats, schema.turns
+    columns = [column for column in t.columns if column.name != "heat_id"]
+    query = select(h, *columns).select_from(h.join(t))
+    query = query.where(h.c.campaign_id == campaign_id).order_by(h.c.number, h.c.attempt)
+    return tuple(rows.heat_from(row) for row in fetch(connection, query))
+
+
 def flag_lists(connection: Connection) -> dict[str, list[list[str]]]:
-    """Return the flags of every block by campaign; reads no samples."""
+    """Return the flags of every block or heat by campaign; reads no samples."""
     found: dict[str, list[list[str]]] = {}
-    for row in fetch(connection, select(schema.blocks.c.campaign_id, schema.blocks.c.flags)):
-        found.setdefault(row["campaign_id"], []).append(row["flags"])
+    for table in (schema.blocks, schema.heats):
+        for row in fetch(connection, select(table.c.campaign_id, table.c.flags)):
+            found.setdefault(row["campaign_id"], []).append(row["flags"])
     return found
 
 

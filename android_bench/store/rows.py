@@ -12,8 +12,11 @@ from android_bench.records import (
     Block,
     CampaignRecord,
     DeviceRecord,
+    HeatChild,
+    HeatRecord,
     OperatorProfile,
     OperatorTime,
+    TurnSamples,
 )
 from android_bench.records.stored_form import (
     block_fields,
@@ -21,7 +24,7 @@ from android_bench.records.stored_form import (
     campaign_fields,
     campaign_of_fields,
 )
-from android_bench.store import packing
+from android_bench.store import packing, schema
 from pfd_models.plain_data import from_plain, to_plain
 
 __all__ = [
@@ -32,11 +35,14 @@ __all__ = [
     "campaign_from",
     "campaign_row",
     "device_row",
+    "heat_from",
+    "heat_row",
     "operator_rows",
     "profile_from",
     "record_from",
     "record_row",
     "samples_row",
+    "turns_row",
 ]
 
 T = TypeVar("T")
@@ -118,6 +124,56 @@ def block_from(row: Row) -> Block:
     plain["samples_ns"] = packing.unpack_int64(plain["samples_ns"], row["count"])
     plain["cpus"] = packing.unpack_int16(plain["cpus"], row["count"])
     return block_of_fields(plain)
+
+
+_TURNS_16, _TURNS_64 = ("turn_child",), ("turn_begin_ns", "turn_end_ns", "turn_freq_khz")
+
+
+def heat_row(heat: HeatRecord) -> dict[str, Any]:
+    """Return a heat's row, without its turns."""
+    row: dict[str, Any] = to_plain(heat, without=("turns",))
+    return row
+
+
+def turns_row(turns: TurnSamples, heat_id: int) -> dict[str, Any]:
+    """Return the row of a heat's turns and samples, packed."""
+    return {
+        "heat_id": heat_id,
+        "turn_count": len(turns.turn_child),
+        "sample_count": len(turns.samples_ns),
+        **{name: packing.pack_int16(getattr(turns, name)) for name in (*_TURNS_16, "cpus")},
+        **{
+            name: packing.pack_int64(getattr(turns, name).astype(np.int64))
+            for name in (*_TURNS_64, "turn_first", "samples_ns")
+        },
+    }
+
+
+def heat_from(row: Row) -> HeatRecord:
+    """Return a heat from the joined row of `heats` and `turns`.
+
+    Raises:
+        IntegrityError: The samples are damaged.
+    """
+    packed = set(schema.turns.columns.keys())
+    plain = {str(k): v for k, v in row.items() if k not in packed}
+    children = from_plain(tuple[HeatChild, ...], plain.pop("children"), what="a stored heat")
+    turns, samples = row["turn_count"], row["sample_count"]
+    return from_plain(
+        HeatRecord,
+        {
+            **plain,
+            "children": to_plain(children),
+            "turns": {
+                "children": [child.label for child in children],
+                "turn_child": packing.unpack_int16(row["turn_child"], turns),
+                "turn_first": packing.unpack_int64(row["turn_first"], turns + 1),
+                **{name: packing.unpack_int64(row[name], turns) for name in _TURNS_64},
+                "samples_ns": packing.unpack_int64(row["samples_ns"], samples),
+                "cpus": packing.unpack_int16(row["cpus"], samples),
+            },
+        },
+    )
 
 
 def operator_rows(profile: OperatorProfile, profile_id: int) -> list[dict[str, Any]]:

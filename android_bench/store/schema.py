@@ -4,6 +4,7 @@ Schema versions, of the store and of the exported JSON:
     1  first version.
     2  artifacts: leftovers, params and macs.
     3  readings: thermal_status, boot_id, asleep_ns, wall_ahead_s; they are JSON in blocks.
+       heats and their turns.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ __all__ = [
     "campaigns",
     "devices",
     "events",
+    "heats",
     "locks",
     "memory",
     "metadata",
@@ -39,6 +41,7 @@ __all__ = [
     "profiles",
     "samples",
     "schema_version",
+    "turns",
 ]
 
 SCHEMA_VERSION = 3
@@ -162,6 +165,37 @@ samples = Table(
     metadata,
     Column("block_id", ForeignKey("blocks.block_id"), primary_key=True, autoincrement=False),
     Column("count", Integer, nullable=False),
+    Column("samples_ns", LargeBinary, nullable=False),
+    Column("cpus", LargeBinary, nullable=False),
+)
+
+heats = Table(
+    "heats",
+    metadata,
+    Column("heat_id", Integer, primary_key=True),
+    Column("campaign_id", ForeignKey("campaigns.campaign_id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("started_utc", String, nullable=False),
+    Column("children", JSON, nullable=False),
+    Column("before", JSON, nullable=False),
+    Column("after", JSON, nullable=False),
+    Column("flags", JSON, nullable=False),
+    Column("harness_version", String, nullable=False),
+    UniqueConstraint("campaign_id", "number", "attempt"),
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("heat_id", ForeignKey("heats.heat_id"), primary_key=True, autoincrement=False),
+    Column("turn_count", Integer, nullable=False),
+    Column("sample_count", Integer, nullable=False),
+    Column("turn_child", LargeBinary, nullable=False),
+    Column("turn_first", LargeBinary, nullable=False),
+    Column("turn_begin_ns", LargeBinary, nullable=False),
+    Column("turn_end_ns", LargeBinary, nullable=False),
+    Column("turn_freq_khz", LargeBinary, nullable=False),
     Column("samples_ns", LargeBinary, nullable=False),
     Column("cpus", LargeBinary, nullable=False),
 )

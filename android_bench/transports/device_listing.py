@@ -15,8 +15,10 @@ from dataclasses import dataclass
 
 __all__ = ["ListedDevice", "parse_listing"]
 
-_FACT = re.compile(r"\s+(?:usb|product|model|device|transport_id):\S*$")
-_TAIL = re.compile(r"(.*\S)\s+(no permissions\b.*|\S+)")
+_FACT = re.compile(r"(?<=\S)\s+(?:usb|product|model|device|transport_id):\S*$")
+# The one state of several words; what follows says why, and depends on the system.
+_NO_PERMISSIONS = re.compile(r"(.*\S)\s+(no permissions\b.*)")
+_STATE = re.compile(r"(.*\S)\s+(\S+)")
 _UNKNOWN = "unknown"
 
 
@@ -47,11 +49,11 @@ def _parse_line(line: str) -> ListedDevice:
     while fact := _FACT.search(head):
         facts.append(fact[0].strip())
         head = head[: fact.start()]
-    match = _TAIL.fullmatch(head)
-    serial, state = (match[1], match[2]) if match else (head.strip(), _UNKNOWN)
-    if state.startswith("no permissions"):
-        # What follows says why, and depends on the system.
-        facts.append(state)
-        state = "no permissions"
+    serial, state = head.strip(), _UNKNOWN
+    if match := _NO_PERMISSIONS.fullmatch(head):
+        serial, state = match[1], "no permissions"
+        facts.append(match[2])
+    elif match := _STATE.fullmatch(head):
+        serial, state = match[1], match[2]
     description = " ".join(reversed(facts))
     return ListedDevice(serial=serial, state=state, description=description, via="adb-server")

@@ -71,6 +71,7 @@ def read_packet(pipe: Pipe, deadline: Deadline) -> Packet:
     Raises:
         ProtocolError: What came is none.
     """
+    deadline.left_s()  # also where packets never stop coming
     head = _exactly(pipe, _HEADER.size, deadline)
     command, first, second, size, total, magic = _HEADER.unpack(head)
     name = head[:4]

@@ -80,6 +80,7 @@ def receive(connection: socket.socket, size: int, deadline: Deadline) -> bytes:
         OSError: The connection broke.
         DeviceTimeoutError: Nothing came in time.
     """
+    deadline.left_s()  # also where bytes never stop coming
     while True:
         with contextlib.suppress(BlockingIOError):
             return connection.recv(size)
@@ -91,6 +92,7 @@ def send(connection: socket.socket, data: bytes | memoryview, deadline: Deadline
     """Send all of the data; raises as `receive`."""
     view = memoryview(data)
     while view:
+        deadline.left_s()
         with contextlib.suppress(BlockingIOError):
             view = view[connection.send(view) :]
             continue

@@ -52,8 +52,7 @@ def replace_method(owner: type, name: str, function: Any) -> Iterator[None]:
 @contextlib.contextmanager
 def _pause_collector() -> Iterator[None]:
     was_enabled = gc.isenabled()
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # a collection that a library asks for looks at new objects only
     gc.disable()
     try:
         yield

@@ -256,6 +256,12 @@ def load_manifest(path: str | Path, *, verify: bool = True) -> Manifest:
     manifest = from_plain(Manifest, plain, what=f"the manifest {path}")
     for stored in manifest.files:
         _require_plain_name(stored.file, path)
+    for artifact in manifest.artifacts:
+        if not artifact.inputs or not artifact.outputs:
+            raise InputError(
+                f"{path} tells no inputs or no outputs of {artifact.file}; build the artifacts "
+                "again"
+            )
     manifest = dataclasses.replace(manifest, folder=path.parent)
     if verify:
         for stored in manifest.files:

@@ -22,6 +22,8 @@ from android_bench.records import (
     DeviceRecord,
     Event,
     Flag,
+    HeatChild,
+    HeatRecord,
     MemoryRecord,
     OperatorProfile,
     OperatorTime,
@@ -29,6 +31,7 @@ from android_bench.records import (
     Role,
     Rules,
     TimedRun,
+    TurnSamples,
 )
 from android_bench.statistics.design import Design, next_block
 from android_bench.store import open_store
@@ -168,6 +171,33 @@ class Make:
         run, rest = split_fields(TimedRun, changes)
         return Block(**({"run": TimedRun(**(run_fields | run))} | fields | rest))
 
+    def heat(self, number=0, **changes):
+        labels = ("ours", "orig")
+        turns = TurnSamples(
+            children=labels,
+            turn_child=[1, 0, 0, 1],
+            turn_first=[0, 2, 4, 6, 8],
+            turn_begin_ns=[100, 300, 500, 700],
+            turn_end_ns=[290, 490, 690, 890],
+            turn_freq_khz=[-1, 2_900_000, 2_900_000, -1],
+            samples_ns=[90, 91, 80, 81, 82, 83, 92, 93],
+            cpus=[1] * 8,
+        )
+        fields = {
+            "campaign_id": self.campaign().campaign_id,
+            "number": number,
+            "started_utc": BEGIN.isoformat(),
+            "children": tuple(
+                HeatChild(label=label, burst=2, discards=1, load_ns=5_000_000, vm_hwm_kib=40_000)
+                for label in labels
+            ),
+            "turns": turns,
+            "before": self.reading(1_000_000),
+            "after": self.reading(2_000_000),
+            "harness_version": "1",
+        }
+        return HeatRecord(**(fields | changes))
+
     def event(self, kind="started", **changes):
         fields = {
             "campaign_id": self.campaign().campaign_id,
@@ -254,6 +284,7 @@ class Make:
         store.add_event(self.event("started"))
         for block in self.measured_blocks() if blocks is None else blocks:
             store.add_block(block)
+        store.add_heat(self.heat())
         store.add_profile(self.profile())
         store.add_memory(self.memory())
         store.add_event(self.event("stopped", message="precision reached"))

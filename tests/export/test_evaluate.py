@@ -15,9 +15,9 @@ BATCH = 7  # 360 images are 51 whole calls and one of three images
 
 
 @pytest.fixture(scope="module")
-def files(trained, tmp_path_factory):
+def files(digitnet, trained, tmp_path_factory):
     """The shipped files of a network that was trained, several images a call."""
-    source = ZooSource(model="shufflenetv2_x0_5", num_classes=10, resolution=16, batch=BATCH)
+    source = ZooSource(model=digitnet, variant="orig", num_classes=10, resolution=16, batch=BATCH)
     request = BuildRequest(
         source=source, weights=trained.weights, out=tmp_path_factory.mktemp("shipped")
     )
@@ -41,7 +41,7 @@ def refusal(capsys, *arguments):
 def test_pytorch_stands_beside_the_shipped_files(trained, files, capsys):
     assert set(files) == {"pte", "onnx", "tflite"}
     module, *found = measured(capsys, "--weights", trained.weights, *files.values())
-    assert module["top1_percent"] == trained.best.top1
+    assert module["top1_percent"] == trained.best.top1 > 50  # of ten classes: it has learned
     for one in found:
         assert one["images"] == 360  # each once, also those of the last call
         assert one["top1_percent"] == pytest.approx(module["top1_percent"], abs=100 / 360 + 1e-9)

@@ -36,7 +36,7 @@ def test_weights_and_last_state_give_what_training_saw(trained, capsys):
 
 
 def test_it_is_the_accuracy_of_a_network_run_by_hand(trained, capsys):
-    model = create_model("shufflenetv2_x0_5", "ours", num_classes=10, resolution=16)
+    model = create_model("digitnet", "orig", num_classes=10, resolution=16)
     stored = torch.load(trained.weights, weights_only=True)
     model.load_state_dict(stored["state_dict"])
     val = open_splits("digits", None).val
@@ -62,7 +62,7 @@ def test_a_bare_state_dict_needs_the_networks_name(trained, tmp_path, capsys):
     bare = tmp_path / "bare.pt"
     torch.save(torch.load(trained.weights, weights_only=True)["state_dict"], bare)
     assert "does not say what network it is; give --model" in refusal(capsys, "--weights", bare)
-    named = ["--model", "shufflenetv2_x0_5", "--resolution", "16"]
+    named = ["--model", "digitnet", "--variant", "orig", "--resolution", "16"]
     (found,) = measured(capsys, bare, extra=named)
     assert found["top1_percent"] == trained.best.top1
     assert "does not fit ghostnet" in refusal(
@@ -80,7 +80,7 @@ def test_a_shipped_file_is_told_the_command_that_runs_it(tmp_path, capsys, name)
 
 def test_bad_input_is_one_line(tmp_path, capsys):
     assert "absent.pt" in refusal(capsys, "--weights", tmp_path / "absent.pt")
-    other = create_model("shufflenetv2_x0_5", "ours", num_classes=7, resolution=16)
+    other = create_model("resnet20", num_classes=7, resolution=16)
     save_weights(other, tmp_path / "seven.pt")
     assert "gives 7 scores, the data set has 10 classes" in refusal(
         capsys, "--weights", tmp_path / "seven.pt"

@@ -15,7 +15,7 @@ from scripts import load_script
 from standin_launcher import STANDIN, InProcessLauncher
 from virtual_time import VirtualTime
 
-from android_bench.campaign.campaign import Bench
+from android_bench.campaign.bench import Bench
 from android_bench.campaign.contest import contests_of, find_files
 from android_bench.campaign.result import read_result
 from android_bench.devices import opening

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from bench_rig import BUSY, Listener, copy_as_variants, own_locks, quick_rules
 
-from android_bench.campaign.campaign import Bench, run_campaign
+from android_bench.campaign.bench import Bench
+from android_bench.campaign.campaign import run_campaign
 from android_bench.campaign.contest import contests_of, find_files
 from android_bench.campaign.result import read_result
 from android_bench.campaign.series import resume_last

@@ -15,6 +15,7 @@ from pfd_models.errors import DeviceError
 
 HERE = (sys.executable, "-IS", str(STANDIN), "1+test")
 TIME = ("--time", "--iterations", "6", "--handicap-ppm", "0")
+HEAT = ("--heat", "--burst", "2,3", "--order", "0,1,1,0", "--heat-seconds", "0")
 
 
 @pytest.fixture(params=["in this process", "as a program"])
@@ -26,7 +27,8 @@ def command(folder, how, mode=TIME):
     model = folder / "models" / "net.pte"
     model.parent.mkdir(parents=True)
     model.write_text(json.dumps({"latency_ns": 1_000, mode[0].removeprefix("--"): {"1": how}}))
-    return [*HERE, *mode, "--engine", "executorch", "--model", str(model)]
+    job = ["--engine", "executorch", "--model", str(model)]
+    return [*HERE, *mode, *(["--child", *job, "--child", *job] if mode is HEAT else job)]
 
 
 def heard(launcher, line, timeout_s=10.0):
@@ -36,7 +38,8 @@ def heard(launcher, line, timeout_s=10.0):
 
 def without_times(lines):
     """Give the lines but for what no two runs have in common: clocks and process numbers."""
-    return [re.sub(r'"(at_ns|boottime_ns|pid)": \d+', r'"\1": 0', line) for line in lines]
+    clocks = r'"(at_ns|boottime_ns|pid)": \d+|"(begin_ns|end_ns)": \[[^]]*\]'
+    return [re.sub(clocks, "0", line) for line in lines]
 
 
 @pytest.mark.parametrize(
@@ -56,6 +59,10 @@ def without_times(lines):
         (TIME, "die", -signal.SIGKILL),
         (TIME, "die_late", -signal.SIGKILL),
         (TIME, "tear", -signal.SIGKILL),
+        (HEAT, "well", 0),
+        (HEAT, "crash", 4),
+        (HEAT, "refuse", 2),
+        (HEAT, "tear", -signal.SIGKILL),
     ],
 )
 def test_both_ways_to_run_it_tell_the_same(tmp_path, mode, how, status):

@@ -26,8 +26,7 @@ from android_bench.native_build.build import Built
 from android_bench.native_build.record import BundleFile
 from android_bench.transports import Transport, delivery
 from export.sets.files import sha256_file
-from pfd_models.errors import DeviceError, InputError, PfdError
-from pfd_models.plain_data import decode_json
+from pfd_models.errors import InputError
 
 __all__ = [
     "MAX_IDLE_DAYS",
@@ -87,37 +86,9 @@ class Bundle:
         return [f"{self.folder}/{self.loader}", "--library-path", self.folder, program]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _BundleFacts:
-    loader: str
-    files: tuple[BundleFile, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _BuildFacts:
-    """The part of ``build.json`` that a phone needs."""
-
-    bundle: _BundleFacts
-
-
 def load_bundle(built: Built) -> Bundle:
-    """Return the bundle that a build for a phone made.
-
-    Raises:
-        DeviceError: The build is none for a phone, or damaged.
-    """
-    path = built.folder / "build.json"
-    try:
-        text = path.read_bytes()
-        facts = decode_json(
-            _BuildFacts, text, what=f"the bundle of {path}", error=DeviceError, strict=False
-        ).bundle
-        names = [facts.loader, *(file.file for file in facts.files)]
-        if outside := [name for name in names if "/" in name or name in (".", "..")]:
-            raise DeviceError(f"the bundle of {path} names {outside[0]!r}, which is not in it")
-    except (OSError, PfdError) as error:
-        raise DeviceError(f"{error}: remove {path.parent} and call again") from error
-    return Bundle(local=built.folder, loader=facts.loader, files=facts.files)
+    """Return the bundle that a build for a phone made."""
+    return Bundle(local=built.folder, loader=built.bundle.loader, files=built.bundle.files)
 
 
 def push_bundle(

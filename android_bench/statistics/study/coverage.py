@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from android_bench.statistics.design import Design
+from android_bench.statistics.design import Design, Pairing
 from android_bench.statistics.intervals import MIN_ROUNDS
-from android_bench.statistics.stopping import TRIMMED_T_RULE, Rule
+from android_bench.statistics.stopping import Rule, choose_rule
+from android_bench.statistics.study.conditions import Conditions
 from android_bench.statistics.study.run_rule import run_rule
 from android_bench.statistics.study.simulated_campaigns import SimulatedCampaigns, simulate
-from android_bench.statistics.study.simulated_device import Conditions
+from android_bench.statistics.study.simulated_heats import simulate_heats
 
-__all__ = ["Coverage", "Share", "judge"]
+__all__ = ["Coverage", "Share", "Simulation", "judge"]
+
+Simulation = Callable[[Design, float, Conditions, int, int], SimulatedCampaigns]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,7 @@ def judge(
     true_ratio: float,
     campaigns: int,
     seed: int,
+    simulation: Simulation | None = None,
 ) -> list[Coverage]:
     """Let rules decide the same simulated campaigns.
 
@@ -95,11 +100,15 @@ def judge(
         true_ratio: Of every variant to the baseline.
         campaigns: How many.
         seed: Of the simulation.
+        simulation: What runs the campaigns; None for rounds of blocks or heats of turns, as the
+            design says.
 
     Returns:
         One result per rule, in order.
     """
-    data = simulate(design, true_ratio, conditions, seed, campaigns)
+    if simulation is None:
+        simulation = simulate_heats if design.pairing is Pairing.TURNS else simulate
+    data = simulation(design, true_ratio, conditions, seed, campaigns)
     truth = data.true_log_ratios
     results = []
     for rule in rules:
@@ -133,12 +142,12 @@ def _control_missed(
     design: Design, data: SimulatedCampaigns, rounds: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
     """(campaigns,), whether the A/A interval at the end of each campaign leaves out 1."""
-    missed = np.zeros(len(rounds), dtype=bool)
-    for n in np.unique(rounds // 2):
+    missed, controls = np.zeros(len(rounds), dtype=bool), data.controls_after[rounds - 1]
+    for n in np.unique(controls):
         if n >= MIN_ROUNDS:
-            ended = np.flatnonzero(rounds // 2 == n)
+            ended = np.flatnonzero(controls == n)
             series = data.control_log_ratios[ended, :n]
-            centre, half_width = TRIMMED_T_RULE.interval(series, design.confidence)
+            centre, half_width = choose_rule(design).interval(series, design.confidence)
             missed[ended] = np.abs(centre) > half_width
     return missed
 

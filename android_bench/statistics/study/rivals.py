@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
 from android_bench.statistics import intervals
-from android_bench.statistics.design import Design
+from android_bench.statistics.design import Design, Pairing
 from android_bench.statistics.stopping import (
+    HEAT_INFLATION,
     INFLATION,
-    MIXTURE_T_RULE,
     Interval,
     Rule,
+    choose_rule,
     split_confidence,
 )
 from android_bench.statistics.study.alpha_spending import boundaries, obrien_fleming, pocock
@@ -30,28 +33,33 @@ def make_rivals(design: Design, most_rounds: int) -> tuple[Rule, ...]:
         most_rounds: Rounds within the budget: their last look.
     """
     each = split_confidence(design.confidence, len(design.candidates))
-    looks = _geometric(design.min_rounds, most_rounds)
+    first, turns = choose_rule(design).first_look(design), design.pairing is Pairing.TURNS
+    looks = _geometric(first, most_rounds)
+    factor = HEAT_INFLATION if turns else INFLATION
+    fixed: dict[str, Interval] = {
+        "t": intervals.mean_t,
+        "t, widened": _widened(intervals.mean_t, factor),
+        "trimmed t, not widened": intervals.trimmed_t,
+        "signed rank": intervals.signed_rank,
+        "signed rank, widened": _widened(intervals.signed_rank, factor),
+        "two-stage t (Stein)": partial(intervals.two_stage, first=first),
+    }
     return (
         Rule(name="t, looked at freely", interval=intervals.mean_t, min_rounds=4),
-        Rule(name="t", interval=intervals.mean_t),
-        Rule(name="t, widened", interval=_widened(intervals.mean_t)),
-        Rule(name="trimmed t, not widened", interval=intervals.trimmed_t),
-        Rule(name="signed rank", interval=intervals.signed_rank),
-        Rule(name="signed rank, widened", interval=_widened(intervals.signed_rank)),
-        Rule(name="two-stage t (Stein)", interval=intervals.two_stage),
+        *(Rule(name=n, interval=interval, min_rounds=first) for n, interval in fixed.items()),
         _group_sequential("Pocock spending", looks, boundaries(_share(looks), 1 - each, pocock)),
         _group_sequential(
             "O'Brien-Fleming spending", looks, boundaries(_share(looks), 1 - each, obrien_fleming)
         ),
-        MIXTURE_T_RULE,
-        Rule(name="asymptotic sequence", interval=intervals.asymptotic_sequence),
+        choose_rule(design, by_hand=True),
+        Rule(name="asymptotic sequence", interval=intervals.asymptotic_sequence, min_rounds=first),
     )
 
 
-def _widened(interval: Interval) -> Interval:
+def _widened(interval: Interval, factor: float) -> Interval:
     def widened(log_ratios: Floats, confidence: float) -> tuple[Floats, Floats]:
         centre, half_width = interval(log_ratios, confidence)
-        return centre, INFLATION * half_width
+        return centre, factor * half_width
 
     return widened
 
@@ -76,4 +84,4 @@ def _group_sequential(name: str, looks: list[int], limits: list[float]) -> Rule:
         two_sided = 1.0 - 2.0 * float(stats.norm.sf(limits[passed]))
         return intervals.mean_t(log_ratios, two_sided)
 
-    return Rule(name=name, interval=interval, looks=frozenset(looks))
+    return Rule(name=name, interval=interval, min_rounds=looks[0], looks=frozenset(looks))

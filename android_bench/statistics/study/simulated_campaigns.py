@@ -17,15 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from android_bench.statistics.design import Design, round_order
-from android_bench.statistics.study.simulated_device import (
-    MOST_DRIFT,
-    Conditions,
-    Device,
-    require_positive,
-)
+from android_bench.statistics.study.conditions import Conditions, require_positive
+from android_bench.statistics.study.simulated_device import MOST_DRIFT, Device
 from pfd_models.errors import InputError
 
-__all__ = ["SimulatedCampaigns", "simulate"]
+__all__ = ["SimulatedCampaigns", "simulate", "true_log_ratios"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,14 +34,16 @@ class SimulatedCampaigns:
 
     Attributes:
         log_ratios: (campaigns, rounds, k-1), each variant against the baseline of its round.
-        control_log_ratios: (campaigns, rounds // 2), the control against the baseline in a
-            round and its mirror image; the truth is 0.
+        control_log_ratios: (campaigns, controls), the control against the baseline in a round and
+            its mirror image, or in a heat that has a twin; the truth is 0.
+        controls_after: (rounds,), how many controls there are when a round is complete.
         elapsed_seconds: (campaigns, rounds), device time when a round was complete.
         true_log_ratios: (k-1,).
     """
 
     log_ratios: Floats
     control_log_ratios: Floats
+    controls_after: npt.NDArray[np.int64]
     elapsed_seconds: Floats
     true_log_ratios: Floats
 
@@ -69,7 +67,7 @@ def simulate(
     Returns:
         Every round that a campaign could complete within its budget, and at least one more.
     """
-    truth = _true_log_ratios(design, true_ratio)
+    truth = true_log_ratios(design, true_ratio)
     label_logs = dict(zip(design.labels, (0.0, *truth), strict=True))
     k, rounds = len(design.labels), _enough_rounds(design, conditions, label_logs)
     rng = np.random.default_rng(seed)
@@ -92,12 +90,18 @@ def simulate(
     return SimulatedCampaigns(
         log_ratios=logs[:, :, 1:] - logs[:, :, :1],
         control_log_ratios=sign * (baseline[..., 1] - baseline[..., 0]),
+        controls_after=np.arange(1, rounds + 1) // 2,
         elapsed_seconds=elapsed,
         true_log_ratios=truth,
     )
 
 
-def _true_log_ratios(design: Design, true_ratio: float | Mapping[str, float]) -> Floats:
+def true_log_ratios(design: Design, true_ratio: float | Mapping[str, float]) -> Floats:
+    """(k-1,) logarithms of the true ratios.
+
+    Raises:
+        InputError: if one is missing or not above 0.
+    """
     if isinstance(true_ratio, Mapping):
         missing = [label for label in design.candidates if label not in true_ratio]
         if missing:

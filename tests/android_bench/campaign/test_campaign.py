@@ -11,7 +11,7 @@ from android_bench.campaign.campaign import resume_campaign, run_campaign
 from android_bench.campaign.extra_passes import run_passes
 from android_bench.campaign.journal import limits_now, seconds_before
 from android_bench.campaign.result import read_result
-from android_bench.records import Flag, Role
+from android_bench.records import Flag, Pairing, Role
 from android_bench.statistics.comparison import Verdict
 from android_bench.statistics.design import is_disturbed
 from pfd_models.errors import DeviceError, InputError, ParityError
@@ -79,6 +79,20 @@ def test_blocks_alternate_in_fresh_processes_and_keep_every_sample(pair):
     assert all(np.all(block.run.cpus == 0) for block in blocks)
 
 
+def test_variants_that_take_turns_are_compared_in_heats_of_fresh_processes(pair):
+    rules = dataclasses.replace(pair.rules, pairing=Pairing.TURNS)
+    with pair.bench() as bench:
+        result = run_campaign(bench, pair.contest(), rules)
+        heats = bench.store.heats(result.campaign.campaign_id)
+    (comparison,) = result.comparisons
+    assert comparison.verdict is Verdict.FASTER
+    assert comparison.ratio == pytest.approx(0.9, rel=0.01)
+    started = pair.device.launcher.runs("heat")
+    assert len(started) == len(heats) + 2  # a look at how slow it is, and the pilot
+    assert len({run.pid for run in started}) == len(started)
+    assert result.blocks == ()
+
+
 def test_outputs_are_verified_once_a_file_before_anything_is_recorded(pair):
     with pair.bench() as bench:
         result = run_campaign(bench, pair.contest(), pair.rules)
@@ -119,9 +133,9 @@ def test_the_budget_ends_a_campaign_that_is_not_precise(pair):
         result = run_campaign(bench, pair.contest(), rules)
     assert result.events[-1].message == "budget spent"
     assert result.complete
-    blocks = result.blocks
-    a_round_s = 2 * (blocks[-1].run.after.at_ns - blocks[-2].run.after.at_ns) / 1e9
-    assert 1.0 <= seconds_before(result.events, blocks) <= 1.0 + a_round_s
+    ends_ns = [block.run.after.at_ns for block in result.blocks]
+    a_round_s = 2 * (ends_ns[-1] - ends_ns[-2]) / 1e9
+    assert 1.0 <= seconds_before(result.events, ends_ns) <= 1.0 + a_round_s
 
 
 def test_a_disturbed_block_is_kept_flagged_and_measured_again(rig):
@@ -232,7 +246,8 @@ def test_the_time_between_sessions_does_not_count(pair):
             bench.store.events(record.campaign_id),
             bench.store.blocks(record.campaign_id),
         )
-        spent = seconds_before(events, blocks)
+        ends_ns = [block.run.after.at_ns for block in blocks]
+        spent = seconds_before(events, ends_ns)
         first = events[0].data["at_ns"]
         assert spent == pytest.approx((blocks[-1].run.after.at_ns - first) / 1e9)
         # A session that began an hour later and measured nothing adds nothing.
@@ -241,7 +256,7 @@ def test_the_time_between_sessions_does_not_count(pair):
             kind="resumed",
             data={"blocks": len(blocks), "at_ns": first + 3_600_000_000_000},
         )
-        assert seconds_before([*events, later], blocks) == pytest.approx(spent)
+        assert seconds_before([*events, later], ends_ns) == pytest.approx(spent)
 
 
 def test_a_campaign_stopped_by_hand_says_so_and_gets_the_wider_interval(pair):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from bench_rig import StandinDevice, own_locks, stored
 
-from android_bench.campaign.campaign import Bench
+from android_bench.campaign.bench import Bench
 from android_bench.cli import lanes, main
 from android_bench.cli.interruption import interrupt_on_sigterm
 from android_bench.cli.progress import Display

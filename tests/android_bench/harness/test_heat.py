@@ -68,7 +68,7 @@ def whole(number=8):
 
 
 def read(lines, ended=ENDED, **changes):
-    kept = {"burst": 2, "order": (0, 1, 1, 0), "labels": ("orig", "ours")} | changes
+    kept = {"bursts": (2, 2), "order": (0, 1, 1, 0), "labels": ("orig", "ours")} | changes
     reader = HeatReader("2+x", kept.pop("labels"), **kept)
     for line in lines:
         reader.feed(line if isinstance(line, str) else json.dumps(line))
@@ -159,7 +159,7 @@ def test_samples_that_belong_to_no_turn_are_refused():
 
 def test_no_device_fills_the_hosts_memory():
     with pytest.raises(DeviceError, match="more than 20000000 samples"):
-        read([HELLO, turns(4, burst=10**7)], burst=10**7)
+        read([HELLO, turns(4, burst=10**7)], bursts=(10**7, 10**7))
     with pytest.raises(DeviceError, match="a line of 5000008 characters"):
         read([HELLO, json.dumps("x" * 5_000_006)])
 

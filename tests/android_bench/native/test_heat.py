@@ -47,6 +47,15 @@ def test_turns_are_taken_in_the_order_that_was_asked_for_and_cycles_are_whole(aw
     assert turns.children == ("child0", "child1")
 
 
+def test_each_child_may_have_a_burst_of_its_own(awkward):
+    schedule = dataclasses.replace(SHORT, burst=(5, 2))
+    turns = heat_of(awkward, ["spin x 200", "spin x 300"], schedule).turns
+    lengths = np.diff(turns.turn_first)
+    assert set(lengths[turns.turn_child == 0].tolist()) == {5}
+    assert set(lengths[turns.turn_child == 1].tolist()) == {2}
+    assert len(turns.samples_ns) == turns.turn_first[-1]
+
+
 def test_a_burst_has_the_inferences_that_were_asked_for_and_each_is_its_childs(awkward):
     turns = heat_of(awkward, ["spin x 200", "spin x 900"]).turns
     assert np.diff(turns.turn_first).tolist() == [SHORT.burst] * len(turns.turn_child)

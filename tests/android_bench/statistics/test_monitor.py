@@ -11,19 +11,26 @@ from scripts import load_script
 
 from android_bench.statistics import intervals
 from android_bench.statistics.comparison import Round, Verdict
-from android_bench.statistics.design import Design, round_order
+from android_bench.statistics.design import Design, Pairing, round_order
 from android_bench.statistics.monitor import Monitor, Reason, precision_to_resolve
-from android_bench.statistics.stopping import MIXTURE_T_RULE, TRIMMED_T_RULE, split_confidence
+from android_bench.statistics.stopping import (
+    HEATS_RULE,
+    MIXTURE_T_RULE,
+    TRIMMED_T_RULE,
+    choose_rule,
+    split_confidence,
+)
 from android_bench.statistics.study.alpha_spending import boundaries, obrien_fleming, pocock
+from android_bench.statistics.study.conditions import CONDITIONS, find_conditions
 from android_bench.statistics.study.coverage import Share, judge
 from android_bench.statistics.study.rivals import make_rivals
 from android_bench.statistics.study.run_rule import run_rule
 from android_bench.statistics.study.simulated_campaigns import simulate
-from android_bench.statistics.study.simulated_device import CONDITIONS, conditions
 from pfd_models.errors import InputError
 
 TWO = Design(labels=("orig", "ours"))
-NAMES = [each.name for each in CONDITIONS]
+NAMES = [each.name for each in CONDITIONS if each.weather is None]
+ALL_NAMES = [each.name for each in CONDITIONS]
 ALL_INTERVALS = [
     intervals.trimmed_t,
     intervals.mean_t,
@@ -165,7 +172,7 @@ def follow(design: Design, log_ratios: np.ndarray, elapsed: np.ndarray):
 @pytest.mark.parametrize("name", ["quiet", "tails", "phone"])
 def test_the_monitor_stops_where_the_judged_rule_stops_and_reports_its_interval(k, name):
     design = Design(labels=("a", "b", "c")[:k], budget_seconds=200.0)
-    data = simulate(design, 1.01, conditions(name), seed=5, campaigns=4)
+    data = simulate(design, 1.01, find_conditions(name), seed=5, campaigns=4)
     judged = run_rule(
         TRIMMED_T_RULE, design, data.log_ratios, data.elapsed_seconds, data.true_log_ratios
     )
@@ -301,7 +308,7 @@ def is_above(share: Share, promise: float) -> bool:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_interval_covers_a_true_effect_in_93_of_100_campaigns(name):
     (one,) = judge(
-        (TRIMMED_T_RULE,), TWO, conditions(name), true_ratio=1.01, campaigns=1000, seed=100
+        (TRIMMED_T_RULE,), TWO, find_conditions(name), true_ratio=1.01, campaigns=1000, seed=100
     )
     assert one.covered.fraction >= 0.93
     assert not is_below(one.covered, 0.95)
@@ -310,17 +317,24 @@ def test_the_interval_covers_a_true_effect_in_93_of_100_campaigns(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_equal_variants_raise_5_false_alarms_in_100_campaigns_at_most(name):
     (one,) = judge(
-        (TRIMMED_T_RULE,), TWO, conditions(name), true_ratio=1.0, campaigns=4000, seed=200
+        (TRIMMED_T_RULE,), TWO, find_conditions(name), true_ratio=1.0, campaigns=4000, seed=200
     )
     assert not is_above(one.claimed, 0.05)
     assert not is_above(one.control_missed, 0.05)
     assert one.claimed == one.claimed_wrongly
 
 
+def test_blocks_keep_their_promises_in_weather_too():
+    for ratio in (1.0, 1.01):
+        (one,) = judge((TRIMMED_T_RULE,), TWO, find_conditions("weather"), ratio, 250, seed=100)
+        assert one.covered.fraction >= 0.93
+        assert not is_above(one.control_missed, 0.05)
+
+
 @pytest.mark.parametrize("name", ["quiet", "wander"])
 def test_a_rule_that_looks_freely_at_plain_intervals_is_caught_by_the_same_test(name):
     freely, *_ = make_rivals(TWO, 300)
-    (one,) = judge((freely,), TWO, conditions(name), true_ratio=1.0, campaigns=4000, seed=200)
+    (one,) = judge((freely,), TWO, find_conditions(name), true_ratio=1.0, campaigns=4000, seed=200)
     assert one.covered.fraction < 0.93
     assert is_above(one.claimed, 0.05)
 
@@ -328,7 +342,7 @@ def test_a_rule_that_looks_freely_at_plain_intervals_is_caught_by_the_same_test(
 def test_stopping_by_hand_at_the_first_verdict_is_what_the_sequence_is_for():
     for name in ("quiet", "wander"):
         ours, sequence = judge(
-            (TRIMMED_T_RULE, MIXTURE_T_RULE), TWO, conditions(name), 1.0, 1000, seed=300
+            (TRIMMED_T_RULE, MIXTURE_T_RULE), TWO, find_conditions(name), 1.0, 1000, seed=300
         )
         assert ours.peeked_wrongly.fraction > 0.05
         assert not is_above(sequence.peeked_wrongly, 0.05)
@@ -337,7 +351,7 @@ def test_stopping_by_hand_at_the_first_verdict_is_what_the_sequence_is_for():
 def test_a_true_one_percent_effect_is_resolved_within_three_minutes():
     fine = replace(TWO, precision=precision_to_resolve(0.01), budget_seconds=180.0)
     (one,) = judge(
-        (TRIMMED_T_RULE,), fine, conditions("quiet"), true_ratio=1.01, campaigns=400, seed=400
+        (TRIMMED_T_RULE,), fine, find_conditions("quiet"), true_ratio=1.01, campaigns=400, seed=400
     )
     assert not is_below(one.resolved, 0.8)
     assert one.claimed_wrongly.count == 0
@@ -347,7 +361,7 @@ def test_a_true_one_percent_effect_is_resolved_within_three_minutes():
 def test_several_variants_are_covered_together():
     three = replace(TWO, labels=("orig", "ours", "stem"))
     (one,) = judge(
-        (TRIMMED_T_RULE,), three, conditions("wander"), true_ratio=1.0, campaigns=400, seed=500
+        (TRIMMED_T_RULE,), three, find_conditions("wander"), true_ratio=1.0, campaigns=400, seed=500
     )
     assert not is_below(one.covered, 0.95)
     assert split_confidence(0.95, 2) == pytest.approx(0.975)
@@ -360,28 +374,28 @@ def test_a_share_knows_its_exact_binomial_interval():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL_NAMES)
 def test_ten_thousand_campaigns_keep_every_promise(name, seed):
     for ratio in (1.0, 1.01, 1.3):
         for precision in (0.005, 0.01, 0.03):
             design = replace(TWO, precision=precision)
-            (one,) = judge((TRIMMED_T_RULE,), design, conditions(name), ratio, 10_000, seed)
+            (one,) = judge((TRIMMED_T_RULE,), design, find_conditions(name), ratio, 10_000, seed)
             assert one.covered.fraction >= 0.95
             assert one.control_missed.fraction <= 0.05
 
 
 HELD_OUT = [  # none of these served to choose the rule or to calibrate it
     *(
-        replace(conditions("wander"), name=f"wander {seconds} s", wander_seconds=seconds)
+        replace(find_conditions("wander"), name=f"wander {seconds} s", wander_seconds=seconds)
         for seconds in (0.3, 0.7, 1.0, 4.0, 8.0, 20.0)
     ),
-    replace(conditions("tails"), name="tails and wander", wander=0.03, noise=0.008),
-    replace(conditions("quiet"), name="infinite kurtosis", noise_df=2.2),
-    replace(conditions("quiet"), name="noisy", noise=0.05),
-    replace(conditions("quiet"), name="still", noise=0.002),
-    replace(conditions("steps"), name="restless governor", steps_per_minute=30.0, step=0.3),
-    replace(conditions("tails"), name="mostly loaded", load_per_minute=30.0, load_seconds=0.5),
-    replace(conditions("phone"), name="short blocks", overhead_seconds=0.5, inferences=30),
+    replace(find_conditions("tails"), name="tails and wander", wander=0.03, noise=0.008),
+    replace(find_conditions("quiet"), name="infinite kurtosis", noise_df=2.2),
+    replace(find_conditions("quiet"), name="noisy", noise=0.05),
+    replace(find_conditions("quiet"), name="still", noise=0.002),
+    replace(find_conditions("steps"), name="restless governor", steps_per_minute=30.0, step=0.3),
+    replace(find_conditions("tails"), name="mostly loaded", load_per_minute=30.0, load_seconds=0.5),
+    replace(find_conditions("phone"), name="short blocks", overhead_seconds=0.5, inferences=30),
 ]
 
 
@@ -395,14 +409,21 @@ def test_conditions_that_the_rule_was_not_calibrated_on_are_covered_too(how):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("k", [3, 4, 8])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL_NAMES)
 def test_many_variants_are_covered_together(k, name):
     design = Design(labels=tuple("abcdefgh"[:k]))
-    (one,) = judge((TRIMMED_T_RULE,), design, conditions(name), 1.0, 1000, seed=8)
+    (one,) = judge((TRIMMED_T_RULE,), design, find_conditions(name), 1.0, 1000, seed=8)
     assert one.covered.fraction >= 0.95
 
 
 # ---------------------------------------------------------------- the command
+
+PAGE_COMMANDS = [
+    "",
+    "--pairing blocks",
+    "--compare --conditions quiet weather",
+    "--pairing blocks --compare",
+]
 
 
 @pytest.fixture(scope="module")
@@ -410,36 +431,60 @@ def command(repository):
     return load_script(repository / "tools" / "coverage.py")
 
 
-def test_the_command_prints_coverage_alarms_and_device_time(command, capsys):
-    assert command.main(["--campaigns", "200", "--conditions", "quiet"]) == 0
+@pytest.mark.parametrize("pairing", ["turns", "blocks"])
+def test_the_command_prints_coverage_alarms_and_device_time(command, capsys, pairing):
+    few = ["--campaigns", "100", "--conditions", "quiet", "--pairing", pairing, "--budget", "60"]
+    assert command.main(few) == 0
     printed = capsys.readouterr().out
     (line,) = [line for line in printed.splitlines() if line.startswith("quiet")]
-    assert line.count("%") >= 8
-    assert "nine of ten within" in line
+    assert line.count("%") >= 9
+    assert line.count(" s") == 4
+    assert f"2 variants in {pairing}" in printed
     assert printed.strip().endswith("every promise kept")
 
 
 def test_the_command_says_no_when_a_promise_is_broken(command, capsys, monkeypatch):
-    narrow = replace(TRIMMED_T_RULE, interval=partial(intervals.trimmed_t, inflation=0.7))
-    monkeypatch.setattr(command, "TRIMMED_T_RULE", narrow)
-    assert command.main(["--campaigns", "200", "--conditions", "quiet"]) == 1
+    narrow = replace(HEATS_RULE, interval=partial(intervals.trimmed_t, inflation=0.7))
+    monkeypatch.setattr(command, "choose_rule", lambda design: narrow)
+    assert command.main(["--campaigns", "100", "--conditions", "quiet", "--budget", "20"]) == 1
     assert "quiet: covers in less than 93%" in capsys.readouterr().out
 
 
-def test_the_command_compares_and_calibrates(command, capsys):
+@pytest.mark.parametrize("pairing", [Pairing.TURNS, Pairing.BLOCKS])
+def test_the_command_compares_and_calibrates(command, capsys, pairing):
     few = ["--campaigns", "20", "--conditions", "drift", "--budget", "60"]
-    assert command.main(["--compare", *few]) == 0
+    design = replace(TWO, pairing=pairing)
+    assert command.main(["--compare", "--pairing", pairing.value, *few]) == 0
     compared = capsys.readouterr().out
-    assert all(rule.name in compared for rule in (TRIMMED_T_RULE, *make_rivals(TWO, 60)))
-    assert command.main(["--calibrate", *few]) == 0
+    assert all(rule.name in compared for rule in (choose_rule(design), *make_rivals(design, 60)))
+    assert command.main(["--calibrate", "--pairing", pairing.value, *few]) == 0
     assert "worst" in capsys.readouterr().out
 
 
+def test_the_command_shows_what_samples_say(command, capsys, tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    samples = tmp_path / "samples.npz"
+    np.savez(
+        samples,
+        c0_ns=(1e6 * np.exp(0.05 * rng.standard_normal(12_000))).astype(np.int32),
+        c0_block=np.repeat(np.arange(40), 300),
+        c0_slowed=np.repeat(np.arange(40) % 2 == 1, 300),
+    )
+    assert command.main(["--turn-statistics", str(samples)]) == 0
+    assert "mean of 4 after 2" in capsys.readouterr().out
+    monkeypatch.setattr(command, "fit_weather", partial(command.fit_weather, trials=1))
+    assert command.main(["--fit-weather", str(samples)]) == 0
+    printed = capsys.readouterr().out
+    assert "slowdown" in printed
+    assert "pairs of blocks, spread" in printed
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("arguments", [[], ["--compare"]])
+@pytest.mark.parametrize("arguments", PAGE_COMMANDS)
 def test_the_page_shows_what_the_command_prints(command, capsys, arguments):
     page = Path(__file__).parents[3] / "docs" / "statistics.md"
-    command.main(arguments)
+    assert f"python tools/coverage.py {arguments}".strip() in page.read_text(encoding="utf-8")
+    command.main(arguments.split())
     assert capsys.readouterr().out.strip() in page.read_text(encoding="utf-8")
 
 
@@ -449,6 +494,7 @@ def test_the_page_shows_what_the_command_prints(command, capsys, arguments):
         (["--conditions", "drfit"], "did you mean 'drift'"),
         (["--precision", "0"], "precision is 0.0"),
         (["--variants", "1"], "at least 2 variants"),
+        (["--fit-weather", "nowhere.npz"], "cannot read samples from nowhere.npz"),
     ],
 )
 def test_the_command_refuses_bad_input_in_one_line(command, capsys, arguments, message):

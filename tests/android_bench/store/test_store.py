@@ -42,7 +42,8 @@ def test_everything_comes_back(any_store, make):
     assert [e.kind for e in events] == ["started", "stopped"]
     assert events[0] == make.event()
     (line,) = store.overview()
-    assert (line.blocks, line.flagged) == (len(blocks), 1)
+    assert store.heats(campaign.campaign_id) == (make.heat(),)
+    assert (line.blocks, line.flagged) == (len(blocks) + 1, 1)  # and a heat
     assert (line.device, line.last_event) == (make.device(), events[-1])
 
 

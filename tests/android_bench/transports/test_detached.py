@@ -1,8 +1,9 @@
 import time
 
 import pytest
+from fuzzing.scripted import ReplayTransport
 
-from android_bench.errors import StorageError
+from android_bench.errors import ProtocolError, StorageError
 from android_bench.transports import detached
 from android_bench.transports.detached import RunState
 from android_bench.transports.local import LocalTransport
@@ -115,3 +116,57 @@ def test_this_computer_runs_detached_too(tmp_path):
     run = detached.start(transport, "echo here; exit 2", root=str(tmp_path))
     status, stdout, _ = follow(transport, run)
     assert (status.exit_code, stdout) == (2, b"here\n")
+
+
+# -- what a device may answer ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b" 12 0\n",  # an exit code that a full disk left empty, as earlier versions wrote it
+        b"ended 12 0\n",
+        b"running 12\n",
+        b"running -1 0\n",
+        b"0x1 1 1\n",
+        "٣ 1 1\n".encode(),
+        b"1" * 5000 + b" 1 1\n",
+        b"running " + b"9" * 25 + b" 0\n",
+        b"no newline",
+        b"running 0 0\n" + b"y" * ((1 << 20) + 1),
+    ],
+)
+def test_an_answer_that_is_none_is_one_line(answer, one_line):
+    run = detached.DetachedRun(run_id="block-3", folder="/data/runs/block-3")
+    with pytest.raises(ProtocolError) as error:
+        detached.poll(ReplayTransport(answer), run)
+    one_line(error, 3, "replay", "block-3")
+
+
+def test_a_disk_that_fills_up_loses_no_exit_code(direct, phone):
+    run = detached.start(direct, "while [ ! -f go ]; do sleep 0.05; done; echo lost; exit 7")
+    hooks.leave_free(phone, 0)
+    assert direct.run(f": > {run.folder}/go").exit_code == 0  # an empty file needs no room
+    status, _, _ = follow(direct, run)
+    assert (status.state, status.exit_code) == (RunState.ENDED, 7)
+
+
+def test_a_run_that_finds_no_room_at_all_is_not_begun(direct, phone, one_line):
+    direct.run("mkdir -p /data/local/tmp/pfd/runs")
+    hooks.leave_free(phone, 0)
+    with pytest.raises(StorageError) as error:
+        detached.start(direct, "true", run_id="none")
+    one_line(error, 3, "/data/local/tmp/pfd/runs/none", "make room")
+    assert detached.runs(direct) == []
+
+
+def test_a_run_that_has_ended_is_left_alone_by_a_stop(tmp_path):
+    transport = LocalTransport()
+    run = detached.start(transport, "exit 300", root=str(tmp_path))
+    status, _, _ = follow(transport, run)
+    assert status.exit_code == 300 % 256
+    detached.stop(transport, run)
+    assert detached.poll(transport, run).state is RunState.ENDED
+    detached.remove(transport, run)
+    assert list(tmp_path.iterdir()) == []

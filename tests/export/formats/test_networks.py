@@ -90,7 +90,7 @@ def test_a_few_of_the_zoo(model, variant, tmp_path):
 
 
 def test_a_stranger(tmp_path):
-    check(*stranger("torchvision", "mnasnet0_5", 64), tmp_path)
+    check(*stranger("torchvision", "squeezenet1_1", 64), tmp_path)
 
 
 def test_the_rewrites_of_the_readmes_network_keep_every_bit():

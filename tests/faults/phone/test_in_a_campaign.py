@@ -167,10 +167,11 @@ def test_two_phones_at_once_each_in_its_lane(
     with virtual.start() as other:
         dials = {"left": virtual_is_ours, "right": other}
 
-        def opened(serial, server=None):
+        def opened(serial, *, cancellation):
             if serial not in dials:
                 raise ConnectionLostError(f"{serial} is offline: connect it")
-            return adb_shell.over_socket(serial, lambda deadline: dials[serial].dial())
+            transport = adb_shell.over_socket(serial, lambda deadline: dials[serial].dial())
+            return transport.cancelled_by(cancellation)
 
         monkeypatch.setattr("android_bench.campaign.opening.open_transport", opened)
         files = ("--artifacts", tiny_set / "*.pte", "--budget", "1s")

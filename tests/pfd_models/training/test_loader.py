@@ -14,7 +14,7 @@ from pfd_models.training import transforms
 from pfd_models.training.datasets import find_image_set, list_image_sets, open_splits
 from pfd_models.training.distributed import Processes
 from pfd_models.training.loader import Order, Shard, batches, make_loader
-from pfd_models.training.randomness import SOURCES, seed_of, seed_inside
+from pfd_models.training.randomness import SOURCES, seed_inside, seed_of
 from pfd_models.training.transforms import Normalise
 from pfd_models.zoo.spec import InputSpec
 

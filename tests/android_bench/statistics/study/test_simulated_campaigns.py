@@ -6,13 +6,9 @@ import numpy as np
 import pytest
 
 from android_bench.statistics.design import Design
+from android_bench.statistics.study.conditions import CONDITIONS, Conditions, find_conditions
 from android_bench.statistics.study.simulated_campaigns import simulate
-from android_bench.statistics.study.simulated_device import (
-    CONDITIONS,
-    Conditions,
-    Device,
-    conditions,
-)
+from android_bench.statistics.study.simulated_device import Device
 from pfd_models.errors import InputError
 
 TWO = Design(labels=("orig", "ours"), budget_seconds=60.0)
@@ -28,7 +24,7 @@ def block_logs(how: Conditions, blocks: int, devices: int = 400) -> tuple[np.nda
 
 @pytest.mark.parametrize("name", NAMES)
 def test_equal_seeds_give_equal_campaigns_and_others_do_not(name):
-    how = conditions(name)
+    how = find_conditions(name)
     first, again, other = (simulate(TWO, 1.01, how, seed, 5) for seed in (3, 3, 4))
     assert np.array_equal(first.log_ratios, again.log_ratios)
     assert np.array_equal(first.elapsed_seconds, again.elapsed_seconds)
@@ -37,7 +33,7 @@ def test_equal_seeds_give_equal_campaigns_and_others_do_not(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_true_effect_is_what_the_campaigns_measure_in_the_middle(name):
-    data = simulate(TWO, 1.05, conditions(name), 1, 400)
+    data = simulate(TWO, 1.05, find_conditions(name), 1, 400)
     errors = data.log_ratios[..., 0] - np.log(1.05)
     by_campaign = np.median(errors, axis=1)
     assert abs(by_campaign.mean()) < 4.0 * by_campaign.std() / 400**0.5
@@ -60,12 +56,12 @@ def test_device_time_is_overhead_and_inferences_of_every_block():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_campaigns_are_simulated_until_their_budget_is_spent(name):
-    data = simulate(TWO, 1.0, conditions(name), 2, 200)
+    data = simulate(TWO, 1.0, find_conditions(name), 2, 200)
     assert (data.elapsed_seconds[:, -1] >= TWO.budget_seconds).all()
 
 
 def test_a_quiet_pair_spreads_as_it_was_measured_on_a_shared_computer():
-    data = simulate(TWO, 1.0, conditions("quiet"), 0, 200)
+    data = simulate(TWO, 1.0, find_conditions("quiet"), 0, 200)
     assert data.log_ratios.std() == pytest.approx(0.023, rel=0.03)
     assert data.control_log_ratios.std() == pytest.approx(0.023, rel=0.05)
 
@@ -159,7 +155,7 @@ def test_an_impossible_device_is_refused(change, message):
 
 def test_unknown_conditions_are_refused_with_the_near_name():
     with pytest.raises(InputError, match="did you mean 'drift'"):
-        conditions("drfit")
+        find_conditions("drfit")
 
 
 @pytest.mark.parametrize(("ratio", "message"), [(0.0, "true_ratio is 0.0"), ({"x": 1.0}, "'ours'")])
