@@ -197,7 +197,10 @@ class PhoneRig:
 
     def resume(self):
         with self.bench() as bench:
-            return resume_last(bench)
+            outcome = resume_last(bench)
+            for failure in outcome.failures:
+                raise failure.error
+            return outcome.result
 
     def in_the_middle(self, *actions):
         """Have each action happen while one block is timed, in turn."""
