@@ -23,8 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run every target and return the exit status."""
     # What the tests of these borders use too.
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
-    from fuzzing import TARGETS, run_target
-
+    try:
+        from fuzzing import TARGETS, run_target
+    except ImportError as error:
+        print(f"error: {error}: pip install -e '.[dev]'", file=sys.stderr)
+        return 3
     parser = argparse.ArgumentParser(
         prog="tools/fuzz.py", description=(__doc__ or "").split("\n")[0]
     )
@@ -35,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="NAME",
         help=f"one of {', '.join(TARGETS)}; may be given again (default: all)",
     )
-    parser.add_argument("--inputs", type=int, default=100_000, help="for each (default: 100000)")
+    parser.add_argument("--inputs", type=_count, default=100_000, help="for each (default: 100000)")
     parser.add_argument("--seed", type=int, default=0, help="another one gives other inputs")
     options = parser.parse_args(arguments)
     failures = 0
@@ -52,6 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"  in pieces of: {list(failure.input.cuts) or 'one'}")
             print(f"  {type(failure.error).__name__}: {_shown(str(failure.error).encode())}")
     return 1 if failures else 0
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= 10**9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 1000000000")
+    return int(text)
 
 
 def _shown(data: bytes) -> str:

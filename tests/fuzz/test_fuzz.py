@@ -62,6 +62,15 @@ def test_the_command_counts_and_shows_what_failed(broken, repository, capsys):
     assert "input: " in shown
 
 
+@pytest.mark.parametrize("options", [("--inputs", "0"), ("--inputs", "-5"), ("--protocol", "x")])
+def test_the_command_refuses_what_it_cannot_do(repository, capsys, options):
+    fuzz = load_script(repository / "tools" / "fuzz.py")
+    with pytest.raises(SystemExit) as stop:
+        fuzz.main(list(options))
+    assert stop.value.code == 2
+    assert options[1] in capsys.readouterr().err
+
+
 def test_every_protocol_has_its_examples():
     assert set(TARGETS) >= {
         *("adb-packets", "adb-server", "devices-l", "shell-v2", "file-sync"),
