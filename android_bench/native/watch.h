@@ -1,5 +1,5 @@
 // What a supervisor sleeps on, all at once: its children, a signal that stops the run, a reader
-// of the results that has left, a child that calls, and the time. It never polls.
+// of the results that has left, a child that calls, and the time.
 #pragma once
 
 #include <csignal>

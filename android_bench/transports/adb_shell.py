@@ -97,15 +97,12 @@ class AdbShellLink:
         return read_packet(self._pipe, deadline)
 
     def _connect(self, deadline: Deadline) -> None:
-        asked: list[bool] = []
         try:
             part = deadline.within(_CONNECT_TIMEOUT_S, f"connecting to {self.serial}")
             self._pipe.connect(part)
-            self.max_data_bytes = self._introduce(asked, part, deadline)
+            self.max_data_bytes = self._introduce(part, deadline)
         except _broken(DeviceTimeoutError) as error:
             self._pipe.close()
-            if asked:
-                raise unauthorized(self.serial) from error
             raise ConnectionLostError(
                 f"cannot connect to {self.serial}: {_reason(error)}; see that the phone is on, "
                 f"USB debugging enabled, and `adb tcpip 5555` done for a connection by network"
@@ -115,13 +112,15 @@ class AdbShellLink:
             raise
         self._is_connected, self._first_stream = True, self._streams + 1
 
-    def _introduce(self, asked: list[bool], part: Deadline, deadline: Deadline) -> int:
+    def _introduce(self, part: Deadline, deadline: Deadline) -> int:
         """Say who we are, sign what the phone wants signed, and return how much it takes at once.
 
         Args:
-            asked: Gets an entry when somebody is asked to tap.
             part: For what needs nobody's tap.
             deadline: For all.
+
+        Raises:
+            UnauthorizedError: Nobody tapped.
         """
         self.send(b"CNXN", VERSION, MAX_DATA_BYTES, _BANNER, part)
         reply = self._expect(part)
@@ -134,16 +133,21 @@ class AdbShellLink:
         if reply.command == b"AUTH":
             if not signers:
                 raise UnauthorizedError(f"{self.serial} wants a key and this user has none")
-            asked.append(True)
             self.send(b"AUTH", _PUBLIC_KEY, 0, bytes(signers[0].GetPublicKey()) + b"\0", part)
-            tap = deadline.within(self._tap_timeout_s, f"the tap on {self.serial}")
-            while reply.command != b"CNXN":
-                reply = self._expect(tap)
+            reply = self._await_tap(deadline.within(self._tap_timeout_s, "a tap"))
         if reply.second < MIN_DATA_BYTES:
             raise ProtocolError(
                 f"it takes {reply.second} bytes at once, {MIN_DATA_BYTES} are needed"
             )
         return min(reply.second, MAX_DATA_BYTES)
+
+    def _await_tap(self, deadline: Deadline) -> Packet:
+        try:
+            while (reply := self._expect(deadline)).command != b"CNXN":
+                pass
+        except _broken(DeviceTimeoutError) as error:
+            raise unauthorized(self.serial) from error
+        return reply
 
     def _expect(self, deadline: Deadline) -> Packet:
         """Return the phone's next word of its introduction; others are left from earlier."""
@@ -317,4 +321,6 @@ def over_usb(serial: str | None = None) -> AdbTransport:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, DeviceTimeoutError):
+        return "it does not answer"
     return one_line(getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()

@@ -169,9 +169,9 @@ def poll(
         cd {shlex.quote(run.folder)} 2>/dev/null || exit 11
         code() {{ for file in exit.?*; do [ -f "$file" ] && state=${{file#exit.}}; done; }}
         state=lost; code
-        if [ "$state" = lost ] && [ "$(cat boot)" = "$(cat {_BOOT})" ]; then
+        if [ "$state" = lost ] && [ "$(cat boot 2>/dev/null)" = "$(cat {_BOOT})" ]; then
             # Looked at once more: it may have ended between the two looks.
-            if kill -0 "$(cat pid)" 2>/dev/null; then state=running; else code; fi
+            if kill -0 "$(cat pid 2>/dev/null)" 2>/dev/null; then state=running; else code; fi
         fi
         echo "$state $(stat -c %s stdout) $(stat -c %s stderr)"
         tail -c +{stdout_from + 1} stdout | head -c {_CHUNK_BYTES}

@@ -86,7 +86,7 @@ def phone_device(
         bundle = load_bundle(build_harness(target))
         require_runs(profile, bundle.local / "pfd_bench")
         push_bundle(transport, bundle, say, reconnect_s)
-        launch = PhoneLauncher(transport=transport, reconnect_s=reconnect_s)
+        launch = PhoneLauncher(transport=transport, reconnect_s=reconnect_s, keep_alive=lock.renew)
         harness = describe(bundle.command, launch=launch)
         device = PhoneDevice(transport, profile, harness, bundle, lock, opened.pop_all())
     device.reconnect_s = reconnect_s
@@ -122,6 +122,7 @@ class PhoneDevice:
         self._state: PhoneState | None = None
         self._clock: tuple[str, int] | None = None
         self._held: HeldSettings | None = None
+        self._uploaded: set[str] = set()
 
     @property
     def record(self) -> DeviceRecord:
@@ -160,10 +161,14 @@ class PhoneDevice:
         )
 
     def upload(self, path: Path) -> str:
-        """Bring a file to its cache."""
-        return with_reconnect(
-            self._transport, lambda: upload_file(self._transport, path), self.reconnect_s
+        """Bring a file to its cache; what was brought before stays."""
+        remote = with_reconnect(
+            self._transport,
+            lambda: upload_file(self._transport, path, in_use=self._uploaded),
+            self.reconnect_s,
         )
+        self._uploaded.add(remote)
+        return remote
 
     def hold_governor(self, wanted: str) -> None:
         """Hold the clocks of all cores until the phone is closed; then they are put back.

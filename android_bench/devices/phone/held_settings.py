@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 
 from android_bench.cancellation import NEVER
 from android_bench.devices.answers import files, one_line
-from android_bench.devices.phone.launcher import RECONNECT_S, with_reconnect
+from android_bench.devices.phone.launcher import RECONNECT_S, closing_s, with_reconnect
 from android_bench.devices.phone.profile import DeviceProfile, Root
 from android_bench.errors import UnfitDeviceError
 from android_bench.transports import DEFAULT_TIMEOUT_S, CommandResult, Transport, detached
@@ -27,7 +27,6 @@ SILENCE_S = 180
 """After how long without a sign of the host a device restores by itself."""
 
 _HELPER_ROOT = "/data/local/tmp/pfd/settings"
-_RESTORE_TIMEOUT_S = 5.0
 
 
 class HeldSettings:
@@ -103,14 +102,15 @@ class HeldSettings:
         Raises:
             DeviceError: The first that could not be restored.
         """
-        transport, failed = self._transport.cancelled_by(NEVER), None
+        transport, limit_s = self._transport.cancelled_by(NEVER), closing_s(self._transport)
+        failed: DeviceError | None = None
         backwards = dict(reversed(list(self.old.items())))
         if backwards:
-            failed = _try_write(transport, self._profile, backwards, timeout_s=_RESTORE_TIMEOUT_S)
+            failed = _try_write(transport, self._profile, backwards, timeout_s=limit_s)
         if self._helper is not None:
             done = f"touch {shlex.quote(self._helper.folder)}/done"
-            run_as_root(transport, self._profile, done, timeout_s=_RESTORE_TIMEOUT_S)
-            detached.remove(transport, self._helper, timeout_s=_RESTORE_TIMEOUT_S)
+            run_as_root(transport, self._profile, done, timeout_s=limit_s)
+            detached.remove(transport, self._helper, timeout_s=limit_s)
             self._helper = None
         if failed is not None:
             raise failed

@@ -23,13 +23,22 @@ from android_bench.transports import Transport, detached
 from android_bench.transports.detached import DetachedRun, RunState
 from pfd_models.errors import DeviceError, InputError
 
-__all__ = ["FAREWELL_S", "RECONNECT_S", "PhoneLauncher", "clear_runs", "with_reconnect"]
+__all__ = [
+    "FAREWELL_S",
+    "RECONNECT_S",
+    "PhoneLauncher",
+    "clear_runs",
+    "closing_s",
+    "with_reconnect",
+]
 
 RECONNECT_S = 600.0
 """How long a phone may be gone before the bench gives up; what is stored can be resumed."""
 
 FAREWELL_S = 1.0
 """How long a phone is given to tidy up when the user wants to stop; it may be gone."""
+
+_CLOSING_S = 5.0
 
 # Between two looks at a run; each look runs a shell on the phone, so they get rarer.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 2.0
@@ -44,6 +53,11 @@ T = TypeVar("T")
 
 def _do_nothing() -> None:
     """Keep nothing alive."""
+
+
+def closing_s(transport: Transport) -> float:
+    """Return how long a phone is given to tidy up: little when the user wants to stop."""
+    return FAREWELL_S if transport.cancellation.is_cancelled else _CLOSING_S
 
 
 def with_reconnect(transport: Transport, call: Callable[[], T], reconnect_s: float) -> T:

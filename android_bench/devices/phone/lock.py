@@ -31,9 +31,9 @@ from pathlib import Path
 
 from android_bench.cancellation import NEVER
 from android_bench.devices.answers import one_line, whole_number
-from android_bench.devices.phone.launcher import FAREWELL_S
+from android_bench.devices.phone.launcher import FAREWELL_S, closing_s
 from android_bench.errors import StorageError
-from android_bench.transports import DEFAULT_TIMEOUT_S, Transport
+from android_bench.transports import Transport
 from pfd_models.errors import DeviceError
 
 __all__ = ["FOLDER", "Lock", "locked", "take_script"]
@@ -79,11 +79,12 @@ class Lock:
         if result.exit_code:
             raise _unusable(self._transport, result.stderr)
 
-    def give_up(self, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+    def give_up(self, *, timeout_s: float | None = None) -> None:
         """Let others have the device; does nothing where the lock was taken over."""
         folder = shlex.quote(self._folder)
         self._transport.cancelled_by(NEVER).run(
-            f"rm -f {folder}/{self.token}.*; rmdir {folder} 2>/dev/null", timeout_s=timeout_s
+            f"rm -f {folder}/{self.token}.*; rmdir {folder} 2>/dev/null",
+            timeout_s=timeout_s or closing_s(self._transport),
         )
 
 

@@ -109,12 +109,12 @@ def test_a_child_without_memory_ends_the_heat_and_is_named(awkward):
 
 
 def test_a_heat_without_memory_for_its_records_says_so(awkward):
-    command = ("prlimit", f"--as={24 << 20}", *awkward.harness.command)
+    command = ("prlimit", f"--as={40 << 20}", *awkward.harness.command)
     small = dataclasses.replace(
         awkward, harness=dataclasses.replace(awkward.harness, command=command)
     )
     with pytest.raises(DeviceError, match="the heat of good, bad: no memory left for what a heat"):
-        heat_of(small, ["spin x 100"] * 2, dataclasses.replace(SHORT, seconds=10.0))
+        heat_of(small, ["spin x 100"] * 2, dataclasses.replace(SHORT, burst=1, seconds=10.0))
 
 
 def test_a_child_that_refuses_its_file_is_the_callers_error(awkward):

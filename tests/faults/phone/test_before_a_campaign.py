@@ -1,9 +1,12 @@
 """A phone that cannot be measured on: one line, the right status, nothing recorded."""
 
+import os
+
 import pytest
 from bench_rig import stored
 from phone_rig import over_adb_shell
 
+from android_bench.devices.phone.cache import upload_file
 from android_bench.devices.phone.lock import locked
 from android_bench.errors import NoDeviceError, StorageError, UnfitDeviceError
 from android_bench.virtual_phone import hooks
@@ -176,3 +179,22 @@ def test_wrong_outputs_on_the_phone_stop_everything(virtual_is_ours, adb_bench, 
         assert store.campaigns() == ()
     with pytest.raises(InputError):
         stored()
+
+
+def test_a_phone_too_small_for_a_campaign_keeps_what_the_campaign_has(
+    rig_on_phone, kept_phone, tmp_path, one_line
+):
+    device = rig_on_phone.device
+    old, first, second = (tmp_path / name for name in ("old.pte", "first.pte", "second.pte"))
+    for path in (old, first, second):
+        path.write_bytes(os.urandom(6_000_000))
+    transport = over_adb_shell(kept_phone)
+    left = upload_file(transport, old)  # by an earlier bench
+    hooks.leave_free(kept_phone, 3_000_000)
+    kept = device.upload(first)
+    assert transport.run(f"ls {left}").exit_code != 0
+    with pytest.raises(StorageError) as error:
+        device.upload(second)
+    one_line(error, 3, "no room on the device", "needs 6.0 MB")
+    assert transport.run(f"ls {kept}").exit_code == 0
+    transport.close()
