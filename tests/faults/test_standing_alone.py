@@ -159,7 +159,7 @@ def test_one_handicap_that_cannot_be_measured_leaves_the_others(host, adb_bench,
         return real(bench, contest, rules)
 
     monkeypatch.setattr(series, "run_campaign", run_campaign)
-    call = ("qualify", "--artifacts", "artifacts/*ours*.pte", "--handicaps", "0,2%,5%")
+    call = ("qualify", "--artifacts", "artifacts/*ours*.pte", "--handicaps", "0,2%,5%", "--seed", 5)
     assert adb_bench(*call, "--json", "q.json") == 3
     assert "2 of 2 intervals hold the true ratio" in adb_bench.out
     assert "this device resolves 5.00% and more" in adb_bench.out

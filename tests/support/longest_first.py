@@ -4,12 +4,26 @@ A worker takes whole files, because their tests share what is dear to make. xdis
 with the files of the most tests, and those with few and long ones would be left for one worker.
 """
 
-# Of those that take more than ten seconds, longest first. A name that is missing costs balance,
+# Those that take more than ten seconds, longest first. A name that is missing costs balance,
 # nothing else.
 LONGEST_FIRST = (
     "export/formats/test_networks.py",
     "faults/phone/test_in_a_campaign.py",
     "export/test_build.py",
+    "export/passes/test_every_pass.py",
+    "export/test_evaluate.py",
+    "export/onnx_to_tflite/test_networks.py",
+    "android_bench/native_build/test_build.py",
+    "pfd_models/training/test_run.py",
+    "android_bench/devices/phone/test_campaign_on_phone.py",
+    "pfd_models/training/test_distributed.py",
+    "test_readme.py",
+    "android_bench/report/test_page.py",
+    "android_bench/statistics/test_monitor.py",
+    "export/formats/pte/test_lowering.py",
+    "export/passes/test_forms.py",
+    "pfd_models/paper/test_tables.py",
+    "faults/test_real_harness.py",
 )
 
 

@@ -104,7 +104,8 @@ def test_handicaps_that_make_no_sense_are_refused(rig, handicaps):
 
 def test_the_command_says_what_the_device_resolves(standin_host, adb_bench):
     standin_host.make_set("ours", suffixes=(".pte",))
-    arguments = ("--artifacts", "artifacts/*.pte", "--handicaps", "0,2%", "--budget", "20s")
+    files = ("--artifacts", "artifacts/*.pte")
+    arguments = (*files, "--handicaps", "0,2%", "--budget", "20s", "--seed", "5")
     assert adb_bench("qualify", *arguments, "--json", "q.json") == 0
     assert "this device resolves 2.00% and more in the given time" in adb_bench.out
     assert "2 of 2 intervals hold the true ratio" in adb_bench.out
