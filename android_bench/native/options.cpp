@@ -112,8 +112,8 @@ void check_heat(const HeatOptions& heat, std::size_t children) {
     if (!has_turn[child]) throw UsageError("--order has no turn of child " + std::to_string(child));
   }
   if (heat.bursts.size() != 1 && heat.bursts.size() != children) {
-    throw UsageError("--burst has " + std::to_string(heat.bursts.size()) + " numbers: give one, or one for each of " +
-                     std::to_string(children) + " children");
+    throw UsageError("--burst has " + std::to_string(heat.bursts.size()) +
+                     " numbers: give one, or one for each of " + std::to_string(children) + " children");
   }
   if (heat.cycle() > kMostSamples) {
     throw UsageError("one cycle of --order has more than " + std::to_string(kMostSamples) +
@@ -148,7 +148,7 @@ Options parse_options(int argc, char** argv) {
 
   using Set = std::function<void(std::string_view name, std::string_view text)>;
   constexpr std::int64_t kMany = 1'000'000'000;
-    // Of the child named last, or of the one file there is.
+  // Of the child named last, or of the one file there is.
   const auto model = [&]() -> ModelOptions& {
     if (o.models.empty()) o.models.emplace_back();
     return o.models.back();
