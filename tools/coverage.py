@@ -103,8 +103,8 @@ def check(design: Design, chosen: Sequence[Conditions], campaigns: int, seed: in
         f"{'seconds':>9}{'1 % resolved':>20}{'0.5 % resolved':>22}"
     )
     broken = []
-    for number, how in enumerate(chosen):
-        first = seed + 3 * number
+    for how in chosen:
+        first = seed + 3 * CONDITIONS.index(how)  # whichever others are chosen
         (effect,) = judge((rule,), design, how, 1.0 + EFFECT, campaigns, first)
         (null,) = judge((rule,), design, how, 1.0, campaigns, first + 1)
         (whole, half) = (
@@ -159,7 +159,7 @@ def calibrate(design: Design, chosen: Sequence[Conditions], campaigns: int, seed
     first = choose_rule(design).first_look(design)
     rules = tuple(
         Rule(name=f"{f:.2f}", interval=partial(trimmed_t, inflation=f), min_rounds=first)
-        for f in (1.0 + 0.02 * step for step in range(13))
+        for f in (1.0 + 0.02 * step for step in range(14))
     )
     print(
         f"coverage in {campaigns} A/A campaigns each, in {design.pairing.value}, by the factor that"

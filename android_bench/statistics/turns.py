@@ -10,9 +10,9 @@ The number of a heat is the trimmed mean of these log-ratios. Heats, not turns, 
 the statistics: all turns of a process share its memory layout, and neighbouring rows share their
 weather.
 
-Why the mean of a turn: over turns of unequal length it alone gives every disturbance its share
-of the time; a low quantile of four samples passes over the timer tick in a short inference and
-cannot in a long one. Why a quarter is trimmed at each end: docs/statistics.md has the table.
+Why the mean of a turn: it gives every disturbance its share of the time; a low quantile of four
+samples passes over the timer tick in short inferences and cannot in long ones. Why a quarter is
+trimmed at each end: docs/statistics.md has the table.
 """
 
 from __future__ import annotations

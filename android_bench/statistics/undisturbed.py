@@ -118,10 +118,10 @@ def explain_disagreement(typical: Comparison, undisturbed: Comparison) -> str:
     if typical.ratio < undisturbed.ratio:
         more, less = less, more
     return (
-        f"{typical.label} takes {typical.ratio - 1.0:+.2%} against {typical.baseline} as"
-        f" the device was, but {undisturbed.ratio - 1.0:+.2%} at undisturbed speed: what disturbed"
-        f" the device (other work on it, a lower clock, heat) slowed {more} more than {less}; an"
-        " app on a busy device sees the first figure, on an idle one the second"
+        f"{typical.label} against {typical.baseline} is {typical.ratio - 1.0:+.2%} as the device"
+        f" was, but {undisturbed.ratio - 1.0:+.2%} at undisturbed speed: what disturbed the device"
+        f" (other work on it, a lower clock, heat) slowed {more} more than {less}; an app on a busy"
+        " device sees the first figure, on an idle one the second"
     )
 
 

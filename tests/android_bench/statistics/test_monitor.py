@@ -326,7 +326,7 @@ def test_equal_variants_raise_5_false_alarms_in_100_campaigns_at_most(name):
 
 def test_blocks_keep_their_promises_in_weather_too():
     for ratio in (1.0, 1.01):
-        (one,) = judge((TRIMMED_T_RULE,), TWO, find_conditions("weather"), ratio, 250, seed=100)
+        (one,) = judge((TRIMMED_T_RULE,), TWO, find_conditions("weather"), ratio, 150, seed=100)
         assert one.covered.fraction >= 0.93
         assert not is_above(one.control_missed, 0.05)
 

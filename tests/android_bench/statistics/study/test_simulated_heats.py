@@ -75,7 +75,7 @@ def test_no_pairing_cancels_what_a_process_is_slower_by_of_its_own():
 
 
 def test_a_twin_does_not_shift_the_ratio():
-    data = simulate_heats(replace(TWO, budget_seconds=12.0), 1.0, WEATHER, 0, 400)
+    data = simulate_heats(replace(TWO, budget_seconds=10.0), 1.0, WEATHER, 0, 300)
     for heats in (data.log_ratios[:, ::2], data.log_ratios[:, 1::2], data.control_log_ratios):
         assert abs(heats.mean()) < 4.0 * heats.std() / heats.size**0.5
 
@@ -111,27 +111,26 @@ def test_what_the_device_does_slowly_cancels_within_rows(how):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_interval_covers_a_true_effect_in_93_of_100_campaigns(name):
-    design = replace(TWO, budget_seconds=60.0)
-    (one,) = judge((HEATS_RULE,), design, find_conditions(name), 1.01, campaigns=400, seed=100)
+    design = replace(TWO, budget_seconds=40.0)
+    (one,) = judge((HEATS_RULE,), design, find_conditions(name), 1.01, campaigns=300, seed=100)
     assert one.covered.fraction >= 0.93
     assert not is_below(one.covered, 0.95)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_equal_variants_raise_5_false_alarms_in_100_campaigns_at_most(name):
-    design = replace(TWO, budget_seconds=60.0)
-    (one,) = judge((HEATS_RULE,), design, find_conditions(name), 1.0, campaigns=400, seed=200)
-    assert one.claimed.fraction <= 0.05 or not is_above(one.claimed, 0.05)
+    design = replace(TWO, budget_seconds=40.0)
+    (one,) = judge((HEATS_RULE,), design, find_conditions(name), 1.0, campaigns=300, seed=200)
+    assert not is_above(one.claimed, 0.05)
     assert not is_above(one.control_missed, 0.05)
 
 
-@pytest.mark.parametrize("precision", [0.01, 0.004])
-def test_a_stretch_of_calm_does_not_fool_the_rule(precision):
+def test_a_stretch_of_calm_does_not_fool_the_rule():
     turning = replace(
         WEATHER, weather=replace(NOISY_HOST, storm=1.5, storm_seconds=6.0), noise=0.001
     )
-    design = replace(TWO, budget_seconds=60.0, precision=precision)
-    (one,) = judge((HEATS_RULE,), design, turning, 1.0, campaigns=400, seed=300)
+    design = replace(TWO, budget_seconds=40.0, precision=0.004)
+    (one,) = judge((HEATS_RULE,), design, turning, 1.0, campaigns=300, seed=300)
     assert not is_below(one.covered, 0.95)
 
 
@@ -143,11 +142,11 @@ def test_whoever_stops_at_the_first_verdict_is_covered_by_the_sequence():
     assert not is_above(sequence.peeked_wrongly, 0.05)
 
 
-def test_one_percent_is_resolved_in_ten_seconds_of_weather_as_often_as_not_and_soon_after():
+def test_one_percent_is_resolved_in_ten_seconds_of_weather():
     fine = replace(TWO, precision=precision_to_resolve(0.01), budget_seconds=25.0)
-    (one,) = judge((HEATS_RULE,), fine, WEATHER, 1.01, campaigns=300, seed=400)
-    assert one.median_seconds < 10.0
-    assert one.resolved.fraction > 0.8
+    (one,) = judge((HEATS_RULE,), fine, WEATHER, 1.01, campaigns=200, seed=400)
+    assert one.p90_seconds < 11.0
+    assert one.resolved.fraction > 0.9
     assert one.claimed_wrongly.count == 0
 
 
