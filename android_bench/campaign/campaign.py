@@ -38,7 +38,6 @@ from android_bench.harness.result import Verification
 from android_bench.records import (
     Block,
     CampaignRecord,
-    Design,
     Limits,
     Pairing,
     Reading,
@@ -46,7 +45,7 @@ from android_bench.records import (
 )
 from android_bench.statistics.comparison import collect_rounds
 from android_bench.statistics.design import BlockPlan, is_disturbed, next_block
-from android_bench.statistics.monitor import Decision, Monitor, Reason
+from android_bench.statistics.monitor import Reason, start_monitor
 from pfd_models.errors import PfdError
 
 __all__ = ["resume_campaign", "run_campaign"]
@@ -176,7 +175,9 @@ def _run_blocks(bench: Bench, journal: Journal, record: CampaignRecord, jobs: Jo
     blocks = list(bench.store.blocks(record.campaign_id))
     limits = limits_now(record.rules.limits, events)
     begin = time.monotonic() - seconds_before(events, [b.run.after.at_ns for b in blocks])
-    monitor, decision = _standing(design, blocks, time.monotonic() - begin)
+    monitor, decision = start_monitor(
+        design, collect_rounds(design, blocks), time.monotonic() - begin
+    )
     while not decision.stop:
         todo = next_block(design, blocks)
         with bench.lock.quiet():  # renewed just before; nothing of ours runs beside a timed block
@@ -193,19 +194,6 @@ def _run_blocks(bench: Bench, journal: Journal, record: CampaignRecord, jobs: Jo
             decision = dataclasses.replace(decision, reason=Reason.BUDGET, seconds_left=0.0)
         bench.watch.block(len(blocks), sum(map(is_disturbed, blocks)), decision, elapsed_s)
     return decision.reason
-
-
-def _standing(
-    design: Design, blocks: Sequence[Block], elapsed_s: float
-) -> tuple[Monitor, Decision]:
-    """Where the campaign stands with the rounds it has."""
-    if rounds := collect_rounds(design, blocks):
-        monitor = Monitor(design, rounds[:-1])
-        return monitor, monitor.update(rounds[-1], elapsed_s)
-    left = design.budget_seconds - elapsed_s
-    return Monitor(design), Decision(
-        reason=Reason.GOES_ON, comparisons=(), control=None, seconds_left=left
-    )
 
 
 def _run_block(

@@ -20,7 +20,6 @@ from android_bench.harness.heat import HeatResult, HeatSchedule, run_heat
 from android_bench.harness.job import Job
 from android_bench.records import (
     CampaignRecord,
-    Design,
     Flag,
     HeatChild,
     HeatRecord,
@@ -30,7 +29,7 @@ from android_bench.records import (
 from android_bench.statistics.comparison import collect_heats
 from android_bench.statistics.design import is_disturbed
 from android_bench.statistics.heat_order import HeatPlan, next_heat
-from android_bench.statistics.monitor import Decision, Monitor, Reason
+from android_bench.statistics.monitor import Reason, start_monitor
 from android_bench.statistics.pace import Pace, PilotPlan, choose_pace, describe_pace, plan_pilot
 from android_bench.statistics.turns import Heat
 from pfd_models.errors import DeviceError
@@ -145,7 +144,9 @@ def run_heats(bench: Bench, journal: Journal, record: CampaignRecord, jobs: Jobs
     begin = time.monotonic() - seconds_before(events, [heat.after.at_ns for heat in heats])
     pace = read_pace(events) or choose_campaign_pace(bench, journal, record, jobs)
     judged = judge_heats(record, pace, heats)
-    monitor, decision = _standing(design, judged, time.monotonic() - begin)
+    monitor, decision = start_monitor(
+        design, collect_heats(design, judged), time.monotonic() - begin
+    )
     while not decision.stop:
         plan = next_heat(design, pace, judged)
         with bench.lock.quiet():  # renewed just before; nothing of ours runs beside a heat
@@ -169,17 +170,6 @@ def run_heats(bench: Bench, journal: Journal, record: CampaignRecord, jobs: Jobs
 def _for_heats(limits: Limits) -> Limits:
     """Return limits under which load disturbs no heat: it falls on all variants alike."""
     return dataclasses.replace(limits, other_busy=1.0, steal=1.0)
-
-
-def _standing(design: Design, judged: Sequence[Heat], elapsed_s: float) -> tuple[Monitor, Decision]:
-    """Where the campaign stands with the heats it has."""
-    if good := collect_heats(design, judged):
-        monitor = Monitor(design, good[:-1])
-        return monitor, monitor.update(good[-1], elapsed_s)
-    left = design.budget_seconds - elapsed_s
-    return Monitor(design), Decision(
-        reason=Reason.GOES_ON, comparisons=(), control=None, seconds_left=left
-    )
 
 
 def _after_disturbance(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -14,7 +14,7 @@ from android_bench.statistics.design import Design
 from android_bench.statistics.stopping import choose_rule, split_confidence
 from pfd_models.errors import InputError
 
-__all__ = ["Decision", "Monitor", "Reason", "precision_to_resolve"]
+__all__ = ["Decision", "Monitor", "Reason", "precision_to_resolve", "start_monitor"]
 
 
 class Reason(Enum):
@@ -114,6 +114,25 @@ class Monitor:
         first = self._rule.first_look(self._design)
         needed = max(needed, first, judged[0].n_rounds + 1.0)
         return elapsed_seconds * (needed / judged[0].n_rounds - 1.0)
+
+
+def start_monitor(
+    design: Design, units: Sequence[Unit], elapsed_seconds: float
+) -> tuple[Monitor, Decision]:
+    """Follow a campaign from where it stands with the rounds, or good heats, that it has.
+
+    Args:
+        design: What is measured.
+        units: Complete rounds or good heats, in order; none at its beginning.
+        elapsed_seconds: Device time so far.
+    """
+    if units:
+        monitor = Monitor(design, units[:-1])
+        return monitor, monitor.update(units[-1], elapsed_seconds)
+    left = design.budget_seconds - elapsed_seconds
+    return Monitor(design), Decision(
+        reason=Reason.GOES_ON, comparisons=(), control=None, seconds_left=left
+    )
 
 
 def precision_to_resolve(
