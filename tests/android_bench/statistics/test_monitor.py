@@ -421,8 +421,11 @@ def test_many_variants_are_covered_together(k, name):
 PAGE_COMMANDS = [
     "",
     "--pairing blocks",
-    "--compare --conditions quiet weather",
+    "--compare",
     "--pairing blocks --compare",
+    "--calibrate --campaigns 4000",
+    "--pairing blocks --calibrate --campaigns 4000",
+    "--heats --campaigns 400 --budget 10 --conditions weather",
 ]
 
 
