@@ -252,8 +252,11 @@ class Store:
         with self.reading() as connection:
             found = queries.devices(connection)
         if device_id not in found:
-            raise InputError(f"{self.name} has no device {device_id!r}")
+            raise self._no_device(device_id)
         return found[device_id]
+
+    def _no_device(self, device_id: str) -> InputError:
+        return InputError(f"{self.name} has no device {device_id!r}; restore a backup")
 
     def artifacts(self, campaign_id: str) -> Mapping[str, ArtifactRecord]:
         """Return the files of a campaign by SHA-256, in the order of its arms."""
@@ -311,6 +314,8 @@ class Store:
             known = queries.campaigns(connection)
         lines = []
         for campaign in known:
+            if campaign.device_id not in devices:
+                raise self._no_device(campaign.device_id)
             mine = flags.get(campaign.campaign_id, [])
             events = self.events(campaign.campaign_id)
             line = CampaignOverview(

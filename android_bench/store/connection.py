@@ -167,6 +167,10 @@ def store_errors(url: URL) -> Iterator[None]:
         raise _one_line(shown(url), error) from error
     except exc.SQLAlchemyError as error:
         raise DeviceError(f"the store {shown(url)} failed: {_first_line(error)}") from error
+    except UnicodeDecodeError as error:  # SQLite quotes a damaged file in its message
+        raise InputError(
+            f"cannot use the store {shown(url)}: the file is damaged; restore a backup"
+        ) from error
     except UnicodeEncodeError as error:
         raise InputError(
             f"the text {error.object!r} cannot be stored: it is not valid Unicode; rename it"

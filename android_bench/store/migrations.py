@@ -76,7 +76,7 @@ def stored_version(connection: Connection, name: str) -> int:
             )
         return 0
     version = connection.execute(schema_version.select()).scalar_one_or_none()
-    if not isinstance(version, int):
+    if not isinstance(version, int) or version < 1:
         raise InputError(f"{name} is no bench store: it has no schema version; choose another")
     if version > SCHEMA_VERSION:
         raise InputError(

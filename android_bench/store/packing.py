@@ -29,7 +29,7 @@ def unpack_int64(packed: bytes, count: int) -> NDArray[np.int64]:
     Raises:
         IntegrityError: The bytes are damaged or hold another number of values.
     """
-    planes = np.frombuffer(_decompress(packed, 8 * count), np.uint8).reshape(8, count)
+    planes = np.frombuffer(_decompress(packed, 8, count), np.uint8).reshape(8, count)
     steps = np.ascontiguousarray(planes.T).view("<i8").reshape(count)
     return np.cumsum(steps, dtype=np.int64)
 
@@ -45,15 +45,18 @@ def unpack_int16(packed: bytes, count: int) -> NDArray[np.int16]:
     Raises:
         IntegrityError: The bytes are damaged or hold another number of values.
     """
-    return np.frombuffer(_decompress(packed, 2 * count), "<i2").astype(np.int16)
+    return np.frombuffer(_decompress(packed, 2, count), "<i2").astype(np.int16)
 
 
-def _decompress(packed: bytes, size: int) -> bytes:
+def _decompress(packed: bytes, width: int, count: int) -> bytes:
+    if not isinstance(packed, bytes) or not isinstance(count, int) or count < 0:
+        raise IntegrityError("stored samples are damaged: they are no bytes; restore a backup")
+    size, stream = width * count, zlib.decompressobj()
     try:
-        raw = zlib.decompress(packed)
+        raw = stream.decompress(packed, size + 1)  # damaged, they may unpack to gigabytes
     except zlib.error as error:
         raise IntegrityError(f"stored samples are damaged: {error}; restore a backup") from error
-    if len(raw) != size:
+    if len(raw) != size or not stream.eof:
         raise IntegrityError(
             f"stored samples hold {len(raw)} bytes instead of {size}; restore a backup"
         )

@@ -53,7 +53,8 @@ def campaigns(connection: Connection) -> tuple[CampaignRecord, ...]:
     found = fetch(connection, select(schema.campaigns).order_by(*order))
     arms: dict[str, list[Row]] = {row["campaign_id"]: [] for row in found}
     for arm in fetch(connection, select(schema.arms).order_by(schema.arms.c.place)):
-        arms[arm["campaign_id"]].append(arm)
+        if arm["campaign_id"] in arms:  # in a damaged store it may belong to none
+            arms[arm["campaign_id"]].append(arm)
     return tuple(rows.campaign_from(row, arms[row["campaign_id"]]) for row in found)
 
 
@@ -126,7 +127,7 @@ def profiles(connection: Connection, campaign_id: str) -> tuple[OperatorProfile,
     for row in fetch(connection, query.where(schema.profiles.c.campaign_id == campaign_id)):
         times.setdefault(row["profile_id"], []).append(row)
     found = of_campaign(connection, schema.profiles, campaign_id)
-    return tuple(rows.profile_from(row, times[row["profile_id"]]) for row in found)
+    return tuple(rows.profile_from(row, times.get(row["profile_id"], [])) for row in found)
 
 
 def insert(connection: Connection, table: Table, row: Row) -> int:

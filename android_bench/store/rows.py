@@ -15,7 +15,6 @@ from android_bench.records import (
     HeatChild,
     HeatRecord,
     OperatorProfile,
-    OperatorTime,
     TurnSamples,
 )
 from android_bench.records.stored_form import (
@@ -197,18 +196,10 @@ def profile_from(row: Row, operators: Sequence[Row]) -> OperatorProfile:
         IntegrityError: The samples are damaged.
     """
     times = tuple(
-        OperatorTime(
-            name=o["name"],
-            kind=o["kind"],
-            delegate=o["delegate"],
-            samples_ns=tuple(packing.unpack_int64(o["samples_ns"], o["count"]).tolist()),
-        )
+        {
+            **{name: o[name] for name in ("name", "kind", "delegate")},
+            "samples_ns": packing.unpack_int64(o["samples_ns"], o["count"]).tolist(),
+        }
         for o in operators
     )
-    return OperatorProfile(
-        campaign_id=row["campaign_id"],
-        label=row["label"],
-        started_utc=row["started_utc"],
-        operators=times,
-        harness_version=row["harness_version"],
-    )
+    return record_from(OperatorProfile, {**row, "operators": times}, without=("profile_id",))
