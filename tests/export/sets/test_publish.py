@@ -8,7 +8,14 @@ import pytest
 
 from export.sets import publish
 from export.sets.files import sha256_file
-from export.sets.manifest import Artifact, Manifest, Parity, ReferenceData, load_manifest
+from export.sets.manifest import (
+    Artifact,
+    Manifest,
+    Parity,
+    ReferenceData,
+    TensorSpec,
+    load_manifest,
+)
 from pfd_models.errors import OutputError
 
 KEY = "k" * 64
@@ -28,8 +35,8 @@ def stage(folder, content=b"a network", build_id="b" * 64):
         precision="fp32",
         sha256=sha256_file(folder / "net.onnx"),
         size_bytes=len(content),
-        inputs=(),
-        outputs=(),
+        inputs=(TensorSpec(name="image", shape=(1, 3, 4, 4)),),
+        outputs=(TensorSpec(name="scores", shape=(1, 10)),),
         delegates=None,
         leftovers=(),
         parity=figures,
