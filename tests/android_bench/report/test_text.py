@@ -117,7 +117,7 @@ def test_the_console_tables_say_what_the_store_says(store, make):
         for part in (s.label, milliseconds(s.median_ns), milliseconds(s.mad_ns)):
             assert part in summary
     listed = printed(campaign_table(store.overview()))
-    for part in (result.campaign.campaign_id, "49", "precision reached", result.device.model):
+    for part in (result.campaign.campaign_id, "50", "precision reached", result.device.model):
         assert part in listed
     operators = printed(operator_table(make.profile()))
     assert operators.index("Convolution") < operators.index("mean.out")

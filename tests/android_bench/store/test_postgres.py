@@ -22,6 +22,8 @@ def test_a_store_of_version_1_is_upgraded(postgres_url, make):
         with store.writing() as connection:  # what version 1 was: see the stored SQLite example
             for column in ("leftovers", "params", "macs"):
                 connection.execute(text(f"ALTER TABLE artifacts DROP COLUMN {column}"))
+            for table in ("turns", "heats"):
+                connection.execute(text(f"DROP TABLE {table}"))
             connection.execute(text("UPDATE schema_version SET version = 1"))
     with open_store(postgres_url) as store:
         assert columns_of(store) == new
