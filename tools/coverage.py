@@ -64,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.variants < 2:
             raise InputError(f"--variants {args.variants}: a comparison needs at least 2 variants")
         pairing = Pairing(args.pairing)
+        if args.mode == "heats" and pairing is not Pairing.TURNS:
+            raise InputError("--heats is about turns: leave out --pairing blocks")
         design = Design(
             labels=tuple(f"variant {i}" for i in range(args.variants)),
             precision=args.precision,

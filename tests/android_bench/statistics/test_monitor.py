@@ -464,6 +464,13 @@ def test_the_command_compares_and_calibrates(command, capsys, pairing):
     assert "worst" in capsys.readouterr().out
 
 
+def test_the_command_shows_what_heats_of_other_lengths_take(command, capsys):
+    few = ["--campaigns", "20", "--conditions", "quiet", "--budget", "10"]
+    assert command.main(["--heats", *few]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("quiet")]
+    assert [line.split()[1] for line in lines] == ["0.4", "0.7", "1.0", "1.5", "3.0"]
+
+
 def test_the_command_shows_what_samples_say(command, capsys, tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     samples = tmp_path / "samples.npz"
@@ -497,6 +504,7 @@ def test_the_page_shows_what_the_command_prints(command, capsys, arguments):
         (["--conditions", "drfit"], "did you mean 'drift'"),
         (["--precision", "0"], "precision is 0.0"),
         (["--variants", "1"], "at least 2 variants"),
+        (["--heats", "--pairing", "blocks"], "--heats is about turns"),
         (["--fit-weather", "nowhere.npz"], "cannot read samples from nowhere.npz"),
     ],
 )
