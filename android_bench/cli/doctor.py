@@ -25,7 +25,7 @@ from android_bench.devices.phone.cache import ROOT
 from android_bench.devices.phone.choice import open_transport
 from android_bench.devices.phone.device import TARGET, PhoneDevice, phone_device
 from android_bench.devices.phone.discovery import describe_phone
-from android_bench.devices.phone.profile import DeviceProfile, read_profile
+from android_bench.devices.phone.profile import PhoneProfile, read_profile
 from android_bench.devices.phone.readiness import find_issues, require_abi
 from android_bench.devices.phone.state import read_state
 from android_bench.harness.client import run_block, verify
@@ -74,7 +74,7 @@ class _Visit:
     files: Callable[[], tuple[BenchFile, ...]]
     opened: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     transport: Transport | None = None
-    profile: DeviceProfile | None = None
+    profile: PhoneProfile | None = None
     device: PhoneDevice | None = None
 
     @property

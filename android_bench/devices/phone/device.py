@@ -26,7 +26,7 @@ from android_bench.devices.phone.launcher import (
     with_reconnect,
 )
 from android_bench.devices.phone.lock import Lock, locked
-from android_bench.devices.phone.profile import DeviceProfile, read_profile
+from android_bench.devices.phone.profile import PhoneProfile, read_profile
 from android_bench.devices.phone.readiness import require_abi, require_runs
 from android_bench.devices.phone.state import PhoneState, read_state
 from android_bench.devices.watch import Watch, watch_block
@@ -105,7 +105,7 @@ class PhoneDevice:
     def __init__(
         self,
         transport: Transport,
-        profile: DeviceProfile,
+        profile: PhoneProfile,
         harness: Harness,
         bundle: Bundle,
         lock: Lock,
@@ -239,7 +239,7 @@ class _Clock:
     at_ns: int
 
 
-def device_record(profile: DeviceProfile) -> DeviceRecord:
+def device_record(profile: PhoneProfile) -> DeviceRecord:
     """Return what the store keeps of a phone."""
     level = f" (API {profile.sdk})" if profile.sdk is not None else ""
     return DeviceRecord(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from android_bench.devices.answers import one_line
 from android_bench.devices.phone.choice import list_devices, open_transport
-from android_bench.devices.phone.profile import DeviceProfile, read_profile
+from android_bench.devices.phone.profile import PhoneProfile, read_profile
 from android_bench.devices.phone.readiness import find_issues, require_abi
 from pfd_models.errors import DeviceError
 
@@ -25,7 +25,7 @@ class FoundPhone:
     """
 
     serial: str
-    profile: DeviceProfile | None
+    profile: PhoneProfile | None
     problem: str
 
 
@@ -92,7 +92,7 @@ def _lines(phone: FoundPhone) -> list[str]:
     return lines + (issues or ["  ready for a good measurement"])
 
 
-def describe_phone(profile: DeviceProfile) -> str:
+def describe_phone(profile: PhoneProfile) -> str:
     """Return a phone in one line."""
     clusters = " + ".join(
         f"{len(cluster.cpus)} x {cluster.core or 'core'}"

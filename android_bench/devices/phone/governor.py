@@ -19,7 +19,7 @@ from android_bench.devices.phone.held_settings import (
     require_root,
     run_as_root,
 )
-from android_bench.devices.phone.profile import DeviceProfile
+from android_bench.devices.phone.profile import PhoneProfile
 from android_bench.errors import UnfitDeviceError
 from android_bench.transports import Transport
 from pfd_models.errors import InputError
@@ -63,7 +63,7 @@ class _Policy:
 
 @contextlib.contextmanager
 def use_governor(
-    transport: Transport, profile: DeviceProfile, wanted: str, *, silence_s: int = SILENCE_S
+    transport: Transport, profile: PhoneProfile, wanted: str, *, silence_s: int = SILENCE_S
 ) -> Iterator[HeldSettings]:
     """Hold the clocks of all clusters within a ``with`` block.
 
@@ -86,7 +86,7 @@ def use_governor(
         yield held
 
 
-def _read_policies(transport: Transport, profile: DeviceProfile) -> list[_Policy]:
+def _read_policies(transport: Transport, profile: PhoneProfile) -> list[_Policy]:
     paths = " ".join(f"{CPU_FOLDER}/cpufreq/policy*/{name}" for name in (*_RANGES, *_CHOICES))
     content = files(run_as_root(transport, profile, f"grep -sH '' {paths}").stdout)
     folders = {path.rpartition("/")[0] for path in content}

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from android_bench.cancellation import NEVER
 from android_bench.devices.answers import files, one_line
 from android_bench.devices.phone.launcher import RECONNECT_S, closing_s, with_reconnect
-from android_bench.devices.phone.profile import DeviceProfile, Root
+from android_bench.devices.phone.profile import PhoneProfile, Root
 from android_bench.errors import UnfitDeviceError
 from android_bench.transports import DEFAULT_TIMEOUT_S, CommandResult, Transport, detached
 from android_bench.transports.detached import DetachedRun, RunState
@@ -40,7 +40,7 @@ class HeldSettings:
     def __init__(
         self,
         transport: Transport,
-        profile: DeviceProfile,
+        profile: PhoneProfile,
         *,
         old: Mapping[str, str],
         new: Mapping[str, str],
@@ -119,7 +119,7 @@ class HeldSettings:
 @contextlib.contextmanager
 def hold_settings(
     transport: Transport,
-    profile: DeviceProfile,
+    profile: PhoneProfile,
     values: Mapping[str, str],
     *,
     silence_s: int = SILENCE_S,
@@ -164,7 +164,7 @@ def hold_settings(
     held.restore()
 
 
-def require_root(profile: DeviceProfile) -> None:
+def require_root(profile: PhoneProfile) -> None:
     """Require that settings can be changed.
 
     Raises:
@@ -178,7 +178,7 @@ def require_root(profile: DeviceProfile) -> None:
 
 def run_as_root(
     transport: Transport,
-    profile: DeviceProfile,
+    profile: PhoneProfile,
     command: str,
     *,
     timeout_s: float = DEFAULT_TIMEOUT_S,
@@ -189,9 +189,7 @@ def run_as_root(
     return transport.run(command, timeout_s=timeout_s)
 
 
-def _read(
-    transport: Transport, profile: DeviceProfile, values: Mapping[str, str]
-) -> dict[str, str]:
+def _read(transport: Transport, profile: PhoneProfile, values: Mapping[str, str]) -> dict[str, str]:
     paths = " ".join(map(shlex.quote, values))
     result = run_as_root(transport, profile, f"grep -H '' /dev/null {paths}")
     content = files(result.stdout)
@@ -203,14 +201,14 @@ def _read(
     return {path: content[path] for path in values}
 
 
-def _write(transport: Transport, profile: DeviceProfile, values: Mapping[str, str]) -> None:
+def _write(transport: Transport, profile: PhoneProfile, values: Mapping[str, str]) -> None:
     if failed := _try_write(transport, profile, values):
         raise failed
 
 
 def _try_write(
     transport: Transport,
-    profile: DeviceProfile,
+    profile: PhoneProfile,
     values: Mapping[str, str],
     *,
     timeout_s: float = DEFAULT_TIMEOUT_S,
@@ -243,7 +241,7 @@ def _write_commands(values: Mapping[str, str]) -> str:
 
 def _start_helper(
     transport: Transport,
-    profile: DeviceProfile,
+    profile: PhoneProfile,
     old: Mapping[str, str],
     silence_s: int,
     root: str,

@@ -17,7 +17,7 @@ from android_bench.devices.answers import MARK, files, one_line, sections, therm
 from android_bench.devices.cores import CPU_FOLDER, CpuCluster, clusters, cpu_list
 from android_bench.transports import Transport
 
-__all__ = ["Battery", "DeviceProfile", "Root", "read_profile"]
+__all__ = ["Battery", "PhoneProfile", "Root", "read_profile"]
 
 _TIMEOUT_S = 60.0
 _DUMPSYS_TIMEOUT_S = 10
@@ -67,7 +67,7 @@ class Battery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceProfile:
+class PhoneProfile:
     """A device as it was when the bench first looked.
 
     Attributes:
@@ -120,7 +120,7 @@ class DeviceProfile:
         return tuple(sorted(cpu for cluster in self.clusters for cpu in cluster.cpus))
 
 
-def read_profile(transport: Transport) -> DeviceProfile:
+def read_profile(transport: Transport) -> PhoneProfile:
     """Read everything about a device.
 
     Raises:
@@ -137,7 +137,7 @@ def read_profile(transport: Transport) -> DeviceProfile:
 
     sdk = find("ro.build.version.sdk")
     abi = find("ro.product.cpu.abi")
-    return DeviceProfile(
+    return PhoneProfile(
         serial=transport.serial,
         manufacturer=find("ro.product.manufacturer", "ro.product.brand"),
         model=find("ro.product.model", "ro.product.name") or "unknown",

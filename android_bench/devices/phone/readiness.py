@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from android_bench.devices.phone.profile import DeviceProfile
+from android_bench.devices.phone.profile import PhoneProfile
 from android_bench.errors import UnfitDeviceError
 from pfd_models.errors import InputError
 
@@ -28,7 +28,7 @@ class ReadinessIssue:
     advice: str
 
 
-def find_issues(profile: DeviceProfile) -> tuple[ReadinessIssue, ...]:
+def find_issues(profile: PhoneProfile) -> tuple[ReadinessIssue, ...]:
     """Return what stands in the way of a good measurement; nothing of it is an error."""
     found = []
 
@@ -61,7 +61,7 @@ def find_issues(profile: DeviceProfile) -> tuple[ReadinessIssue, ...]:
     return tuple(found)
 
 
-def require_abi(profile: DeviceProfile, abi: str = "arm64-v8a") -> None:
+def require_abi(profile: PhoneProfile, abi: str = "arm64-v8a") -> None:
     """Require that a device runs programs of an ABI.
 
     Raises:
@@ -89,7 +89,7 @@ _MACHINES = {
 }
 
 
-def require_runs(profile: DeviceProfile, program: Path) -> None:
+def require_runs(profile: PhoneProfile, program: Path) -> None:
     """Require that a program is one that the device can run, before it is pushed.
 
     Raises:
