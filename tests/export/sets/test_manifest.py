@@ -99,6 +99,19 @@ def test_a_changed_artifact_is_refused(stored, content, line):
     assert load_manifest(folder / "net.json", verify=False).stem == "net"
 
 
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize("file", ["../secret.txt", "/etc/passwd", "a/b", "a\\b", "..", "", "x\0y"])
+@pytest.mark.parametrize("which", ["artifact", "reference"])
+def test_a_file_that_does_not_lie_beside_its_manifest_is_refused(stored, which, file, verify):
+    folder, manifest = stored
+    plain = to_plain(manifest)
+    named = plain["artifacts"][0] if which == "artifact" else plain["reference"]
+    named["file"] = file
+    (folder / "net.json").write_text(json.dumps(plain))
+    with pytest.raises(InputError, match="does not lie beside it"):
+        load_manifest(folder / "net.json", verify=verify)
+
+
 def test_changed_reference_data_is_refused(stored):
     folder, _ = stored
     (folder / "net_reference.npz").write_bytes(b"Samples")
