@@ -58,6 +58,6 @@ def _decompress(packed: bytes, width: int, count: int) -> bytes:
         raise IntegrityError(f"stored samples are damaged: {error}; restore a backup") from error
     if len(raw) != size or not stream.eof:
         raise IntegrityError(
-            f"stored samples hold {len(raw)} bytes instead of {size}; restore a backup"
+            f"stored samples are damaged: {len(raw)} bytes instead of {size}; restore a backup"
         )
     return raw
