@@ -14,6 +14,12 @@ FILES = f"{ROOT}/files"
 MB = 1_000_000
 
 
+@pytest.fixture(autouse=True)
+def _empty_cache(direct):
+    """Other tests of this session's phone leave files in its cache, as they should."""
+    direct.run(f"rm -rf {FILES}")
+
+
 @pytest.fixture
 def make(tmp_path):
     def write(name, content=None, *, size=100):
