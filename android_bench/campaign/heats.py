@@ -83,11 +83,28 @@ def _run_pilot(bench: Bench, labels: Sequence[str], jobs: Jobs, plan: PilotPlan)
 
 
 def run_one_heat(
-    bench: Bench, record: CampaignRecord, jobs: Mapping[str, Job], plan: HeatPlan, limits: Limits
+    bench: Bench,
+    record: CampaignRecord,
+    jobs: Mapping[str, Job],
+    plan: HeatPlan,
+    limits: Limits,
+    *,
+    start_seconds: float = 0.0,
 ) -> HeatRecord:
-    """Wait for a calm device and run one heat, watched."""
+    """Wait for a calm device and run one heat, watched.
+
+    Args:
+        bench: Device, store and who watches.
+        record: The campaign.
+        jobs: Label to what it runs.
+        plan: The heat.
+        limits: What the device must be like.
+        start_seconds: What it takes until the first turn; a phone is not asked before the turns
+            should be over, since each question runs a shell there.
+    """
     rules = record.rules
     labels = plan.children
+    turning_s = sum(plan.bursts[child].seconds for child in plan.order)
     with bench.device.watch(limits, patience_s=rules.patience_s) as watch:
         started = utc_now()
         result = run_heat(
@@ -101,6 +118,7 @@ def run_one_heat(
             labels=labels,
             order=plan.order,
             handicaps_ppm=[rules.handicap_ppm.get(label, 0) for label in labels],
+            quiet_s=start_seconds + turning_s,
         )
         outside = TimedRun(
             before=result.before, after=result.after, harness_version=record.harness_version
@@ -132,6 +150,12 @@ def run_one_heat(
     )
 
 
+def estimate_start(heat: HeatRecord) -> float:
+    """Return the seconds until the first turn, at least: children load and warm up side by side."""
+    known = [(child.load_ns or 0) + (child.first_inference_ns or 0) for child in heat.children]
+    return max(known) / 1e9 + HeatSchedule(burst=1).warmup_seconds
+
+
 def run_heats(bench: Bench, journal: Journal, record: CampaignRecord, jobs: Jobs) -> Reason:
     """Run heats until the campaign's rule or its budget ends it, from where it stands.
 
@@ -150,7 +174,8 @@ def run_heats(bench: Bench, journal: Journal, record: CampaignRecord, jobs: Jobs
     while not decision.stop:
         plan = next_heat(design, pace, judged)
         with bench.lock.quiet():  # renewed just before; nothing of ours runs beside a heat
-            heat = run_one_heat(bench, record, jobs, plan, limits)
+            start_s = estimate_start(heats[-1]) if heats else 0.0
+            heat = run_one_heat(bench, record, jobs, plan, limits, start_seconds=start_s)
         bench.store.add_heat(heat)
         heats.append(heat)
         judged += judge_heats(record, pace, [heat])

@@ -148,6 +148,7 @@ def compare(
     precision: float = DEFAULTS.precision,
     budget_seconds: float = DEFAULTS.budget_seconds,
     seed: int | None = None,
+    pairing: Pairing = DEFAULTS.pairing,
 ) -> Iterator[CampaignResult]:
     """Measure files against each other: a campaign for each network, engine and thread count.
 
@@ -160,6 +161,7 @@ def compare(
         precision: Half-width of the ratio's interval at which measuring stops, as 0.01.
         budget_seconds: Device time of one comparison, after which it stops in any case.
         seed: Of the order of blocks; None draws one.
+        pairing: Blocks one after the other, or variants that take turns.
 
     Returns:
         The results, each as its campaign ends.
@@ -174,6 +176,7 @@ def compare(
         precision=precision,
         budget_seconds=budget_seconds,
         seed=seed,
+        pairing=pairing,
     )
     return _results(run_series(bench, plan_series(bench, files, options)))
 

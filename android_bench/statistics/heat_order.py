@@ -1,8 +1,9 @@
 """Which heat comes next and in which order its processes take turns. Pure: no clock, no device.
 
-A heat has one process of every variant and, every second time, a **twin**: a second process of
-the baseline under the control's label. The twin is the A/A control; comparisons use both
-processes of the baseline, so that most of what it costs comes back as precision.
+A heat has one process of every variant and, at first and then every second time, a **twin**: a
+second process of the baseline under the control's label. The twin is the A/A control; comparisons
+use both processes of the baseline, so that most of what it costs comes back as precision. The
+first heats all have one, so that the control has an interval as soon as a comparison may have one.
 
 Turns follow the rows of a Williams design for as many processes, each row followed by its mirror
 image, all in an order drawn afresh for each heat from the campaign's seed: A B B A for two.
@@ -16,12 +17,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from android_bench.statistics.design import Design, FlaggedRun, is_disturbed, williams_rows
+from android_bench.statistics.intervals import MIN_ROUNDS
 from android_bench.statistics.pace import Burst, Pace
 from pfd_models.errors import InputError
 
 __all__ = ["TWIN_EVERY", "HeatPlan", "RanHeat", "has_twin", "next_heat", "order_turns"]
 
-TWIN_EVERY = 2  # heats
+TWIN_EVERY = 2  # heats, after the first `MIN_ROUNDS`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,7 @@ def next_heat(design: Design, pace: Pace, ran: Iterable[RanHeat]) -> HeatPlan:
 
 def has_twin(design: Design, good_heats: int) -> bool:
     """Say whether the baseline's twin takes part in the heat after so many good ones."""
-    return good_heats % TWIN_EVERY == 0 or not design.candidates
+    return good_heats < MIN_ROUNDS or good_heats % TWIN_EVERY == 0 or not design.candidates
 
 
 def order_turns(processes: int, rows: int, draw: random.Random) -> tuple[int, ...]:

@@ -113,7 +113,7 @@ def test_a_harness_killed_from_outside_is_run_again(tiny, adb_bench, monkeypatch
     device, victims, blocks = opening.DEVICES["host"](), [], []
     plain = device.harness.launch
 
-    def launch(command, *, timeout_s, on_line):
+    def launch(command, *, timeout_s, on_line, quiet_s=0.0):
         pids = []
 
         def heard(text):

@@ -206,13 +206,13 @@ class PhoneRig:
         """Have each action happen while one block is timed, in turn."""
         waiting, plain = list(actions), self.device.harness.launch
 
-        def launch(command, *, timeout_s, on_line):
+        def launch(command, *, timeout_s, on_line, quiet_s=0.0):
             def heard(text):
                 on_line(text)
                 if '"edge":"before"' in text.replace(" ", "") and waiting:
                     waiting.pop(0)()
 
-            return plain(command, timeout_s=timeout_s, on_line=heard)
+            return plain(command, timeout_s=timeout_s, on_line=heard, quiet_s=quiet_s)
 
         self.device._harness = dataclasses.replace(self.device.harness, launch=launch)
         return waiting

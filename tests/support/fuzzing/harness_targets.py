@@ -88,7 +88,7 @@ _DESCRIPTION = _line(
 
 @target("harness-describe", _DESCRIPTION, _DESCRIPTION.replace('"target": "host", ', ""))
 def check_describe(given: Input) -> None:
-    def launch(command, *, timeout_s, on_line):
+    def launch(command, *, timeout_s, on_line, quiet_s=0.0):
         for line in given.text.split("\n"):
             on_line(line)
         return Exit(status=len(given.cuts), stderr=given.text[-200:])
