@@ -30,7 +30,14 @@ from android_bench.statistics.comparison import collect_heats
 from android_bench.statistics.design import is_disturbed
 from android_bench.statistics.heat_order import HeatPlan, next_heat
 from android_bench.statistics.monitor import Reason, start_monitor
-from android_bench.statistics.pace import Pace, PilotPlan, choose_pace, describe_pace, plan_pilot
+from android_bench.statistics.pace import (
+    Pace,
+    PilotPlan,
+    choose_masks,
+    choose_pace,
+    describe_pace,
+    plan_pilot,
+)
 from android_bench.statistics.turns import Heat
 from pfd_models.errors import DeviceError
 from pfd_models.plain_data import to_plain
@@ -53,6 +60,8 @@ def choose_campaign_pace(
     bench.watch.step("a pilot heat: how long turns must be")
     # One variant alone displaces nothing: its turns follow its twin's.
     labels = design.labels if design.candidates else (design.baseline, design.control_label)
+    masks = choose_masks(record.rules.cpu_mask, record.rules.threads)
+    jobs = {label: _pin(jobs[label], masks[0] if masks else 0) for label in labels}
     trial = _run_pilot(bench, labels, jobs, PilotPlan(inferences=1, turns=2))
     slowest_s = float(trial.turns.samples_ns.max()) / 1e9
     plan = plan_pilot(len(labels), slowest_s)
@@ -62,10 +71,15 @@ def choose_campaign_pace(
     turning_s = (int(pilot.turns.turn_end_ns[-1]) - int(pilot.turns.turn_begin_ns[0])) / 1e9
     pace = choose_pace(pilot.turns, start_seconds=max(0.0, took_s - turning_s))
     bursts = tuple(burst for burst in pace.bursts if burst.label in design.labels)
-    pace = dataclasses.replace(pace, bursts=bursts)
+    pace = dataclasses.replace(pace, bursts=bursts, cpu_masks=masks)
     journal.tell(PACE, describe_pace(pace), data=to_plain(pace))
     bench.watch.step(describe_pace(pace))
     return pace
+
+
+def _pin(job: Job, cpu_mask: int) -> Job:
+    """Return a job on these CPUs; on its own where there are none."""
+    return dataclasses.replace(job, cpu_mask=cpu_mask) if cpu_mask else job
 
 
 def _run_pilot(bench: Bench, labels: Sequence[str], jobs: Jobs, plan: PilotPlan) -> HeatResult:
@@ -78,7 +92,9 @@ def _run_pilot(bench: Bench, labels: Sequence[str], jobs: Jobs, plan: PilotPlan)
         order=tuple(range(len(labels))) * plan.turns,
     )
     if result.flags():
-        raise DeviceError(f"the pilot heat {result.status.value}: {result.message}; try again")
+        label = labels[result.child or 0]
+        who = f"{jobs[label].engine} on {label}" if result.child is not None else "the harness"
+        raise DeviceError(f"{who} {result.status.value} in the pilot heat: {result.message}")
     return result
 
 
@@ -109,7 +125,7 @@ def run_one_heat(
         started = utc_now()
         result = run_heat(
             bench.device.harness,
-            [jobs[label] for label in labels],
+            [_pin(jobs[label], plan.cpu_mask) for label in labels],
             HeatSchedule(
                 burst=tuple(burst.inferences for burst in plan.bursts),
                 seconds=0.0,  # the order is that of the whole heat

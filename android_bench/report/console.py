@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
-from android_bench.campaign.qualify import QualifiedRun, find_resolution
+from android_bench.campaign.qualify import QualifiedRun, find_resolution, group_runs
 from android_bench.campaign.result import CampaignResult
 from android_bench.report.escape import escape_controls
 from android_bench.report.tables import operator_table, summary_table, verdict_table
@@ -142,7 +142,19 @@ def qualify_lines(runs: Sequence[QualifiedRun]) -> list[str]:
     held = sum(bool(run.covered) for run in judged)
     smallest = find_resolution(runs)
     resolved = "no handicap" if smallest is None else f"{smallest:.2%} and more"
+    lines = []
+    for group in group_runs(runs):
+        if len(group.runs) > 1:
+            median_s, most_s = group.seconds
+            bias = (
+                "" if group.bias is None else f", off by {100 * group.bias:+.2f} points on average"
+            )
+            lines.append(
+                f"{change(1.0 + group.handicap)}: {group.found} of {len(group.runs)} right"
+                f"{bias}, in {median_s:.0f} s (four of five within {most_s:.0f} s)"
+            )
     return [
+        *lines,
         f"{held} of {len(judged)} intervals hold the true ratio",
         f"this device resolves {resolved} in the given time",
     ]

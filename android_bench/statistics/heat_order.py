@@ -21,7 +21,7 @@ from android_bench.statistics.intervals import MIN_ROUNDS
 from android_bench.statistics.pace import Burst, Pace
 from pfd_models.errors import InputError
 
-__all__ = ["TWIN_EVERY", "HeatPlan", "RanHeat", "has_twin", "next_heat", "order_turns"]
+__all__ = ["TWIN_EVERY", "HeatPlan", "RanHeat", "draw_mask", "has_twin", "next_heat", "order_turns"]
 
 TWIN_EVERY = 2  # heats, after the first `MIN_ROUNDS`
 
@@ -36,6 +36,7 @@ class HeatPlan:
         children: Label of each process, in the order of starting them.
         bursts: What each does in its turns.
         order: (turns,) the process of each turn, as a number into `children`.
+        cpu_mask: What all processes are pinned to; 0 leaves them where the campaign is.
     """
 
     number: int
@@ -43,6 +44,7 @@ class HeatPlan:
     children: tuple[str, ...]
     bursts: tuple[Burst, ...]
     order: tuple[int, ...]
+    cpu_mask: int = 0
 
 
 class RanHeat(FlaggedRun, Protocol):
@@ -90,7 +92,18 @@ def next_heat(design: Design, pace: Pace, ran: Iterable[RanHeat]) -> HeatPlan:
         children=children,
         bursts=bursts,
         order=order_turns(len(children), pace.count_rows(bursts), draw),
+        cpu_mask=draw_mask(design, pace, number),
     )
+
+
+def draw_mask(design: Design, pace: Pace, number: int) -> int:
+    """Return what the processes of a heat are pinned to; 0 where the pace leaves that open.
+
+    Drawn and not taken in turn: every second heat has a twin, and none may be tied to a core.
+    """
+    if not pace.cpu_masks:
+        return 0
+    return random.Random(f"{design.seed}/mask/{number}").choice(pace.cpu_masks)
 
 
 def has_twin(design: Design, good_heats: int) -> bool:

@@ -15,6 +15,7 @@ from android_bench.statistics.design import is_disturbed
 from pfd_models.errors import DeviceError
 
 FOR_EVER = ("--artifacts", "artifacts/*.pte", "--budget", "600s", "--precision", "0.001%")
+FOR_EVER += ("--pairing", "blocks")
 
 
 @pytest.fixture
