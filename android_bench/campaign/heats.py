@@ -25,6 +25,7 @@ from android_bench.records import (
     HeatRecord,
     Limits,
     TimedRun,
+    TurnSamples,
 )
 from android_bench.statistics.comparison import collect_heats
 from android_bench.statistics.design import is_disturbed
@@ -67,14 +68,20 @@ def choose_campaign_pace(
     plan = plan_pilot(len(labels), slowest_s)
     begin = time.monotonic()
     pilot = _run_pilot(bench, labels, jobs, plan)
-    took_s = time.monotonic() - begin
-    turning_s = (int(pilot.turns.turn_end_ns[-1]) - int(pilot.turns.turn_begin_ns[0])) / 1e9
-    pace = choose_pace(pilot.turns, start_seconds=max(0.0, took_s - turning_s))
+    start_s = max(0.0, time.monotonic() - begin - _turning_seconds(pilot.turns))
+    pace = choose_pace(pilot.turns, start_seconds=start_s)
     bursts = tuple(burst for burst in pace.bursts if burst.label in design.labels)
     pace = dataclasses.replace(pace, bursts=bursts, cpu_masks=masks)
     journal.tell(PACE, describe_pace(pace), data=to_plain(pace))
     bench.watch.step(describe_pace(pace))
     return pace
+
+
+def _turning_seconds(turns: TurnSamples) -> float:
+    """Return the device's time from the first turn to the end of the last."""
+    if not len(turns.turn_child):
+        return 0.0
+    return (int(turns.turn_end_ns[-1]) - int(turns.turn_begin_ns[0])) / 1e9
 
 
 def _pin(job: Job, cpu_mask: int) -> Job:
@@ -166,12 +173,6 @@ def run_one_heat(
     )
 
 
-def estimate_start(heat: HeatRecord) -> float:
-    """Return the seconds until the first turn, at least: children load and warm up side by side."""
-    known = [(child.load_ns or 0) + (child.first_inference_ns or 0) for child in heat.children]
-    return max(known) / 1e9 + HeatSchedule(burst=1).warmup_seconds
-
-
 def run_heats(bench: Bench, journal: Journal, record: CampaignRecord, jobs: Jobs) -> Reason:
     """Run heats until the campaign's rule or its budget ends it, from where it stands.
 
@@ -187,11 +188,14 @@ def run_heats(bench: Bench, journal: Journal, record: CampaignRecord, jobs: Jobs
     monitor, decision = start_monitor(
         design, collect_heats(design, judged), time.monotonic() - begin
     )
+    start_s = pace.start_seconds
     while not decision.stop:
         plan = next_heat(design, pace, judged)
+        asked = time.monotonic()
         with bench.lock.quiet():  # renewed just before; nothing of ours runs beside a heat
-            start_s = estimate_start(heats[-1]) if heats else 0.0
             heat = run_one_heat(bench, record, jobs, plan, limits, start_seconds=start_s)
+        # A phone that is asked too late ends late, and one cannot see by how much: the least holds.
+        start_s = min(start_s, max(0.0, time.monotonic() - asked - _turning_seconds(heat.turns)))
         bench.store.add_heat(heat)
         heats.append(heat)
         judged += judge_heats(record, pace, [heat])

@@ -129,12 +129,14 @@ class Pace:
     Attributes:
         bursts: One for each variant, the baseline first.
         turn_seconds: What the turns of a heat shall take together, with a twin or without.
+        start_seconds: What it took until the first turn.
         cpu_masks: What a heat's processes are all pinned to, one of these for each heat; empty
             leaves them where the campaign is.
     """
 
     bursts: tuple[Burst, ...]
     turn_seconds: float
+    start_seconds: float = 0.0
     cpu_masks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -230,7 +232,8 @@ def make_pace(alone: Sequence[Burst], start_seconds: float) -> Pace:
     )
     # Long heats spend less of their time on starting, short ones give more numbers.
     least, most = HEAT_SECONDS
-    return Pace(bursts=bursts, turn_seconds=min(max(start_seconds, least), most))
+    turn_seconds = min(max(start_seconds, least), most)
+    return Pace(bursts=bursts, turn_seconds=turn_seconds, start_seconds=start_seconds)
 
 
 def choose_burst(label: str, turns_ns: npt.ArrayLike) -> Burst:
