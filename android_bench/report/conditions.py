@@ -59,7 +59,8 @@ class Span:
         """Return when a moment was, since the campaign began.
 
         The device's clock counts from its own boot, so that every block or heat ties it to the
-        host's anew. What the processes took to start is between the two and is left out.
+        host's anew: its first reading is taken as its start. What it took to start the processes
+        lies between the two, so that all of it is drawn earlier by so much.
 
         Args:
             at_ns: CLOCK_MONOTONIC of the device.
