@@ -14,26 +14,34 @@ from android_bench.statistics.design import is_disturbed
 from pfd_models.errors import DeviceError
 
 
-@pytest.mark.parametrize("make", [over_adb_shell, over_adb_server])
-def test_both_engines_end_to_end_through_each_client(kept_phone, tiny_set, tmp_path, make):
+# Both engines and both clients each once; the other two pairs take as long and cross nothing new.
+PAIRS = [
+    ("executorch", over_adb_shell),
+    ("litert", over_adb_server),
+    pytest.param("litert", over_adb_shell, marks=pytest.mark.slow),
+    pytest.param("executorch", over_adb_server, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("engine", "make"), PAIRS)
+def test_both_engines_end_to_end_through_each_client(kept_phone, tiny_set, tmp_path, engine, make):
     rig = PhoneRig(kept_phone, tiny_set, tmp_path, make)
     try:
-        for engine in ("executorch", "litert"):
-            result = rig.run(engine)
-            assert result.complete
-            assert result.device.kind == "android"
-            assert result.device.emulated
-            assert [c.core for c in result.device.clusters] == ["Cortex-A55", "Cortex-A77"]
-            assert max(result.events[0].data["relative_linf"].values()) < 1e-4
-            good = [block for block in result.blocks if not is_disturbed(block)]
-            assert len(good) >= 2
-            assert {b.label for b in good} <= {"orig", "orig (A/A)", "ours"}
-            for block in good:
-                assert block.engine == engine
-                assert len(block.run.samples_ns) == 3
-                assert block.run.before.temp_mc["mtktscpu"] > 0
-                assert block.run.before.freq_cap_khz[7] == 2_600_000
-                assert block.run.after.at_ns > block.run.before.at_ns > 0
+        result = rig.run(engine)
+        assert result.complete
+        assert result.device.kind == "android"
+        assert result.device.emulated
+        assert [c.core for c in result.device.clusters] == ["Cortex-A55", "Cortex-A77"]
+        assert max(result.events[0].data["relative_linf"].values()) < 1e-4
+        good = [block for block in result.blocks if not is_disturbed(block)]
+        assert len(good) >= 2
+        assert {b.label for b in good} <= {"orig", "orig (A/A)", "ours"}
+        for block in good:
+            assert block.engine == engine
+            assert len(block.run.samples_ns) == 3
+            assert block.run.before.temp_mc["mtktscpu"] > 0
+            assert block.run.before.freq_cap_khz[7] == 2_600_000
+            assert block.run.after.at_ns > block.run.before.at_ns > 0
     finally:
         rig.close()
     assert rig.left_behind() == []
