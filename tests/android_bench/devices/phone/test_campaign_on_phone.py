@@ -13,7 +13,6 @@ from android_bench.records import Pairing
 from android_bench.statistics.design import is_disturbed
 from pfd_models.errors import DeviceError
 
-
 # Both engines and both clients each once; the other two pairs take as long and cross nothing new.
 PAIRS = [
     ("executorch", over_adb_shell),
