@@ -27,6 +27,6 @@ def test_a_value_of_megabytes_is_shown_by_its_ends():
 
 
 def test_a_field_whose_name_is_megabytes_is_shown_by_its_ends():
-    with pytest.raises(InputError, match="has no field 'x+ … x+'") as error:
+    with pytest.raises(InputError, match=r"has no field 'x+ … x+'") as error:
         from_plain(Painted, {"colour": "red", "x" * 1_000_000: 1}, what="the paint")
     assert len(str(error.value)) < 500
