@@ -20,7 +20,7 @@ class Painted:
 
 def test_a_value_of_megabytes_is_shown_by_its_ends():
     with pytest.raises(
-        InputError, match="Invalid enum value 'green-.* … .*-green' - at `"
+        InputError, match=r"Invalid enum value 'green-.* … .*-green' - at `"
     ) as error:
         from_plain(Painted, {"colour": "green-" * 100_000 + "green"}, what="the paint")
     assert len(str(error.value)) < 400
