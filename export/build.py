@@ -21,7 +21,7 @@ from export.formats import get_format, list_formats
 from export.pipeline import BuildResult
 from export.request.request import BuildRequest
 from export.request.source import ModuleSource, ZooSource
-from export.request.user_code import parse_shape
+from export.request.user_code import check_names, parse_input, parse_target
 from export.sets import publish
 from pfd_models.errors import PfdError, SpecError
 
@@ -78,18 +78,21 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
     if options.module:
         if not options.input:
             raise SpecError("--module needs the input's shape: --input 1,3,224,224")
-        shapes = tuple(parse_shape(text) for text in options.input)
+        parse_target(options.module)
+        inputs = tuple(parse_input(text) for text in options.input)
+        check_names(inputs)
         sources.append(
             ModuleSource(
                 target=options.module,
-                input_shapes=shapes,
+                inputs=inputs,
                 padding_free=options.padding_free,
+                to_float32=options.to == "float32",
                 search_path=os.getcwd(),
             )
         )
     else:
-        if options.input or options.padding_free:
-            raise SpecError("--input and --padding-free go with --module, not with --model")
+        if options.input or options.padding_free or options.to:
+            raise SpecError("--input, --padding-free and --to go with --module, not with --model")
         sources += [
             ZooSource(
                 model=model,
@@ -107,10 +110,12 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             source=source,
             formats=formats,
             weights=options.weights,
+            weights_key=options.weights_key,
             seed=options.seed,
             out=options.out,
             backend=options.backend,
             tflite_io=options.tflite_io,
+            pte_io=options.pte_io,
             require_full_delegation=options.require_full_delegation,
             force=options.force,
             verbose=options.verbose,
@@ -171,10 +176,36 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--dataset", default="cifar100", help="data-set shape (default: cifar100)")
     what.add_argument("--resolution", type=_positive, help="pixels; the data set's when not given")
     what.add_argument("--num-classes", type=_positive, help="the data set's when not given")
-    what.add_argument("--module", metavar="PKG.FILE:FACTORY", help="your own torch.nn.Module")
-    what.add_argument("--input", action="append", metavar="1,3,224,224", help="its input's shape")
-    what.add_argument("--padding-free", action="store_true", help="convert your module first")
+    what.add_argument(
+        "--module",
+        metavar="PKG.FILE:FACTORY",
+        help="your own torch.nn.Module, as net:make or net:make(width=0.5); timm:NAME and "
+        "torchvision:NAME are networks of those libraries",
+    )
+    what.add_argument(
+        "--input",
+        action="extend",
+        nargs="+",
+        metavar="[NAME:][DTYPE:]1,3,224,224",
+        help="its inputs, as 1,3,224,224 or ids:int64:1,16 mask:bool:1,16; a name is a parameter "
+        "of forward, or batch.ids for a dictionary's entry and state.0 for a tuple's",
+    )
+    what.add_argument(
+        "--padding-free",
+        action="store_true",
+        help="apply the paper's recipe to your module first: padding-free downsampling and the "
+        "hybrid stem",
+    )
+    what.add_argument(
+        "--to", choices=("float32",), help="convert your half or double precision module first"
+    )
     what.add_argument("--weights", type=Path, metavar="FILE", help="a checkpoint")
+    what.add_argument(
+        "--weights-key",
+        default="",
+        metavar="KEY",
+        help="which of the file's weights, as state_dict_ema, where it holds several",
+    )
     what.add_argument("--seed", type=int, default=0, help="without --weights (default: 0)")
     what.add_argument("--batch", type=_positive, default=1, help="images a call (default: 1)")
     how = parser.add_argument_group("how")
@@ -182,6 +213,7 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--formats", default=formats, help=f"comma list (default: {formats})")
     how.add_argument("--backend", default="xnnpack", help="delegate of the .pte (default: xnnpack)")
     how.add_argument("--tflite-io", choices=("nhwc", "nchw"), default="nhwc", help="image layout")
+    how.add_argument("--pte-io", choices=("nhwc", "nchw"), default="nchw", help="of the .pte")
     how.add_argument("--require-full-delegation", action="store_true", help="else exit status 1")
     how.add_argument("--out", type=Path, default=Path("artifacts"), help="default: artifacts")
     how.add_argument("--jobs", type=_positive, help="parallel builds")

@@ -170,5 +170,6 @@ def _run(module: nn.Module, sample: Arrays, dtype: Any) -> Arrays:
     from torch.utils import _pytree
 
     with torch.no_grad():
-        result = module(*(torch.from_numpy(array).to(dtype) for array in sample))
+        tensors = [torch.from_numpy(array) for array in sample]
+        result = module(*(t.to(dtype) if t.is_floating_point() else t for t in tensors))
     return [leaf.detach().numpy() for leaf in _pytree.tree_leaves(result)]

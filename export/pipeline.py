@@ -82,7 +82,7 @@ def make_artifacts(request: BuildRequest, report: Report = lambda step: None) ->
     build_id = content_key(
         {
             **request.decisive_options(),
-            "network": [network.name, network.variant, network.dataset, network.shapes],
+            "network": [network.name, network.variant, network.dataset, network.inputs],
             "spec": network.spec,
             "conversions": network.conversions,
         }
@@ -116,13 +116,12 @@ def _build_into(
 ) -> Manifest:
     from export import parity
     from export.graph.program import capture
-    from export.network.inputs import make_inputs
     from export.passes import run_passes
 
     seconds: dict[str, float] = {}
-    inputs = make_inputs(network.shapes, request.seed)
+    inputs = network.make_inputs(request.seed)
     with _time_step("capture", seconds, report):  # first: it knows why a module does not trace
-        captured = capture(network.module, _tensors(inputs[0]))
+        captured = capture(network.module, _tensors(inputs[0]), names=network.input_names)
     with _time_step("reference", seconds, report):
         reference = parity.make_reference(network.module, inputs)
     with _time_step("rewrite", seconds, report):
@@ -243,6 +242,7 @@ def _options(request: BuildRequest, network: Network, build_id: str) -> WriteOpt
         identity={k: v for k, v in identity.items() if v},
         backend=request.backend,
         tflite_io=request.tflite_io,
+        pte_io=request.pte_io,
     )
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from export.graph.program import Program
 
-__all__ = ["Format", "Run", "WriteOptions", "Written", "get_format", "list_formats"]
+__all__ = ["Format", "Run", "WriteOptions", "Written", "get_format", "kept_axes", "list_formats"]
 
 Run: TypeAlias = "Callable[[Sequence[np.ndarray[Any, Any]]], list[np.ndarray[Any, Any]]]"
 """A loaded file: from its inputs to its outputs, both in order. The arrays it returns are the
@@ -42,6 +42,7 @@ class WriteOptions:
         identity: Key-value pairs that go inside the file, so that it says what it is.
         backend: The delegate of a ``.pte``.
         tflite_io: Layout of a ``.tflite``'s image inputs and outputs.
+        pte_io: Layout of a ``.pte``'s.
         made_from: The file of the format that `NEEDS` names.
         delegation: Ask the runtime what stayed outside (costs a little time).
     """
@@ -49,6 +50,7 @@ class WriteOptions:
     identity: Mapping[str, str] = field(default_factory=dict)
     backend: str = "xnnpack"
     tflite_io: Literal["nhwc", "nchw"] = "nhwc"
+    pte_io: Literal["nhwc", "nchw"] = "nchw"
     made_from: Path | None = None
     delegation: bool = True
 
@@ -95,6 +97,19 @@ class Format(Protocol):
         Raises:
             InputError: It is missing, no file of this format, or does not say what it is.
         """
+
+
+def kept_axes(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> dict[str, TensorSpec]:
+    """Return the four-dimensional tensors that are not NCHW, by place: ``input_0``, ``output_1``.
+
+    A file with images in NHWC turns the others and leaves these: they are NHWC in the module.
+    """
+    return {
+        f"{kind}_{i}": spec
+        for kind, specs in (("input", inputs), ("output", outputs))
+        for i, spec in enumerate(specs)
+        if len(spec.shape) == 4 and spec.layout != "NCHW"
+    }
 
 
 def list_formats() -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,7 +32,7 @@ class SignatureTensor:
         name: As in the ONNX model and in the signature ``serving_default``.
         shape: As the file expects or returns it.
         dtype: numpy's name of the element type.
-        layout: ``nhwc`` or ``nchw`` for four dimensions, empty otherwise.
+        layout: ``nhwc`` or ``nchw`` for four dimensions, empty otherwise and for kept axes.
     """
 
     name: str
@@ -62,6 +62,7 @@ def convert(
     model: onnx.ModelProto,
     *,
     io_layout: IoLayout = "nhwc",
+    keep_axes: Collection[str] = (),
     metadata: Mapping[str, str] | None = None,
     description: str = "",
 ) -> Conversion:
@@ -71,6 +72,8 @@ def convert(
         model: As ``torch.onnx.export(dynamo=True)`` and onnxsim write it, float32.
         io_layout: Axis order of four-dimensional inputs and outputs: ``nhwc`` costs no TRANSPOSE,
             ``nchw`` keeps ONNX's.
+        keep_axes: Names of inputs and outputs that keep ONNX's order with either: they are NHWC
+            in the model itself.
         metadata: Entries for the file's metadata table, text by name.
         description: Free text of the model.
 
@@ -85,24 +88,25 @@ def convert(
     if io_layout not in ("nhwc", "nchw"):
         raise UnsupportedOperatorError(unknown("io_layout", io_layout, ("nhwc", "nchw")))
     onnx_graph = join_activations(read(model))
-    graph = lower(onnx_graph, io_layout)
+    graph = lower(onnx_graph, io_layout, keep_axes)
     run_passes(graph)
     return Conversion(
         data=write(graph, metadata=metadata or {}, description=description),
         ops=graph.histogram(),
-        inputs=_infos(graph.inputs, io_layout),
-        outputs=_infos(graph.outputs, io_layout),
+        inputs=_infos(graph.inputs, io_layout, keep_axes),
+        outputs=_infos(graph.outputs, io_layout, keep_axes),
     )
 
 
-def lower(onnx_graph: OnnxGraph, io_layout: IoLayout) -> Graph:
+def lower(onnx_graph: OnnxGraph, io_layout: IoLayout, keep_axes: Collection[str] = ()) -> Graph:
     """Lower every node, inputs and outputs in the wanted layout."""
     table = lowerings()
     _check(onnx_graph, table)
 
     def border(name: str) -> Order:
         rank = len(onnx_graph.shapes[name])
-        return NHWC if rank == 4 and io_layout == "nhwc" else identity(rank)
+        turned = rank == 4 and io_layout == "nhwc" and name not in keep_axes
+        return NHWC if turned else identity(rank)
 
     build = Builder(onnx_graph, wants_nhwc=_Wishes(onnx_graph, table, io_layout).wants_nhwc)
     inputs = []
@@ -186,14 +190,14 @@ class _Wishes:
 
 
 def _infos(
-    pairs: tuple[tuple[str, Tensor], ...], io_layout: IoLayout
+    pairs: tuple[tuple[str, Tensor], ...], io_layout: IoLayout, keep_axes: Collection[str]
 ) -> tuple[SignatureTensor, ...]:
     return tuple(
         SignatureTensor(
             name=name,
             shape=tensor.shape,
             dtype=tensor.dtype.name,
-            layout=io_layout if len(tensor.shape) == 4 else "",
+            layout=io_layout if len(tensor.shape) == 4 and name not in keep_axes else "",
         )
         for name, tensor in pairs
     )

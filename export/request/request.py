@@ -27,10 +27,12 @@ class BuildRequest:
         source: What network.
         formats: Which files, by format name.
         weights: A checkpoint; None leaves the seeded initialisation.
+        weights_key: Where in the checkpoint the state dict lies, where it holds several.
         seed: Of the initialisation and of the parity inputs.
         out: The folder to publish into.
         backend: The delegate of the ``.pte``.
         tflite_io: Layout of the ``.tflite``'s image inputs and outputs.
+        pte_io: Layout of the ``.pte``'s.
         require_full_delegation: Refuse a set with an operator outside its delegate.
         force: Build even when nothing changed.
         verbose: Let the libraries' own logs through.
@@ -39,10 +41,12 @@ class BuildRequest:
     source: ZooSource | ModuleSource
     formats: tuple[str, ...] = ("pte", "onnx", "tflite")
     weights: Path | None = None
+    weights_key: str = ""
     seed: int = 0
     out: Path = Path("artifacts")
     backend: str = "xnnpack"
     tflite_io: Literal["nhwc", "nchw"] = "nhwc"
+    pte_io: Literal["nhwc", "nchw"] = "nchw"
     require_full_delegation: bool = False
     force: bool = False
     verbose: bool = False
@@ -75,9 +79,11 @@ class BuildRequest:
         return {
             "code": source_digest(roots),
             "weights": self._weights_digest(),
+            "weights_key": self.weights_key,
             "seed": self.seed,
             "backend": self.backend,
             "tflite_io": self.tflite_io,
+            "pte_io": self.pte_io,
             "versions": versions(extra),
         }
 

@@ -157,11 +157,18 @@ def load_variants() -> Mapping[str, Variant]:
     The paper's own come first, then the others by file name.
 
     Raises:
+        SpecError: A file cannot be imported.
         ValueError: Two files define a variant of the same name.
     """
     found: dict[str, Variant] = {}
     papers = f"{__name__}.paper"
-    for module in sorted(import_files(__name__), key=lambda m: (m.__name__ != papers, m.__name__)):
+    modules, broken = import_files(__name__)
+    if broken:
+        raise SpecError(
+            f"the variants cannot be listed: {'; '.join(map(str, broken))}; mend that file or take "
+            "it out of the folder"
+        )
+    for module in sorted(modules, key=lambda m: (m.__name__ != papers, m.__name__)):
         variants = module.VARIANTS if hasattr(module, "VARIANTS") else (module.VARIANT,)
         for variant in variants:
             if variant.name in found:

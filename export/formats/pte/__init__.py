@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.formats import Run, WriteOptions, Written
+from export.formats import Run, WriteOptions, Written, kept_axes
 from export.formats.pte.backends import get_backend
 from export.quiet import quiet_logs
 from pfd_models.errors import InputError, ModuleError
@@ -39,8 +39,15 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
     from export.formats.pte.lowering import lower
 
     backend = get_backend(options.backend)
+    identity = dict(options.identity)
+    if options.pte_io == "nhwc":
+        from export.formats.pte.channels_last import turn_images
+
+        identity["io_layout"] = "nhwc"
+        identity["kept_axes"] = ",".join(kept_axes(program.inputs, program.outputs))
+        program = turn_images(program)
     constants = {
-        "identity": json.dumps(dict(options.identity), sort_keys=True),
+        "identity": json.dumps(identity, sort_keys=True),
         "input_names": [spec.name for spec in program.inputs],
         "output_names": [spec.name for spec in program.outputs],
     }
@@ -77,15 +84,25 @@ def load(path: Path) -> Run:
     import torch
 
     program = _load_program(path)
+    identity = _read_identity(program)
     with quiet_logs(), _refusals(path):
         method = program.load_method("forward")
 
+    def turn(
+        array: np.ndarray[Any, Any], axes: tuple[int, ...], place: str
+    ) -> np.ndarray[Any, Any]:
+        kept = place in identity.get("kept_axes", "").split(",")
+        turned = identity.get("io_layout") == "nhwc" and array.ndim == 4 and not kept
+        return np.ascontiguousarray(array.transpose(axes) if turned else array)
+
     def run(inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-        tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in inputs]
+        arrays = [turn(array, (0, 2, 3, 1), f"input_{i}") for i, array in enumerate(inputs)]
+        tensors = [torch.from_numpy(array) for array in arrays]
         with quiet_logs(), _refusals(path):
             outputs = method.execute(tensors)
         # The method writes its next results into the same memory.
-        return [tensor.detach().numpy().copy() for tensor in outputs]
+        arrays = [tensor.detach().numpy().copy() for tensor in outputs]
+        return [turn(array, (0, 3, 1, 2), f"output_{i}") for i, array in enumerate(arrays)]
 
     return run
 
@@ -96,11 +113,15 @@ def read_identity(path: Path) -> dict[str, str]:
     Raises:
         InputError: The file cannot be read, or has no identity.
     """
-    program = _load_program(path)
+    if identity := _read_identity(_load_program(path)):
+        return identity
+    raise InputError(f"{path} does not say what it is: it has no method 'identity'")
+
+
+def _read_identity(program: Any) -> dict[str, str]:
     if "identity" not in program.method_names:
-        raise InputError(f"{path} does not say what it is: it has no method 'identity'")
-    text = program.load_method("identity").execute([])[0]
-    identity: dict[str, str] = json.loads(text)
+        return {}
+    identity: dict[str, str] = json.loads(program.load_method("identity").execute([])[0])
     return identity
 
 
