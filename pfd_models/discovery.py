@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["BrokenFile", "import_file", "import_files", "list_files"]
+__all__ = ["BrokenFile", "import_file", "import_files", "import_whole_files", "list_files"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,12 @@ def import_file(package: str, name: str) -> ModuleType:
     return importlib.import_module(f"{package}.{name}")
 
 
-def import_files(package: str) -> tuple[tuple[ModuleType, ...], tuple[BrokenFile, ...]]:
+def import_files(package: str) -> tuple[ModuleType, ...]:
+    """Import every file that `list_files` names, in that order."""
+    return tuple(import_file(package, name) for name in list_files(package))
+
+
+def import_whole_files(package: str) -> tuple[tuple[ModuleType, ...], tuple[BrokenFile, ...]]:
     """Import every file that `list_files` names, in that order, and return those that cannot be.
 
     One bad file takes nothing else down: who asks for what the others hold gets it.

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from torch import nn
 
-from pfd_models.discovery import BrokenFile, import_files
+from pfd_models.discovery import BrokenFile, import_whole_files
 from pfd_models.errors import SpecError, unknown
 from pfd_models.variants import Variant
 from pfd_models.zoo import legacy_names
@@ -153,7 +153,7 @@ def load_families() -> Mapping[str, Architecture]:
 
 
 def _load() -> tuple[Mapping[str, Architecture], tuple[BrokenFile, ...]]:
-    modules, broken = import_files(_FAMILIES)
+    modules, broken = import_whole_files(_FAMILIES)
     if broken:  # it may have registered a network before it failed
         whole = {module.__name__ for module in modules}
         for name, entry in list(_ARCHITECTURES.items()):
