@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from export import BuildRequest, ModuleSource, ZooSource, load_manifest, make_artifacts
+from export import BuildRequest, InputTensor, ModuleSource, ZooSource, load_manifest, make_artifacts
 from export.build import main
 from export.cli.progress import print_results
 from export.cli.workers import Outcome
@@ -93,7 +93,7 @@ def request_of(user):
     def request(out, *formats, padding_free=False, **options):
         source = ModuleSource(
             target="user_nets:Plain",
-            input_shapes=((1, 3, 17, 17),),
+            inputs=(InputTensor(shape=(1, 3, 17, 17)),),
             padding_free=padding_free,
             search_path=str(user),
         )
