@@ -27,7 +27,7 @@ def snippets(text, language):
 def test_every_python_snippet_runs_beside_the_artifacts(readme, built, tmp_path, repository):
     (tmp_path / "artifacts").symlink_to(built.folder)
     codes = snippets(readme.partition("## Add a model")[0], "python")
-    assert len(codes) == 5
+    assert len(codes) == 6
     for code in codes:
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=False,

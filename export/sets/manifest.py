@@ -164,7 +164,7 @@ class Manifest:
         variant: The variant's name; empty for a user's module.
         dataset: The data-set shape's name; empty for a user's module.
         spec: The full specification as plain data (input shape, normalisation, source).
-        weights: ``seed:N`` or ``sha256:...`` of the checkpoint.
+        weights: ``seed:N`` or ``sha256:...`` of the checkpoint, and what was taken of it.
         params: Trainable parameters.
         macs: Multiply-accumulates of one inference of one image, convolutions and matrix products.
         passes: The graph rewrites, in order.

@@ -148,7 +148,9 @@ def test_a_users_module_is_built_padding_free(request_of, tmp_path):
         request_of(tmp_path, "onnx", "pte", "tflite", padding_free=True)
     ).manifest
     assert manifest.stem == "Plain_pfd_1x3x17x17_fp32"
-    assert len(manifest.conversions) == 1
+    assert len(manifest.conversions) == 2
+    assert manifest.conversions[0].startswith("b: depthwise 3x3 s2 p1")
+    assert manifest.conversions[1].startswith("left as it is: stem: a: no normalisation")
     assert {a.delegates for a in manifest.artifacts} == {None, 1}
 
 
@@ -202,6 +204,11 @@ def test_a_wrong_name_is_one_line_of_the_command(tmp_path, capfd):
         (["--model", "a", "--seed", "-1"], "seed -1 is negative"),
         (["--model", "a", "--weights", "/no/such.pt"], "cannot read the checkpoint /no/such.pt"),
         (["--model", "a", "--padding-free"], "go with --module"),
+        (["--model", "a", "--to", "float32"], "go with --module"),
+        (["--module", "a:b", "--input", "1,3,-1,-1"], "files have fixed shapes"),
+        (["--module", "src/a.py:b", "--input", "1,3,8,8"], "write it with dots, as src.a:b"),
+        (["--module", "a:b(c)", "--input", "1,3,8,8"], "the argument c is no literal"),
+        (["--module", "a:b", "--input", "x:1,3", "1,3"], "stands behind 'x'"),
         (["--module", "a:b"], "needs the input's shape"),
         (["--module", "a:b", "--input", "1,3,x"], "write it as 1,3,224,224"),
     ],
@@ -242,6 +249,26 @@ def test_a_checkpoint_goes_into_the_files_and_into_their_key(
     assert seeded.stem == trained.stem
     assert seeded.build_id != trained.build_id
     assert seeded.artifact("onnx").sha256 != trained.artifact("onnx").sha256
+
+
+def test_a_training_script_s_checkpoint_is_told_and_a_key_chooses(
+    request_of, checkpoint, tmp_path, capfd
+):
+    import torch
+
+    weights = torch.load(checkpoint, weights_only=True)["state_dict"]
+    path = tmp_path / "both.pt"
+    torch.save({"state_dict": weights, "ema_state_dict": weights, "epoch": 3}, path)
+    with pytest.raises(
+        WeightsError, match="choose with --weights-key state_dict or ema_state_dict"
+    ):
+        make_artifacts(request_of(tmp_path, "onnx", weights=path))
+    request = request_of(tmp_path, "onnx", weights=path, weights_key="ema_state_dict")
+    result = make_artifacts(request)
+    taken = f"took {len(weights)} tensors of 'ema_state_dict'; left state_dict, epoch"
+    assert result.manifest.weights == f"sha256:{sha256_file(path)}, {taken}"
+    print_results([Outcome(request=request, result=result)], (), 1.0)
+    assert f"Plain_1x3x17x17_fp32: checkpoint: {taken}" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("damage", ["another network", "cut short", "one bit"])
