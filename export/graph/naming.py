@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -15,8 +16,9 @@ def name_outputs(exported: ExportedProgram, *, taken: Collection[str] = ()) -> t
     """Return the name of each output, empty where the module gives it none.
 
     ``{"boxes": b, "aux": {"mask": m}}`` gives ``boxes`` and ``aux_mask``; fields of a named tuple
-    count as keys; places in lists and tuples are numbers (``{"maps": [a, b]}``: ``maps_0``,
-    ``maps_1``), and what has no key at all has no name.
+    count as keys. Places in lists and tuples are numbers (``{"maps": [a, b]}``: ``maps_0``,
+    ``maps_1``), which are left out in front where that is clear (``(a, {"mask": m})``: ``mask``).
+    What has no key at all has no name.
 
     Args:
         exported: With the structure of what the module returned.
@@ -26,20 +28,21 @@ def name_outputs(exported: ExportedProgram, *, taken: Collection[str] = ()) -> t
     if spec is None:
         return ()
     tree = pytree.tree_unflatten(list(range(spec.num_leaves)), spec)
+    paths = [[_part(key) for key in path] for path, _ in pytree.tree_flatten_with_path(tree)[0]]
+    short = ["_".join(_drop_places(path)) for path in paths]
     names: list[str] = []
-    for path, _ in pytree.tree_flatten_with_path(tree)[0]:
-        name = _join(path)
+    for path, name in zip(paths, short, strict=True):
+        if name and short.count(name) > 1 and path[0].isdecimal():
+            name = "_".join(["output", *path])
         while name and (name in taken or name in names):
             name += "_output" if name in taken else "_"
         names.append(name)
     return tuple(names)
 
 
-def _join(path: Sequence[Any]) -> str:
-    parts = [_part(key) for key in path]
-    if all(part.isdecimal() for part in parts):
-        return ""
-    return "_".join(["output", *parts] if parts[0].isdecimal() else parts)
+def _drop_places(path: Sequence[str]) -> list[str]:
+    """Return a path from its first key on; nothing where it has none."""
+    return list(itertools.dropwhile(str.isdecimal, path))
 
 
 def _part(key: Any) -> str:

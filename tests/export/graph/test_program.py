@@ -41,14 +41,14 @@ def test_names_shapes_and_layouts():
     assert (scores.name, scores.shape, scores.layout) == ("scores", (1, 4), "NC")
 
 
-def test_several_inputs_and_outputs_are_numbered():
+def test_several_inputs_and_outputs_are_numbered_but_for_those_with_a_key():
     class Two(nn.Module):
         def forward(self, a, b):
             return a + b, {"more": (a * b).flatten(2)}
 
     program = capture(Two(), (torch.randn(1, 5, 4, 4), torch.randn(1, 5, 4, 4)))
     assert [s.name for s in program.inputs] == ["input_0", "input_1"]
-    assert [s.name for s in program.outputs] == ["output_0", "output_1"]
+    assert [s.name for s in program.outputs] == ["output_0", "more"]
     assert [s.layout for s in program.outputs] == ["NCHW", ""]
 
 
