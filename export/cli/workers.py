@@ -77,7 +77,7 @@ class Workers:
             self.jobs,
             mp_context=self._context,
             initializer=_initialise,
-            initargs=(self._queue, self.jobs),
+            initargs=(self._queue,),
         )
 
     def plan(self, requests: Sequence[BuildRequest], *, skip_undefined: bool) -> Plan:
@@ -160,11 +160,11 @@ def plan(requests: tuple[BuildRequest, ...], skip_undefined: bool) -> Plan:
     return Plan(requests=tuple(kept), undefined=tuple(undefined))
 
 
-def _initialise(steps: Any, jobs: int) -> None:
+def _initialise(steps: Any) -> None:
     global _steps
     _steps = steps
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
+    os.environ["OMP_NUM_THREADS"] = "1"  # or the bytes depend on the machine: network.threads
 
 
 def _build(request: BuildRequest) -> BuildResult:

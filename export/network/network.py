@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +16,9 @@ from export.sets.files import sha256_file
 from pfd_models.plain_data import to_plain
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
-__all__ = ["Network", "count_macs", "make_network"]
+__all__ = ["Network", "count_macs", "digest_state", "make_network"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,10 @@ def make_network(request: BuildRequest) -> tuple[Network, str]:
 
     torch.manual_seed(request.seed)
     source = request.source
-    network = _zoo_network(source) if isinstance(source, ZooSource) else _user_network(source)
+    if isinstance(source, ZooSource):
+        network = _zoo_network(source)
+    else:
+        network = _user_network(source, request.name)
     module = network.module.eval().cpu()
     if request.weights is not None:
         from pfd_models import load_weights
@@ -100,21 +105,22 @@ def _zoo_network(source: ZooSource) -> Network:
     )
 
 
-def _user_network(source: ModuleSource) -> Network:
+def _user_network(source: ModuleSource, name: str) -> Network:
     import torch
 
     from export.network.user_factory import call_factory
 
     module = call_factory(source).eval().cpu()
-    name = source.target.replace(":", ".").rpartition(".")[2]
+    if not name:  # the whole import path: many a project calls its factory `make` or `Net`
+        name = re.sub(r"[^0-9A-Za-z]+", "_", source.target).strip("_")
+    name += "_pfd" if source.padding_free else ""
     conversions: tuple[str, ...] = ()
     if source.padding_free:
         from pfd_models import to_padding_free
 
         converted = to_padding_free(module, torch.zeros(source.input_shapes[0]))
         module, conversions = converted.model.eval(), tuple(str(s) for s in converted.sites)
-        name += "_pfd"
-    shape = "x".join(map(str, source.input_shapes[0]))
+    shapes = "_".join("x".join(map(str, shape)) for shape in source.input_shapes)
     return Network(
         module=module,
         name=source.target,
@@ -122,17 +128,35 @@ def _user_network(source: ModuleSource) -> Network:
         dataset="",
         shapes=source.input_shapes,
         spec={"module": source.target, "input_shapes": to_plain(source.input_shapes)},
-        stem=f"{name}_{shape}_fp32",
+        stem=f"{name}_{shapes}_fp32",
         conversions=conversions,
     )
 
 
-def count_macs(network: Network) -> int:
-    """Count the multiply-accumulates of convolutions and matrix products for one image."""
+def digest_state(module: nn.Module) -> str:
+    """Return the SHA-256 over the names, types, shapes and values of parameters and buffers."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def count_macs(module: nn.Module, example: Sequence[Tensor]) -> int:
+    """Count the multiply-accumulates of convolutions and matrix products for one image.
+
+    Args:
+        module: Not changed.
+        example: Its inputs, batch first; their values do not matter.
+    """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
-        copy.deepcopy(network.module)(*(torch.zeros(shape) for shape in network.shapes))
-    return int(counter.get_total_flops()) // 2 // network.shapes[0][0]
+        # Without gradients: the counter asks every tensor that needs one where it comes from, and
+        # a view of a parameter that is made here does not know.
+        copy.deepcopy(module).requires_grad_(False)(*example)
+    return int(counter.get_total_flops()) // 2 // example[0].shape[0]
