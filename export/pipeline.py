@@ -242,8 +242,8 @@ def _check_rewrite(program: Program, reference: ReferenceRun) -> None:
     if not all(error <= limit for error in errors):  # NaN too
         fired = ", ".join(p.name for p in program.passes if p.rewrites)
         raise ParityError(
-            f"the graph rewrites ({fired}) moved the result to {max(errors):.1e} from the float64 run, "
-            f"at most {limit:.0e} is allowed; please report this module"
+            f"the graph rewrites ({fired}) moved the result to {max(errors):.1e} from the float64 "
+            f"run, at most {limit:.0e} is allowed; please report this module"
         )
 
 

@@ -61,8 +61,8 @@ class BuildRequest:
             raise SpecError(f"seed {self.seed} is negative; give 0 or more")
         if self.name and not _NAME.fullmatch(self.name):
             raise SpecError(
-                f"--name {self.name!r} is no name for files; use letters, digits, '_', '-' and '.', "
-                "a letter or digit first"
+                f"--name {self.name!r} is no name for files; use letters, digits, '_', '-' and "
+                "'.', a letter or digit first"
             )
 
     def request_key(self) -> str:

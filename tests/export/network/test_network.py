@@ -52,9 +52,8 @@ def test_the_digest_of_a_state_knows_names_values_and_types():
 def test_files_of_a_users_module_are_called_after_its_path_or_as_asked(
     write_factory, changes, name, stem
 ):
-    text = (
-        "from torch import nn\n\n\ndef make():\n    return nn.Conv2d(3, 3, 3, stride=2, groups=3)\n"
-    )
-    source = dataclasses.replace(write_factory("my_net", text), **changes)
+    make = "def make():\n    return nn.Sequential(nn.Conv2d(3, 3, 3, 2, 1, groups=3))\n"
+    source = write_factory("my_net", f"from torch import nn\n\n\n{make}")
+    source = dataclasses.replace(source, **changes)
     network, _ = make_network(BuildRequest(source=source, name=name))
     assert network.stem == stem
