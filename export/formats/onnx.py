@@ -98,7 +98,7 @@ def read_identity(path: Path) -> dict[str, str]:
 def _export(program: Program) -> ModelProto:
     import torch
 
-    from export.formats._tracing import speed_up_tracing
+    from export.formats._shortcuts import speed_up_tracing
 
     with speed_up_tracing(), quiet_logs():
         try:
