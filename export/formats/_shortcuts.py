@@ -21,12 +21,19 @@ if TYPE_CHECKING:
     from torch import fx
     from torch.export import ExportedProgram
 
-__all__ = ["LOCK", "are_checked", "replace_method", "speed_up_lowering", "speed_up_tracing"]
+__all__ = [
+    "LOCK",
+    "are_checked",
+    "replace_method",
+    "speed_up_lowering",
+    "speed_up_onnx_export",
+    "speed_up_tracing",
+]
 
 LOCK = threading.RLock()
 """Held while functions of torch or ExecuTorch are replaced."""
 
-CHECKED_WITH = {"torch": "2.14", "executorch": "1.5.1"}
+CHECKED_WITH = {"torch": "2.14", "executorch": "1.5.1", "onnxscript": "0.7"}
 """The release, or series of releases, that each shortcut was checked with."""
 
 _log = logging.getLogger(__name__)
@@ -58,6 +65,19 @@ def speed_up_tracing() -> Iterator[None]:
             # Where a node came from is recorded as a chain that is never changed once made, yet
             # copied in depth for every node of every re-trace.
             stack.enter_context(replace_method(NodeSource, "__deepcopy__", _return_itself))
+        yield
+
+
+@contextlib.contextmanager
+def speed_up_onnx_export() -> Iterator[None]:
+    """Export to ONNX without trying rewrites on nodes of another operator; holds `LOCK`."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(speed_up_tracing())
+        if are_checked("torch", "onnxscript"):
+            from onnxscript.rewriter._rewrite_rule import RewriteRule
+
+            rewrite = _try_where_possible(RewriteRule.try_rewrite)
+            stack.enter_context(replace_method(RewriteRule, "try_rewrite", rewrite))
         yield
 
 
@@ -132,6 +152,23 @@ def _preserve_without_asking(partitioner: Partitioner, exported: ExportedProgram
     concerned = [n for n in exported.graph.nodes if n.op == "call_function" and n.target in kept]
     if all(check(node) for node in concerned):
         partitioner.ops_to_not_decompose = lambda program: (operators, None)  # type: ignore[method-assign]  # of this instance
+
+
+def _try_where_possible(try_rewrite: Callable[..., Any]) -> Any:
+    """Try a rewrite rule of onnxscript only on the operator that its pattern ends in.
+
+    A rule that does not fit is tried all the same, with what belongs to a match set up each time.
+    """
+
+    def try_where_possible(self: Any, model: Any, graph: Any, node: Any, **options: Any) -> Any:
+        pattern = self._target_pattern
+        if pattern.has_single_output_node:
+            wanted = pattern.output_node.op_identifier()
+            if wanted is not None and wanted != node.op_identifier():
+                return None
+        return try_rewrite(self, model, graph, node, **options)
+
+    return try_where_possible
 
 
 def _call_where_needed(call: Callable[..., Any], matches: Callable[[fx.Node], bool]) -> Any:

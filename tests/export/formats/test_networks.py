@@ -17,8 +17,8 @@ import torch
 from export.formats import WriteOptions, get_format
 from export.graph.program import capture
 from export.network.batch_norm import calibrate_batchnorm
+from export.parity import REWRITE_FLOOR, REWRITE_MULTIPLE
 from export.passes import PASSES, fold_batch_norms, max_rewrite_error, run_passes
-from export.pipeline import REWRITE_FLOOR, REWRITE_MULTIPLE
 from pfd_models import create_model, get_spec, list_models
 from pfd_models.errors import SpecError
 

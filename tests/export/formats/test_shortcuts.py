@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from export.formats import _shortcuts
+from export.formats import _shortcuts, onnx
 from export.formats._shortcuts import replace_method, speed_up_lowering, speed_up_tracing
 
 
@@ -47,3 +47,9 @@ def test_every_rewrite_that_may_be_left_out_is_one_of_executorchs():
 
     listed = {each.__name__ for each in XNNPACKPassManager(None).passes}
     assert set(_shortcuts._MATCHES) <= listed
+
+
+def test_shortcuts_keep_the_bytes_of_an_onnx_file(program, monkeypatch):
+    quick = onnx._export(program).SerializeToString(deterministic=True)
+    monkeypatch.setattr(_shortcuts, "are_checked", lambda *packages: False)
+    assert onnx._export(program).SerializeToString(deterministic=True) == quick
