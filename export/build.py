@@ -74,6 +74,7 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
         get_format(name)
     if bool(options.model) == bool(options.module):
         raise SpecError("say what to build: --model NAME, or --module package.module:factory")
+    _refuse_without_effect(options)
     sources: list[ZooSource | ModuleSource] = []
     if options.module:
         if not options.input:
@@ -91,23 +92,22 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             )
         )
     else:
-        if options.input or options.padding_free or options.to:
-            raise SpecError("--input, --padding-free and --to go with --module, not with --model")
         sources += [
             ZooSource(
                 model=model,
                 variant=variant,
-                dataset=options.dataset,
+                dataset=options.dataset or "cifar100",
                 num_classes=options.num_classes,
                 resolution=options.resolution,
-                batch=options.batch,
+                batch=options.batch or 1,
             )
             for model in _names(options.model)
-            for variant in _names(options.variant)
+            for variant in _names(options.variant or "ours")
         ]
     return [
         BuildRequest(
             source=source,
+            name=options.name,
             formats=formats,
             weights=options.weights,
             weights_key=options.weights_key,
@@ -122,6 +122,24 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
         )
         for source in sources
     ]
+
+
+def _refuse_without_effect(options: argparse.Namespace) -> None:
+    """Refuse an option that the kind of source would pass over in silence.
+
+    Raises:
+        SpecError: One that goes with --model was given with --module, or the reverse.
+    """
+    if options.batch and options.module:
+        raise SpecError(
+            f"--batch {options.batch} goes with --model; with --module the batch is the first "
+            f"number of --input, as in --input {options.batch},3,224,224"
+        )
+    there, other = ("module", "model") if options.module else ("model", "module")
+    for name in _OPTIONS_OF[other]:
+        if getattr(options, name):
+            option = name.replace("_", "-")
+            raise SpecError(f"--{option} goes with --{other}, not with --{there}; leave it out")
 
 
 def _find_unchanged(requests: Sequence[BuildRequest]) -> list[Outcome]:
@@ -143,6 +161,13 @@ def _default_jobs(requests: Sequence[BuildRequest]) -> int:
         for r in requests
     )
     return min(4, os.cpu_count() or 1) if several else 1
+
+
+_OPTIONS_OF = {
+    "model": ("variant", "dataset", "resolution", "num_classes", "batch"),
+    "module": ("input", "padding_free", "to", "name"),
+}
+"""Options that say nothing to a source of the other kind."""
 
 
 def _names(text: str) -> list[str]:
@@ -172,8 +197,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     what = parser.add_argument_group("what to build")
     what.add_argument("--model", help="a name of the zoo, a comma list, or all")
-    what.add_argument("--variant", default="ours", help="a comma list, or all (default: ours)")
-    what.add_argument("--dataset", default="cifar100", help="data-set shape (default: cifar100)")
+    what.add_argument("--variant", help="a comma list, or all (default: ours)")
+    what.add_argument("--dataset", help="data-set shape (default: cifar100)")
     what.add_argument("--resolution", type=_positive, help="pixels; the data set's when not given")
     what.add_argument("--num-classes", type=_positive, help="the data set's when not given")
     what.add_argument(
@@ -199,6 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--to", choices=("float32",), help="convert your half or double precision module first"
     )
+    what.add_argument("--name", default="", help="what its files are called; its path if not given")
     what.add_argument("--weights", type=Path, metavar="FILE", help="a checkpoint")
     what.add_argument(
         "--weights-key",
@@ -207,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
         help="which of the file's weights, as state_dict_ema, where it holds several",
     )
     what.add_argument("--seed", type=int, default=0, help="without --weights (default: 0)")
-    what.add_argument("--batch", type=_positive, default=1, help="images a call (default: 1)")
+    what.add_argument("--batch", type=_positive, help="images a call (default: 1)")
     how = parser.add_argument_group("how")
     formats = ",".join(list_formats())
     how.add_argument("--formats", default=formats, help=f"comma list (default: {formats})")

@@ -9,7 +9,9 @@ checked first.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,9 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ReferenceRun",
+    "check_rewrite",
     "compare",
     "make_reference",
     "relative_linf",
+    "save_samples",
     "sqnr_db",
 ]
 
@@ -36,6 +40,14 @@ of others have been seen at 7, in stock files too."""
 
 EAGER_FLOOR = 2e-6
 """Distances below this (about 16 units in the last place) are never held against a file."""
+
+REWRITE_FLOOR, REWRITE_MULTIPLE = 1e-5, 4.0
+"""How far the rewritten graph may be from the float64 run (relative L-infinity): the first, or the
+second times the original's own distance in float32, whichever is more. Reason: folded norms sum
+other products, no less exactly. A test holds the zoo to it."""
+
+REWRITE_SAMPLES = 2
+"""How many of the samples the rewritten graph is run on; the files are run on all."""
 
 LEAST_SQNR_DB = 60.0
 """A file must also be this close on average, so that one huge output hides no noise."""
@@ -92,6 +104,41 @@ def make_reference(module: nn.Module, inputs: list[Arrays]) -> ReferenceRun:
     _require_finite(exact, "the module")
     _require_spread(exact)
     return ReferenceRun(inputs=inputs, outputs=exact, eager_relative_linf=worst)
+
+
+def check_rewrite(
+    reference: ReferenceRun, run: Callable[[Arrays], Arrays], rewrites: Sequence[str]
+) -> None:
+    """Hold a rewritten graph against the float64 run of the module as it was.
+
+    Args:
+        reference: From `make_reference`.
+        run: Runs the rewritten graph in float32.
+        rewrites: Which ones fired, for the error line.
+
+    Raises:
+        ParityError: The rewritten graph computes something else.
+    """
+    limit = reference.limit
+    if reference.eager_relative_linf is not None:
+        limit = min(limit, max(REWRITE_FLOOR, REWRITE_MULTIPLE * reference.eager_relative_linf))
+    outputs = [run(sample) for sample in reference.inputs[:REWRITE_SAMPLES]]
+    errors = list(map(relative_linf, reference.outputs, outputs))
+    if not all(error <= limit for error in errors):  # NaN too
+        raise ParityError(
+            f"the graph rewrites ({', '.join(rewrites)}) moved the result to {max(errors):.1e} "
+            f"from the float64 run, at most {limit:.0e} is allowed; please report this module"
+        )
+
+
+def save_samples(reference: ReferenceRun, path: Path, count: int) -> None:
+    """Write the first `count` samples as `sets.manifest.ReferenceData` describes the file."""
+    arrays = {
+        f"{kind}_{i}": np.stack([sample[i] for sample in samples[:count]]).astype(np.float32)
+        for kind, samples in (("input", reference.inputs), ("output", reference.outputs))
+        for i in range(len(samples[0]))
+    }
+    np.savez(path, **arrays)  # type: ignore[arg-type]  # the stubs take the names for options
 
 
 def compare(reference: ReferenceRun, outputs: list[Arrays], *, what: str) -> Parity:

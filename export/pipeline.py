@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import datetime
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.network.network import Network, count_macs, make_network
+from export.network.network import Network, count_macs, digest_state, make_network
+from export.network.threads import one_thread
 from export.request.provenance import git_state, versions
 from export.request.request import BuildRequest, content_key
 from export.sets import publish
 from export.sets.files import output_errors, sha256_file
 from export.sets.manifest import Artifact, Manifest, ReferenceData, load_manifest
-from pfd_models.errors import DelegationError, ParityError
+from pfd_models.errors import DelegationError
 
 if TYPE_CHECKING:
     from export.formats import WriteOptions
@@ -28,9 +30,6 @@ __all__ = ["BuildResult", "make_artifacts"]
 
 Report = Callable[[str], None]
 """Called with the name of each step as it begins."""
-
-REWRITE_LIMIT = 1e-5
-"""A rewritten graph may differ from its original by this in eager float32 (relative L-inf)."""
 
 REFERENCE_SAMPLES = 2
 """How many of the parity samples are kept for verification on a device."""
@@ -51,7 +50,9 @@ class BuildResult:
     seconds: float
 
 
-def make_artifacts(request: BuildRequest, report: Report = lambda step: None) -> BuildResult:
+def make_artifacts(
+    request: BuildRequest, report: Report = lambda step: None, *, processes: int = 1
+) -> BuildResult:
     """Make, check and publish one set of artifacts.
 
     1. If a set with the same content key lies in the output folder, verify it and stop.
@@ -65,6 +66,9 @@ def make_artifacts(request: BuildRequest, report: Report = lambda step: None) ->
     Args:
         request: What to make.
         report: Told the name of each step as it begins.
+        processes: How many may compute at once: with two, the ``.pte`` is made beside the
+            ``.onnx`` and the ``.tflite``, in a fork of this process. The bytes are the same.
+            Give more than one only where no other thread of this process computes.
 
     Raises:
         InputError: Something in the request is wrong; the subclasses say what.
@@ -76,6 +80,16 @@ def make_artifacts(request: BuildRequest, report: Report = lambda step: None) ->
     if found is not None:
         _gate_delegation(request, found.artifacts)
         return BuildResult(manifest=found, made=(), seconds=time.perf_counter() - begin)
+    with one_thread():
+        manifest, made = _make_set(request, key, report, processes)
+    return BuildResult(manifest=manifest, made=made, seconds=time.perf_counter() - begin)
+
+
+def _make_set(
+    request: BuildRequest, key: str, report: Report, processes: int
+) -> tuple[Manifest, tuple[str, ...]]:
+    """Make what is missing of a set; return its manifest and the formats that were made."""
+    from export.formats import with_needed
 
     report("model")
     network, weights = make_network(request)
@@ -83,25 +97,32 @@ def make_artifacts(request: BuildRequest, report: Report = lambda step: None) ->
         {
             **request.decisive_options(),
             "network": [network.name, network.variant, network.dataset, network.inputs],
+            "stem": network.stem,  # the files name their manifest
+            "state": digest_state(network.module),  # so that no set can hold two networks
             "spec": network.spec,
             "conversions": network.conversions,
         }
     )
+    source, place = (network.name, network.variant, network.dataset), request.code_place()
+    if not request.force:  # before any work; publishing asks again
+        publish.require_own_set(request.out, network.stem, build_id, source, place)
     kept = () if request.force else publish.find_reusable(request.out, network.stem, build_id)
-    formats = _with_needed(request.formats)
+    formats = with_needed(request.formats)
     missing = tuple(f for f in formats if f not in {a.format for a in kept})
     if not missing:
         publish.remember(request.out, key, network.stem)
         manifest = load_manifest(request.out / f"{network.stem}.json")
         _gate_delegation(request, manifest.artifacts)
-        return BuildResult(manifest=manifest, made=(), seconds=time.perf_counter() - begin)
+        return manifest, ()
 
     with publish.stage(request.out) as folder:
-        manifest = _build_into(folder, request, network, weights, build_id, missing, kept, report)
+        manifest = _build_into(
+            folder, request, network, weights, build_id, missing, kept, report, processes
+        )
         _gate_delegation(request, manifest.artifacts)
         report("publish")
-        manifest = publish.publish(folder, request.out, manifest, key)
-    return BuildResult(manifest=manifest, made=missing, seconds=time.perf_counter() - begin)
+        manifest = publish.publish(folder, request.out, manifest, key, force=request.force)
+    return manifest, missing
 
 
 def _build_into(
@@ -113,8 +134,10 @@ def _build_into(
     formats: tuple[str, ...],
     kept: tuple[Artifact, ...],
     report: Report,
+    processes: int,
 ) -> Manifest:
     from export import parity
+    from export.formats import find_chains
     from export.graph.program import capture
     from export.passes import run_passes
 
@@ -126,13 +149,22 @@ def _build_into(
         reference = parity.make_reference(network.module, inputs)
     with _time_step("rewrite", seconds, report):
         program = run_passes(captured)
-        _check_rewrite(captured, program, inputs)
+        fired = [record.name for record in program.passes if record.rewrites]
+        parity.check_rewrite(reference, partial(_run_arrays, program), fired)
 
     base = _options(request, network, build_id)
     made: dict[str, Artifact] = {a.format: a for a in kept}
-    for name in formats:
-        report(name)
-        made[name] = _make_file(folder, request.out, name, program, reference, base, network, made)
+
+    def make_chain(chain: tuple[str, ...]) -> list[Artifact]:
+        for name in chain:
+            report(name)
+            made[name] = _make_file(
+                folder, request.out, name, program, reference, base, network, made
+            )
+        return [made[name] for name in chain]
+
+    for artifacts in _run_chains(make_chain, find_chains(formats), processes):
+        made.update({artifact.format: artifact for artifact in artifacts})
     revision, dirty = git_state(Path(__file__).parent)
     return Manifest(
         stem=network.stem,
@@ -143,7 +175,7 @@ def _build_into(
         spec=network.spec,
         weights=weights,
         params=sum(p.numel() for p in network.module.parameters()),
-        macs=count_macs(network),
+        macs=count_macs(network.module, captured.example),
         passes=program.passes,
         artifacts=tuple(made[f] for f in sorted(made)),
         reference=_save_reference(folder, network, reference),
@@ -152,8 +184,22 @@ def _build_into(
         git_dirty=dirty,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         build_seconds=seconds,
-        conversions=network.conversions,
+        conversions=(*network.conversions, *network.notes),
+        code_place=request.code_place(),
     )
+
+
+def _run_chains(
+    make_chain: Callable[[tuple[str, ...]], list[Artifact]],
+    chains: Sequence[tuple[str, ...]],
+    processes: int,
+) -> list[list[Artifact]]:
+    """Make the chains of formats, side by side where `processes` and the system allow it."""
+    from export.formats._beside import is_possible, run_side_by_side
+
+    if processes < len(chains) or not is_possible():
+        return [make_chain(chain) for chain in chains]
+    return run_side_by_side([partial(make_chain, chain) for chain in chains])
 
 
 def _make_file(
@@ -210,18 +256,6 @@ def _time_step(step: str, seconds: dict[str, float], report: Report) -> Iterator
     seconds[step] = time.perf_counter() - begin
 
 
-def _check_rewrite(captured: Program, program: Program, inputs: list[Arrays]) -> None:
-    from export.passes import max_rewrite_error
-
-    error = max_rewrite_error(captured, program, [_tensors(sample) for sample in inputs[:2]])
-    if not error <= REWRITE_LIMIT:
-        fired = ", ".join(p.name for p in program.passes if p.rewrites)
-        raise ParityError(
-            f"the graph rewrites ({fired}) changed the result by {error:.1e}, at most "
-            f"{REWRITE_LIMIT:.0e} is allowed; please report this module"
-        )
-
-
 def _options(request: BuildRequest, network: Network, build_id: str) -> WriteOptions:
     from export.formats import WriteOptions
 
@@ -247,17 +281,12 @@ def _options(request: BuildRequest, network: Network, build_id: str) -> WriteOpt
 
 
 def _save_reference(folder: Path, network: Network, reference: ReferenceRun) -> ReferenceData:
-    import numpy as np
+    from export import parity
 
     count = min(REFERENCE_SAMPLES, len(reference.inputs))
-    arrays = {
-        f"{kind}_{i}": np.stack([sample[i] for sample in samples[:count]]).astype(np.float32)
-        for kind, samples in (("input", reference.inputs), ("output", reference.outputs))
-        for i in range(len(samples[0]))
-    }
     path = folder / f"{network.stem}_reference.npz"
     with output_errors(path):
-        np.savez(path, **arrays)  # type: ignore[arg-type]  # the stubs take the names for options
+        parity.save_samples(reference, path, count)
     return ReferenceData(
         file=path.name, sha256=sha256_file(path), size_bytes=path.stat().st_size, samples=count
     )
@@ -274,22 +303,8 @@ def _gate_delegation(request: BuildRequest, artifacts: tuple[Artifact, ...]) -> 
             raise DelegationError(f"{artifact.file} is not fully delegated: {left}")
 
 
-def _with_needed(formats: tuple[str, ...]) -> tuple[str, ...]:
-    """Order the formats so that each comes after the one it is made from, which is added."""
-    from export.formats import get_format
-
-    ordered: list[str] = []
-
-    def add(name: str) -> None:
-        needed = get_format(name).NEEDS
-        if needed is not None:
-            add(needed)
-        if name not in ordered:
-            ordered.append(name)
-
-    for name in formats:
-        add(name)
-    return tuple(ordered)
+def _run_arrays(program: Program, sample: Arrays) -> Arrays:
+    return [tensor.numpy() for tensor in program.run(_tensors(sample))]
 
 
 def _tensors(arrays: Arrays) -> tuple[Any, ...]:

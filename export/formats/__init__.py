@@ -27,7 +27,17 @@ if TYPE_CHECKING:
 
     from export.graph.program import Program
 
-__all__ = ["Format", "Run", "WriteOptions", "Written", "get_format", "kept_axes", "list_formats"]
+__all__ = [
+    "Format",
+    "Run",
+    "WriteOptions",
+    "Written",
+    "find_chains",
+    "get_format",
+    "kept_axes",
+    "list_formats",
+    "with_needed",
+]
 
 Run: TypeAlias = "Callable[[Sequence[np.ndarray[Any, Any]]], list[np.ndarray[Any, Any]]]"
 """A loaded file: from its inputs to its outputs, both in order. The arrays it returns are the
@@ -126,3 +136,23 @@ def get_format(name: str) -> Format:
     if name not in list_formats():
         raise SpecError(unknown("format", name, list_formats()))
     return cast("Format", import_file(__name__, name))
+
+
+def with_needed(formats: Sequence[str]) -> tuple[str, ...]:
+    """Order formats so that each comes after the one it is made from, which is added."""
+    ordered: dict[str, None] = {}
+    for name in formats:
+        needed = get_format(name).NEEDS
+        ordered.update(dict.fromkeys((*(with_needed((needed,)) if needed else ()), name)))
+    return tuple(ordered)
+
+
+def find_chains(formats: Sequence[str]) -> list[tuple[str, ...]]:
+    """Group formats, ordered as `with_needed` returns them, so that no group needs another."""
+    chains: list[tuple[str, ...]] = []
+    for name in formats:
+        needed = get_format(name).NEEDS
+        joined = [chain for chain in chains if needed in chain]
+        chains = [chain for chain in chains if needed not in chain]
+        chains.append((*(n for chain in joined for n in chain), name))
+    return chains

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,9 +18,9 @@ from pfd_models.plain_data import to_plain
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
-__all__ = ["Network", "count_macs", "make_network"]
+__all__ = ["Network", "count_macs", "digest_state", "make_network"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class Network:
         spec: As plain data.
         stem: The file stem of the set.
         conversions: What was changed in a user's module, a line a site.
+        notes: What was measured of that; decides nothing.
     """
 
     module: nn.Module
@@ -45,6 +47,7 @@ class Network:
     spec: Mapping[str, Any]
     stem: str
     conversions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -104,9 +107,9 @@ def make_network(request: BuildRequest) -> tuple[Network, str]:
     source = request.source
     if isinstance(source, ZooSource):
         network = _zoo_network(source)
-        network.module.eval().cpu()
+        network.module.eval()
         return network, _fill(network, request)
-    network = _user_network(source)
+    network = _user_network(source, request.name)
     unconverted = None
     if source.to_float32 and find_precision(network.module) != torch.float32:
         unconverted = copy.deepcopy(network.module)
@@ -114,12 +117,12 @@ def make_network(request: BuildRequest) -> tuple[Network, str]:
     require_float32(network.module)
     origin = _fill(network, request)
     module = take_named_inputs(network.module, network.inputs)
-    conversions = network.conversions
+    notes: tuple[str, ...] = ()
     if unconverted is not None:
         samples = network.make_inputs(request.seed, samples=2)
         named = take_named_inputs(unconverted, network.inputs)
-        conversions += (compare_precisions(named, module, samples),)
-    return replace(network, module=module, conversions=conversions), origin
+        notes = (compare_precisions(named, module, samples),)
+    return replace(network, module=module, notes=notes), origin
 
 
 def _fill(network: Network, request: BuildRequest) -> str:
@@ -175,16 +178,17 @@ def _zoo_network(source: ZooSource) -> Network:
     )
 
 
-def _user_network(source: ModuleSource) -> Network:
+def _user_network(source: ModuleSource, name: str) -> Network:
     from export.network.user_factory import call_factory
 
     module = call_factory(source).eval().cpu()
-    name = re.sub(r"[^\w.]+", "-", source.target.partition(":")[2]).strip("-")
+    if not name:  # the whole import path: many a project calls its factory `make` or `Net`
+        name = re.sub(r"[^0-9A-Za-z]+", "_", source.target).strip("_")
     conversions: tuple[str, ...] = ()
     if source.padding_free:
         module, conversions = _apply_recipe(module, source.inputs)
         name += "_pfd"
-    shape = "x".join(map(str, source.inputs[0].shape))
+    shapes = "_".join("x".join(map(str, tensor.shape)) for tensor in source.inputs)
     return Network(
         module=module.eval(),
         name=source.target,
@@ -192,7 +196,7 @@ def _user_network(source: ModuleSource) -> Network:
         dataset="",
         inputs=source.inputs,
         spec={"module": source.target, "inputs": to_plain(source.inputs)},
-        stem=f"{name}_{shape}_fp32",
+        stem=f"{name}_{shapes}_fp32",
         conversions=conversions,
     )
 
@@ -228,12 +232,30 @@ def make_zeros(inputs: Sequence[InputTensor], precision: torch.dtype) -> tuple[t
     )
 
 
-def count_macs(network: Network) -> int:
-    """Count the multiply-accumulates of convolutions and matrix products for one image."""
+def digest_state(module: nn.Module) -> str:
+    """Return the SHA-256 over the names, types, shapes and values of parameters and buffers."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def count_macs(module: nn.Module, example: Sequence[Tensor]) -> int:
+    """Count the multiply-accumulates of convolutions and matrix products for one image.
+
+    Args:
+        module: Not changed.
+        example: Its inputs, batch first; their values do not matter.
+    """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
-        copy.deepcopy(network.module)(*make_zeros(network.inputs, torch.float32))
-    return int(counter.get_total_flops()) // 2 // network.shapes[0][0]
+        # Without gradients: the counter asks every tensor that needs one where it comes from, and
+        # a view of a parameter that is made here does not know.
+        copy.deepcopy(module).requires_grad_(False)(*example)
+    return int(counter.get_total_flops()) // 2 // example[0].shape[0]

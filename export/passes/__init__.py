@@ -36,6 +36,7 @@ from export.passes import (
     expand_powers,
     flatten_matmuls,
     flatten_softmax,
+    fold_batch_norms,
     fold_constants,
     functionalize_mutations,
     keep_mean_dims,
@@ -58,6 +59,7 @@ PASSES: tuple[ModuleType, ...] = (
     functionalize_mutations,   # first: the others move values freely
     fold_constants,            # before the rest spends rewrites on what is constant anyway
     remove_noops,
+    fold_batch_norms,          # nothing stands between a layer and its norm any more
     # Moving values about.
     slice_rolls,
     slice_chunks,

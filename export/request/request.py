@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,8 @@ from pfd_models.plain_data import to_plain
 
 __all__ = ["BuildRequest", "content_key"]
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
@@ -25,6 +29,7 @@ class BuildRequest:
 
     Attributes:
         source: What network.
+        name: What the files of a user's module are called; empty: after its import path.
         formats: Which files, by format name.
         weights: A checkpoint; None leaves the seeded initialisation.
         weights_key: Where in the checkpoint the state dict lies, where it holds several.
@@ -39,6 +44,7 @@ class BuildRequest:
     """
 
     source: ZooSource | ModuleSource
+    name: str = ""
     formats: tuple[str, ...] = ("pte", "onnx", "tflite")
     weights: Path | None = None
     weights_key: str = ""
@@ -57,6 +63,11 @@ class BuildRequest:
             raise SpecError("no format to build: give at least one of pte, onnx, tflite")
         if self.seed < 0:
             raise SpecError(f"seed {self.seed} is negative; give 0 or more")
+        if self.name and not _NAME.fullmatch(self.name):
+            raise SpecError(
+                f"--name {self.name!r} is no name for files; use letters, digits, '_', '-' and "
+                "'.', a letter or digit first"
+            )
 
     def request_key(self) -> str:
         """Return the SHA-256 of everything that decides the result, without loading torch.
@@ -64,7 +75,20 @@ class BuildRequest:
         Raises:
             WeightsError: The checkpoint cannot be read.
         """
-        return content_key({**self.decisive_options(), "source": to_plain(self.source)})
+        return content_key(
+            {**self.decisive_options(), "source": to_plain(self.source), "name": self.name}
+        )
+
+    def code_place(self) -> str:
+        """Return where the network's code lies: ``zoo``, an installed package, or a path.
+
+        A path is told from the output folder, so that a project may move with its files.
+        """
+        if not isinstance(self.source, ModuleSource):
+            return "zoo"
+        installed = find_distributions(self.source)
+        paths = [os.path.relpath(path, self.out) for path in find_sources(self.source)]
+        return ", ".join(installed or paths)
 
     def decisive_options(self) -> dict[str, Any]:
         """Return the options, code and versions that decide the bytes, besides the network."""

@@ -176,6 +176,7 @@ class Manifest:
         created: UTC time, ISO 8601.
         build_seconds: Wall seconds of the steps that all files share.
         conversions: What a conversion of the user's module changed, a line a site.
+        code_place: Where the network's code lies (see `BuildRequest.code_place`).
     """
 
     stem: str
@@ -196,6 +197,7 @@ class Manifest:
     created: str
     build_seconds: Mapping[str, float] = field(default_factory=dict)
     conversions: tuple[str, ...] = ()
+    code_place: str = ""
     schema_version: int = SCHEMA_VERSION
     folder: Path = field(default=Path(), compare=False, repr=False, metadata={"stored": False})
 
@@ -210,6 +212,11 @@ class Manifest:
                 return artifact
         have = ", ".join(a.format for a in self.artifacts)
         raise InputError(f"{self.stem} has no {format_name} file; it has {have}")
+
+    @property
+    def source(self) -> tuple[str, str, str]:
+        """Return what network this is of: model, variant and data set."""
+        return self.model, self.variant, self.dataset
 
     @property
     def files(self) -> tuple[Artifact | ReferenceData, ...]:

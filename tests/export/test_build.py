@@ -64,9 +64,9 @@ from torch import nn
 class Plain(nn.Module):
     def __init__(self):
         super().__init__()
-        self.a = nn.Conv2d(3, 8, 3, padding=1)
-        self.b = nn.Conv2d(8, 8, 3, stride=2, padding=1, groups=8, bias=False)
-        self.norm = nn.BatchNorm2d(8)
+        self.a = nn.Conv2d(3, 16, 3, padding=1)
+        self.b = nn.Conv2d(16, 16, 3, stride=2, padding=1, groups=16, bias=False)
+        self.norm = nn.BatchNorm2d(16)
     def forward(self, x):
         return self.norm(self.b(self.a(x).relu())).relu().mean((2, 3))
 
@@ -90,12 +90,12 @@ def user(tmp_path_factory):
 def request_of(user):
     """Return the request to build `Plain` into a folder."""
 
-    def request(out, *formats, padding_free=False, **options):
+    def request(out, *formats, padding_free=False, folder=user, **options):
         source = ModuleSource(
             target="user_nets:Plain",
             inputs=(InputTensor(shape=(1, 3, 17, 17)),),
             padding_free=padding_free,
-            search_path=str(user),
+            search_path=str(folder),
         )
         return BuildRequest(source=source, formats=formats, out=out, **options)
 
@@ -143,11 +143,72 @@ def test_an_unchanged_set_is_found_by_its_request(plain):
     assert (result.made, result.manifest) == ((), manifest)
 
 
+# ---- the same request, the same bytes; sets of several sources in one folder ----
+
+
+@pytest.fixture
+def moved(user, tmp_path, monkeypatch):
+    """The user's project, copied elsewhere and not yet imported from there."""
+    folder = shutil.copytree(user, tmp_path / "moved")
+    monkeypatch.delitem(sys.modules, "user_nets")
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != str(user)])
+    yield folder
+    sys.modules.pop("user_nets", None)  # or the next test would find this copy
+
+
+def test_neither_threads_nor_processes_nor_the_folder_change_a_byte(
+    plain, request_of, moved, tmp_path
+):
+    import torch
+
+    _, one = plain
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        request = request_of(tmp_path / "out", "onnx", "pte", folder=moved)
+        two = make_artifacts(request, processes=2).manifest
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert two.build_id == one.build_id
+    assert two.artifact("onnx").sha256 == one.artifact("onnx").sha256
+    assert two.reference.sha256 == one.reference.sha256
+
+
+def test_a_set_never_mixes_networks(plain, request_of, tmp_path, monkeypatch):
+    """Another machine's arithmetic may make another network of the same request."""
+    from export.network import network
+
+    def calibrate(module, *arguments, **options):
+        calibrate_batchnorm(module, *arguments, **options)
+        module.norm.running_mean += 1e-6
+
+    calibrate_batchnorm = network.calibrate_batchnorm
+    monkeypatch.setattr(network, "calibrate_batchnorm", calibrate)
+    _, before = plain
+    out = shutil.copytree(before.folder, tmp_path / "copy")
+    result = make_artifacts(request_of(out, "tflite"))
+    assert result.made == ("onnx", "tflite")
+    assert result.manifest.build_id != before.build_id
+    assert result.manifest.artifact("onnx").sha256 != before.artifact("onnx").sha256
+
+
+def test_a_set_of_another_source_is_not_replaced(plain, request_of, moved, tmp_path_factory):
+    _, before = plain
+    out = shutil.copytree(before.folder, tmp_path_factory.mktemp("shared"), dirs_exist_ok=True)
+    code = moved / "user_nets.py"
+    code.write_text(code.read_text().replace("relu().mean", "sigmoid().mean"))
+    line = r"user_nets_Plain_.*fp32.json is a set of user_nets:Plain in .*/user0/user_nets.py, not "
+    line += r"of user_nets:Plain in .*/moved/user_nets.py; give another --name .* or --force"
+    with pytest.raises(OutputError, match=line):
+        make_artifacts(request_of(out, "onnx", folder=moved))
+    assert load_manifest(out / f"{before.stem}.json") == before
+
+
 def test_a_users_module_is_built_padding_free(request_of, tmp_path):
-    manifest = make_artifacts(
-        request_of(tmp_path, "onnx", "pte", "tflite", padding_free=True)
-    ).manifest
-    assert manifest.stem == "Plain_pfd_1x3x17x17_fp32"
+    request = request_of(tmp_path, "onnx", "pte", "tflite", padding_free=True)
+    manifest = make_artifacts(request).manifest
+    assert manifest.stem == "user_nets_Plain_pfd_1x3x17x17_fp32"
     assert len(manifest.conversions) == 2
     assert manifest.conversions[0].startswith("b: depthwise 3x3 s2 p1")
     assert manifest.conversions[1].startswith("left as it is: stem: a: no normalisation")
@@ -203,8 +264,15 @@ def test_a_wrong_name_is_one_line_of_the_command(tmp_path, capfd):
         (["--model", "a", "--formats", ","], "empty list"),
         (["--model", "a", "--seed", "-1"], "seed -1 is negative"),
         (["--model", "a", "--weights", "/no/such.pt"], "cannot read the checkpoint /no/such.pt"),
-        (["--model", "a", "--padding-free"], "go with --module"),
-        (["--model", "a", "--to", "float32"], "go with --module"),
+        (["--model", "a", "--padding-free"], "--padding-free goes with --module"),
+        (["--model", "a", "--name", "b"], "--name goes with --module, not with --model"),
+        (["--module", "a:b", "--variant", "orig"], "--variant goes with --model"),
+        (
+            ["--module", "a:b", "--input", "1,3,8,8", "--batch", "4"],
+            "with --module the batch is the first number of --input, as in --input 4,3,224,224",
+        ),
+        (["--module", "a:b", "--input", "1,3,8,8", "--name", "../x"], "--name '../x' is no name"),
+        (["--model", "a", "--to", "float32"], "--to goes with --module"),
         (["--module", "a:b", "--input", "1,3,-1,-1"], "files have fixed shapes"),
         (["--module", "src/a.py:b", "--input", "1,3,8,8"], "write it with dots, as src.a:b"),
         (["--module", "a:b(c)", "--input", "1,3,8,8"], "the argument c is no literal"),
@@ -268,7 +336,7 @@ def test_a_training_script_s_checkpoint_is_told_and_a_key_chooses(
     taken = f"took {len(weights)} tensors of 'ema_state_dict'; left state_dict, epoch"
     assert result.manifest.weights == f"sha256:{sha256_file(path)}, {taken}"
     print_results([Outcome(request=request, result=result)], (), 1.0)
-    assert f"Plain_1x3x17x17_fp32: checkpoint: {taken}" in capfd.readouterr().out
+    assert f"user_nets_Plain_1x3x17x17_fp32: checkpoint: {taken}" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("damage", ["another network", "cut short", "one bit"])

@@ -74,7 +74,7 @@ def detector(folder):
 
 
 def test_names_of_keywords_and_dictionaries_are_in_every_file(detector):
-    assert detector.stem.startswith("Detector-width-0.5")
+    assert detector.stem == "user_typed_Detector_width_0_5_1x3x12x16_1x2_fp32"
     assert {a.format for a in detector.artifacts} == {"pte", "onnx", "tflite"}
     for artifact in detector.artifacts:
         assert [t.name for t in artifact.inputs] == ["image", "extra_hint"]

@@ -46,7 +46,7 @@ def test_weights_of_another_precision_are_refused_with_the_option_that_converts(
 def test_converted_weights_are_float32_and_their_error_is_told(tmp_path, kind, least, most):
     network, _ = make_network(request(tmp_path, kind, f"user_{kind}", to_float32=True))
     assert {t.dtype for t in network.module.state_dict().values()} == {torch.float32, torch.int64}
-    (line,) = network.conversions
+    (line,) = network.notes
     error = float(
         re.search(rf"^{kind} weights converted to float32: outputs differ by (\S+) ", line)[1]
     )

@@ -90,6 +90,15 @@ def concatenated(make: Callable[[Tensor], list[Tensor]]) -> Callable[[Tensor], T
     return lambda x: torch.cat(make(x), 1)
 
 
+def normalized(layer: nn.Module, *between: nn.Module) -> nn.Module:
+    """A layer with six channels and a norm that has seen a batch."""
+    norm = nn.BatchNorm2d(6)
+    torch.manual_seed(1)
+    for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+        tensor.data = torch.rand(6) + 0.5
+    return nn.Sequential(layer, *between, norm).eval()
+
+
 def heads(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return x * 1.5, x + 0.5, x - 0.5
 
@@ -116,6 +125,14 @@ CASES = [
         removes="alias.default",
         leaves={"relu.default": 1},
         twin=lambda x: F.relu(x)[:, :7],
+    ),
+    Case(
+        name="fold_batch_norms",
+        fires=normalized(nn.Conv2d(8, 6, 3, bias=False)),
+        removes="batch_norm.default",
+        leaves={"conv2d.default": 1},
+        twin=normalized(nn.Conv2d(8, 6, 3), nn.ReLU()),
+        error=1e-6,
     ),
     Case(
         name="slice_rolls",
