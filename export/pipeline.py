@@ -116,15 +116,20 @@ def _build_into(
 ) -> Manifest:
     from export import parity
     from export.graph.program import capture
-    from export.network.inputs import make_inputs
+    from export.network.samples import choose_inputs
     from export.passes import run_passes
 
     seconds: dict[str, float] = {}
-    inputs = make_inputs(network.shapes, request.seed)
+    inputs, called = choose_inputs(request, network.shapes, network.spec.get("input", {}))
     with _time_step("capture", seconds, report):  # first: it knows why a module does not trace
         captured = capture(network.module, _tensors(inputs[0]))
     with _time_step("reference", seconds, report):
-        reference = parity.make_reference(network.module, inputs)
+        reference = parity.make_reference(
+            network.module,
+            inputs,
+            allow_flat=request.allow_flat_output,
+            advice=_advise_on_flat_output(request, weights),
+        )
     with _time_step("rewrite", seconds, report):
         program = run_passes(captured)
         _check_rewrite(captured, program, inputs)
@@ -154,7 +159,24 @@ def _build_into(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         build_seconds=seconds,
         conversions=network.conversions,
+        parity_inputs=called,
+        allow_flat_output=request.allow_flat_output,
     )
+
+
+def _advise_on_flat_output(request: BuildRequest, weights: str) -> str:
+    advice = []
+    if "untrained" in weights:
+        advice.append("give trained weights (--weights)")
+    if request.samples is None and request.input_range is None:
+        advice.append(
+            "if it does not take standard normal noise, say what it takes (--input-range 0,255 or "
+            "--samples FOLDER)"
+        )
+    elif request.samples is None:
+        advice.append("give real inputs (--samples FOLDER)")
+    advice.append("if they are flat by nature, accept that (--allow-flat-output)")
+    return ", or ".join(advice)
 
 
 def _make_file(

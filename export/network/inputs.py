@@ -13,10 +13,31 @@ Arrays: TypeAlias = list[np.ndarray[Any, Any]]
 """The inputs or the outputs of one sample, in order."""
 
 
-def make_inputs(shapes: Sequence[tuple[int, ...]], seed: int, samples: int = 8) -> list[Arrays]:
-    """Return `samples` sets of standard normal float32 inputs, equal for equal arguments."""
+def make_inputs(
+    shapes: Sequence[tuple[int, ...]],
+    seed: int,
+    samples: int = 8,
+    value_range: tuple[float, float] | None = None,
+) -> list[Arrays]:
+    """Return `samples` sets of float32 noise, equal for equal arguments.
+
+    Args:
+        shapes: Of each input, batch first.
+        seed: Of the noise.
+        samples: How many sets.
+        value_range: Lowest and highest value; None stands for standard normal noise. Within the
+            range each row of the first two dimensions, an image's channel, has a brightness and a
+            contrast of its own, without which all images of noise look alike to a network that
+            averages.
+    """
     generator = np.random.Generator(np.random.PCG64(seed))
-    return [
-        [generator.standard_normal(shape, dtype=np.float32) for shape in shapes]
-        for _ in range(samples)
-    ]
+
+    def make(shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+        if value_range is None:
+            return generator.standard_normal(shape, dtype=np.float32)
+        ends = generator.uniform(*value_range, (2, *shape[:2], *[1] * (len(shape) - 2)))
+        low, high = np.min(ends, 0), np.max(ends, 0)
+        noise: np.ndarray[Any, Any] = low + (high - low) * generator.uniform(size=shape)
+        return noise.astype(np.float32)
+
+    return [[make(shape) for shape in shapes] for _ in range(samples)]

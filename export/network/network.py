@@ -70,7 +70,7 @@ def make_network(request: BuildRequest) -> tuple[Network, str]:
 
     origin = f"seed:{request.seed}"
     if has_pristine_batchnorm(module):
-        calibrate_batchnorm(module, network.shapes, request.seed)
+        calibrate_batchnorm(module, network.shapes, request.seed, request.input_range)
         origin += ", untrained, batch-norm statistics of seeded noise"
     return network, origin
 
@@ -103,9 +103,11 @@ def _zoo_network(source: ZooSource) -> Network:
 def _user_network(source: ModuleSource) -> Network:
     import torch
 
+    from export.network.plain_module import require_plain
     from export.network.user_factory import call_factory
 
     module = call_factory(source).eval().cpu()
+    require_plain(source.target, module)
     name = source.target.replace(":", ".").rpartition(".")[2]
     conversions: tuple[str, ...] = ()
     if source.padding_free:

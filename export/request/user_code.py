@@ -14,6 +14,7 @@ __all__ = [
     "extend_import_path",
     "find_distributions",
     "find_sources",
+    "parse_range",
     "parse_shape",
     "split_target",
 ]
@@ -32,6 +33,19 @@ def parse_shape(text: str) -> tuple[int, ...]:
     if not shape or min(shape) < 1:
         raise SpecError(f"--input {text!r} is no shape; write it as 1,3,224,224")
     return shape
+
+
+def parse_range(text: str) -> tuple[float, float]:
+    """Read the lowest and the highest value of an input as ``0,255``.
+
+    Raises:
+        SpecError: It is not two numbers.
+    """
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise SpecError(f"--input-range {text!r} is no range; write it as 0,255") from None
+    return low, high
 
 
 def find_sources(source: ModuleSource) -> list[Path]:
