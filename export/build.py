@@ -31,7 +31,7 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, build, print the table and return the exit status."""
     begin = time.perf_counter()
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_join_range(sys.argv[1:] if arguments is None else arguments))
     try:
         return _run(options, begin)
     except PfdError as error:
@@ -148,6 +148,17 @@ def _names(text: str) -> list[str]:
     if not names:
         raise SpecError(f"an empty list of names: {text!r}; separate names by commas")
     return names
+
+
+def _join_range(arguments: Sequence[str]) -> list[str]:
+    """Let ``--input-range -1,1`` be read as it is meant: argparse takes ``-1,1`` for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] == "--input-range":
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _positive(text: str) -> int:

@@ -241,7 +241,7 @@ def test_a_wrong_name_is_one_line_of_the_command(tmp_path, capfd):
         (["--model", "a", "--padding-free"], "go with --module"),
         (["--module", "a:b"], "needs the input's shape"),
         (["--model", "a", "--input-range", "255"], "write it as 0,255"),
-        (["--model", "a", "--input-range", "255,0"], "the input range 255,0 is empty"),
+        (["--model", "a", "--input-range", "-1,-2"], "the input range -1,-2 is empty"),
         (["--model", "a", "--samples", "/no/such"], "is no .npz file and no folder"),
         (["--module", "a:b", "--input", "1,3,x"], "write it as 1,3,224,224"),
     ],
