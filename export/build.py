@@ -21,7 +21,7 @@ from export.formats import get_format, list_formats
 from export.pipeline import BuildResult
 from export.request.request import BuildRequest
 from export.request.source import ModuleSource, ZooSource
-from export.request.user_code import check_names, parse_input, parse_target
+from export.request.user_code import check_names, parse_input, parse_range, parse_target
 from export.sets import publish
 from pfd_models.errors import PfdError, SpecError
 
@@ -31,7 +31,7 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, build, print the table and return the exit status."""
     begin = time.perf_counter()
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_join_range(sys.argv[1:] if arguments is None else arguments))
     try:
         return _run(options, begin)
     except PfdError as error:
@@ -117,6 +117,9 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             tflite_io=options.tflite_io,
             pte_io=options.pte_io,
             require_full_delegation=options.require_full_delegation,
+            input_range=parse_range(options.input_range) if options.input_range else None,
+            samples=options.samples,
+            allow_flat_output=options.allow_flat_output,
             force=options.force,
             verbose=options.verbose,
         )
@@ -175,6 +178,17 @@ def _names(text: str) -> list[str]:
     if not names:
         raise SpecError(f"an empty list of names: {text!r}; separate names by commas")
     return names
+
+
+def _join_range(arguments: Sequence[str]) -> list[str]:
+    """Let ``--input-range -1,1`` be read as it is meant: argparse takes ``-1,1`` for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] == "--input-range":
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _positive(text: str) -> int:
@@ -241,6 +255,9 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--tflite-io", choices=("nhwc", "nchw"), default="nhwc", help="image layout")
     how.add_argument("--pte-io", choices=("nhwc", "nchw"), default="nchw", help="of the .pte")
     how.add_argument("--require-full-delegation", action="store_true", help="else exit status 1")
+    how.add_argument("--input-range", metavar="LOW,HIGH", help="values it takes, as 0,255")
+    how.add_argument("--samples", type=Path, metavar="FOLDER|FILE.npz", help="inputs to check with")
+    how.add_argument("--allow-flat-output", action="store_true", help="outputs may ignore inputs")
     how.add_argument("--out", type=Path, default=Path("artifacts"), help="default: artifacts")
     how.add_argument("--jobs", type=_positive, help="parallel builds")
     how.add_argument("--force", action="store_true", help="build even when nothing changed")

@@ -139,14 +139,26 @@ def _build_into(
     from export import parity
     from export.formats import find_chains
     from export.graph.program import capture
+    from export.network.samples import choose_inputs
     from export.passes import run_passes
 
     seconds: dict[str, float] = {}
-    inputs = network.make_inputs(request.seed)
+    inputs, called = choose_inputs(
+        request,
+        network.shapes,
+        network.spec.get("input", {}),
+        dtypes=network.dtypes,
+        integers_below=network.integers_below,
+    )
     with _time_step("capture", seconds, report):  # first: it knows why a module does not trace
         captured = capture(network.module, _tensors(inputs[0]), names=network.input_names)
     with _time_step("reference", seconds, report):
-        reference = parity.make_reference(network.module, inputs)
+        reference = parity.make_reference(
+            network.module,
+            inputs,
+            allow_flat=request.allow_flat_output,
+            advice=_advise_on_flat_output(request, weights),
+        )
     with _time_step("rewrite", seconds, report):
         program = run_passes(captured)
         fired = [record.name for record in program.passes if record.rewrites]
@@ -186,6 +198,8 @@ def _build_into(
         build_seconds=seconds,
         conversions=(*network.conversions, *network.notes),
         code_place=request.code_place(),
+        parity_inputs=called,
+        allow_flat_output=request.allow_flat_output,
     )
 
 
@@ -200,6 +214,21 @@ def _run_chains(
     if processes < len(chains) or not is_possible():
         return [make_chain(chain) for chain in chains]
     return run_side_by_side([partial(make_chain, chain) for chain in chains])
+
+
+def _advise_on_flat_output(request: BuildRequest, weights: str) -> str:
+    advice = []
+    if "untrained" in weights:
+        advice.append("give trained weights (--weights)")
+    if request.samples is None and request.input_range is None:
+        advice.append(
+            "if it does not take standard normal noise, say what it takes (--input-range 0,255 or "
+            "--samples FOLDER)"
+        )
+    elif request.samples is None:
+        advice.append("give real inputs (--samples FOLDER)")
+    advice.append("if they are flat by nature, accept that (--allow-flat-output)")
+    return ", or ".join(advice)
 
 
 def _make_file(

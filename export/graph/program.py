@@ -18,6 +18,7 @@ from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves
 
+from export.graph.contexts import inline_contexts
 from export.graph.naming import flatten_outputs, name_outputs
 from export.graph.refusal import explain_failure, require_static, require_tensors
 from export.sets.manifest import PassRecord, TensorSpec
@@ -81,6 +82,7 @@ def capture(
                 exported = torch.export.export(still, example, strict=False)
         except Exception as error:
             raise explain_failure(name, still, example, error) from error
+    inline_contexts(exported)
     require_static(name, exported)
     outputs = _output_values(exported)
     require_tensors(name, outputs)

@@ -40,6 +40,7 @@ def calibrate_batchnorm(
     module: nn.Module,
     shapes: Sequence[tuple[int, ...]],
     seed: int,
+    value_range: tuple[float, float] | None = None,
     *,
     dtypes: Sequence[str] = (),
     integers_below: int = 2,
@@ -50,6 +51,7 @@ def calibrate_batchnorm(
         module: In evaluation mode; only its batch norms run in training mode meanwhile.
         shapes: The shape of each input, batch first.
         seed: Of the noise; another stream than the parity inputs of the same seed.
+        value_range: As in `make_inputs`.
         dtypes: As in `make_inputs`.
         integers_below: As in `make_inputs`.
     """
@@ -67,7 +69,8 @@ def calibrate_batchnorm(
             for batch in make_inputs(
                 wide,
                 seed + 1_000_003,
-                samples=BATCHES,
+                BATCHES,
+                value_range,
                 dtypes=dtypes,
                 integers_below=integers_below,
             ):

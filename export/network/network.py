@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from export.network.batch_norm import calibrate_batchnorm, has_pristine_batchnorm
-from export.network.inputs import Arrays, make_inputs
+from export.network.inputs import make_inputs
 from export.request.request import BuildRequest
 from export.request.source import InputTensor, ModuleSource, ZooSource
 from export.sets.files import sha256_file
@@ -74,16 +74,6 @@ class Network:
             default=2,
         )
 
-    def make_inputs(self, seed: int, samples: int = 8) -> list[Arrays]:
-        """Return seeded inputs of the network's shapes and dtypes."""
-        return make_inputs(
-            self.shapes,
-            seed,
-            samples,
-            dtypes=self.dtypes,
-            integers_below=self.integers_below,
-        )
-
 
 def make_network(request: BuildRequest) -> tuple[Network, str]:
     """Make the module of a request, load or seed its weights, and say where they came from.
@@ -119,7 +109,14 @@ def make_network(request: BuildRequest) -> tuple[Network, str]:
     module = take_named_inputs(network.module, network.inputs)
     notes: tuple[str, ...] = ()
     if unconverted is not None:
-        samples = network.make_inputs(request.seed, samples=2)
+        samples = make_inputs(
+            network.shapes,
+            request.seed,
+            2,
+            request.input_range,
+            dtypes=network.dtypes,
+            integers_below=network.integers_below,
+        )
         named = take_named_inputs(unconverted, network.inputs)
         notes = (compare_precisions(named, module, samples),)
     return replace(network, module=module, notes=notes), origin
@@ -142,6 +139,7 @@ def _fill(network: Network, request: BuildRequest) -> str:
             take_named_inputs(network.module, network.inputs),
             network.shapes,
             request.seed,
+            request.input_range,
             dtypes=network.dtypes,
             integers_below=network.integers_below,
         )
@@ -179,9 +177,11 @@ def _zoo_network(source: ZooSource) -> Network:
 
 
 def _user_network(source: ModuleSource, name: str) -> Network:
+    from export.network.plain_module import require_plain
     from export.network.user_factory import call_factory
 
     module = call_factory(source).eval().cpu()
+    require_plain(source.target, module)
     if not name:  # the whole import path: many a project calls its factory `make` or `Net`
         name = re.sub(r"[^0-9A-Za-z]+", "_", source.target).strip("_")
     conversions: tuple[str, ...] = ()

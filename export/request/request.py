@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from export.request.provenance import source_digest, versions
+from export.request.samples import samples_digest
 from export.request.source import ModuleSource, ZooSource
 from export.request.user_code import find_distributions, find_sources
 from export.sets.files import sha256_file
@@ -39,6 +41,10 @@ class BuildRequest:
         tflite_io: Layout of the ``.tflite``'s image inputs and outputs.
         pte_io: Layout of the ``.pte``'s.
         require_full_delegation: Refuse a set with an operator outside its delegate.
+        input_range: Lowest and highest value of the noise that the network and its files are fed;
+            None stands for standard normal noise. Of images in `samples`, what 0 and 255 become.
+        samples: A folder of images or an ``.npz`` to feed them instead.
+        allow_flat_output: Publish a network whose outputs hardly depend on its input.
         force: Build even when nothing changed.
         verbose: Let the libraries' own logs through.
     """
@@ -54,6 +60,9 @@ class BuildRequest:
     tflite_io: Literal["nhwc", "nchw"] = "nhwc"
     pte_io: Literal["nhwc", "nchw"] = "nchw"
     require_full_delegation: bool = False
+    input_range: tuple[float, float] | None = None
+    samples: Path | None = None
+    allow_flat_output: bool = False
     force: bool = False
     verbose: bool = False
 
@@ -68,12 +77,19 @@ class BuildRequest:
                 f"--name {self.name!r} is no name for files; use letters, digits, '_', '-' and "
                 "'.', a letter or digit first"
             )
+        if self.input_range is not None:
+            low, high = self.input_range
+            if not -math.inf < low < high < math.inf:
+                raise SpecError(
+                    f"the input range {low:g},{high:g} is empty; give 0,255 or the like"
+                )
 
     def request_key(self) -> str:
         """Return the SHA-256 of everything that decides the result, without loading torch.
 
         Raises:
             WeightsError: The checkpoint cannot be read.
+            DataError: The samples cannot be read.
         """
         return content_key(
             {**self.decisive_options(), "source": to_plain(self.source), "name": self.name}
@@ -108,6 +124,9 @@ class BuildRequest:
             "backend": self.backend,
             "tflite_io": self.tflite_io,
             "pte_io": self.pte_io,
+            "input_range": self.input_range,
+            "samples": samples_digest(self.samples),
+            "allow_flat_output": self.allow_flat_output,
             "versions": versions(extra),
         }
 

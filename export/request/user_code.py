@@ -24,6 +24,7 @@ __all__ = [
     "find_distributions",
     "find_sources",
     "parse_input",
+    "parse_range",
     "parse_shape",
     "parse_target",
 ]
@@ -202,6 +203,19 @@ def _advise_name(text: str, part: str) -> str:
         f"--module {text!r}: Python cannot import {part!r}, which is no name of its; rename that "
         f"file or folder to {renamed if renamed.isidentifier() else f'_{renamed}'}"
     )
+
+
+def parse_range(text: str) -> tuple[float, float]:
+    """Read the lowest and the highest value of an input as ``0,255``.
+
+    Raises:
+        SpecError: It is not two numbers.
+    """
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise SpecError(f"--input-range {text!r} is no range; write it as 0,255") from None
+    return low, high
 
 
 def find_sources(source: ModuleSource) -> list[Path]:

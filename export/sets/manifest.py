@@ -177,6 +177,9 @@ class Manifest:
         build_seconds: Wall seconds of the steps that all files share.
         conversions: What a conversion of the user's module changed, a line a site.
         code_place: Where the network's code lies (see `BuildRequest.code_place`).
+        parity_inputs: What the network and the files were fed.
+        allow_flat_output: Whether outputs that hardly depend on the input were accepted; parity
+            then says less.
     """
 
     stem: str
@@ -198,6 +201,8 @@ class Manifest:
     build_seconds: Mapping[str, float] = field(default_factory=dict)
     conversions: tuple[str, ...] = ()
     code_place: str = ""
+    parity_inputs: str = "standard normal noise"
+    allow_flat_output: bool = False
     schema_version: int = SCHEMA_VERSION
     folder: Path = field(default=Path(), compare=False, repr=False, metadata={"stored": False})
 

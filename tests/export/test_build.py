@@ -17,7 +17,7 @@ from export.cli.progress import print_results
 from export.cli.workers import Outcome
 from export.formats import list_formats
 from export.sets.files import sha256_file
-from pfd_models.errors import IntegrityError, OutputError, WeightsError
+from pfd_models.errors import IntegrityError, OutputError, ParityError, WeightsError
 
 # ---- the README's command ----
 
@@ -75,6 +75,10 @@ class Branches(Plain):
         if x.sum() > 0:
             return super().forward(x)
         return x.mean((2, 3))
+
+class Flat(Plain):
+    def forward(self, x):
+        return super().forward(x) * 1e-6 + 1.0
 """
 
 
@@ -90,9 +94,9 @@ def user(tmp_path_factory):
 def request_of(user):
     """Return the request to build `Plain` into a folder."""
 
-    def request(out, *formats, padding_free=False, folder=user, **options):
+    def request(out, *formats, factory="Plain", padding_free=False, folder=user, **options):
         source = ModuleSource(
-            target="user_nets:Plain",
+            target=f"user_nets:{factory}",
             inputs=(InputTensor(shape=(1, 3, 17, 17)),),
             padding_free=padding_free,
             search_path=str(folder),
@@ -215,6 +219,39 @@ def test_a_users_module_is_built_padding_free(request_of, tmp_path):
     assert {a.delegates for a in manifest.artifacts} == {None, 1}
 
 
+def test_a_network_that_is_flat_by_nature_is_built_when_asked_and_says_so(
+    plain, request_of, tmp_path
+):
+    with pytest.raises(ParityError, match="outputs barely depend on the input") as caught:
+        make_artifacts(request_of(tmp_path, "onnx", factory="Flat"))
+    line = str(caught.value)
+    assert "\n" not in line
+    for advice in ("--weights", "--input-range 0,255", "--samples", "--allow-flat-output"):
+        assert advice in line
+    assert not list(tmp_path.glob("[!.]*"))
+    _, other = plain
+    asked = request_of(
+        tmp_path, "onnx", factory="Flat", allow_flat_output=True,
+        samples=other.path(other.reference),
+    )  # fmt: skip
+    manifest = load_manifest(tmp_path / f"{make_artifacts(asked).manifest.stem}.json")
+    assert manifest.allow_flat_output
+    assert manifest.parity_inputs.startswith(f"2 samples of {other.reference.file}, sha256 ")
+    assert manifest.artifact("onnx").parity.samples == 2
+    assert not other.allow_flat_output
+    assert other.parity_inputs == "standard normal noise"
+
+
+def test_the_line_about_flat_outputs_asks_for_weights_only_where_there_are_none(
+    request_of, checkpoint, tmp_path
+):
+    fed = {"weights": checkpoint, "input_range": (0.0, 255.0)}
+    with pytest.raises(ParityError, match="barely depend") as caught:
+        make_artifacts(request_of(tmp_path, "onnx", factory="Flat", **fed))
+    assert "--weights" not in str(caught.value)
+    assert "--samples" in str(caught.value)
+
+
 def test_a_users_module_that_cannot_be_built_is_one_line(user, monkeypatch, capfd):
     monkeypatch.chdir(user)
     assert main(["--module", "user_nets:Branches", "--input", "1,3,16,16"]) == 2
@@ -278,6 +315,9 @@ def test_a_wrong_name_is_one_line_of_the_command(tmp_path, capfd):
         (["--module", "a:b(c)", "--input", "1,3,8,8"], "the argument c is no literal"),
         (["--module", "a:b", "--input", "x:1,3", "1,3"], "stands behind 'x'"),
         (["--module", "a:b"], "needs the input's shape"),
+        (["--model", "a", "--input-range", "255"], "write it as 0,255"),
+        (["--model", "a", "--input-range", "-1,-2"], "the input range -1,-2 is empty"),
+        (["--model", "a", "--samples", "/no/such"], "is no .npz file and no folder"),
         (["--module", "a:b", "--input", "1,3,x"], "write it as 1,3,224,224"),
     ],
 )
