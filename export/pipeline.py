@@ -15,8 +15,14 @@ from export.request.provenance import git_state, versions
 from export.request.request import BuildRequest, content_key
 from export.sets import publish
 from export.sets.files import output_errors, sha256_file
-from export.sets.manifest import Artifact, Manifest, ReferenceData, load_manifest
-from pfd_models.errors import DelegationError, ParityError
+from export.sets.manifest import Artifact, Manifest, MissingFormat, ReferenceData, load_manifest
+from pfd_models.errors import (
+    DelegationError,
+    InputError,
+    ModuleError,
+    ParityError,
+    UnsupportedOperatorError,
+)
 
 if TYPE_CHECKING:
     from export.formats import WriteOptions
@@ -59,7 +65,8 @@ def make_artifacts(request: BuildRequest, report: Report = lambda step: None) ->
     3. Capture its graph, once.
     4. Run the module on seeded inputs in float64: the yardstick of every later comparison.
        Rewrite the graph and hold the rewritten one against the original.
-    5. Write each format and run the file on the same inputs.
+    5. Write each format and run the file on the same inputs; note a format that cannot express
+       the network.
     6. Publish files and manifest by rename; until then nothing appears in the output folder.
 
     Args:
@@ -74,6 +81,7 @@ def make_artifacts(request: BuildRequest, report: Report = lambda step: None) ->
     key = request.request_key()
     found = None if request.force else publish.find(request.out, key, request.formats)
     if found is not None:
+        _gate_formats(request, found.missing_formats)
         _gate_delegation(request, found.artifacts)
         return BuildResult(manifest=found, made=(), seconds=time.perf_counter() - begin)
 
@@ -101,7 +109,9 @@ def make_artifacts(request: BuildRequest, report: Report = lambda step: None) ->
         _gate_delegation(request, manifest.artifacts)
         report("publish")
         manifest = publish.publish(folder, request.out, manifest, key)
-    return BuildResult(manifest=manifest, made=missing, seconds=time.perf_counter() - begin)
+    have = {artifact.format for artifact in manifest.artifacts}
+    made = tuple(f for f in missing if f in have)
+    return BuildResult(manifest=manifest, made=made, seconds=time.perf_counter() - begin)
 
 
 def _build_into(
@@ -131,9 +141,19 @@ def _build_into(
 
     base = _options(request, network, build_id)
     made: dict[str, Artifact] = {a.format: a for a in kept}
+    refusals: dict[str, InputError] = {}
     for name in formats:
         report(name)
-        made[name] = _make_file(folder, request.out, name, program, reference, base, network, made)
+        try:
+            made[name] = _make_file(
+                folder, request.out, name, program, reference, base, network, made
+            )
+        except (ModuleError, UnsupportedOperatorError) as error:
+            refusals[name] = error
+    if refusals and not made.keys() & set(request.formats):
+        raise next(iter(refusals.values()))
+    missing = tuple(MissingFormat(format=f, reason=str(e)) for f, e in refusals.items())
+    _gate_formats(request, missing)
     revision, dirty = git_state(Path(__file__).parent)
     return Manifest(
         stem=network.stem,
@@ -154,6 +174,7 @@ def _build_into(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         build_seconds=seconds,
         conversions=network.conversions,
+        missing_formats=missing,
     )
 
 
@@ -173,6 +194,8 @@ def _make_file(
 
     format_module = get_format(name)
     if (needed := format_module.NEEDS) is not None:
+        if needed not in made:
+            raise UnsupportedOperatorError(f"it is made from the .{needed} file, and there is none")
         source = made[needed].file
         staged = folder / source
         options = replace(options, made_from=staged if staged.exists() else out / source)
@@ -261,6 +284,12 @@ def _save_reference(folder: Path, network: Network, reference: ReferenceRun) -> 
     return ReferenceData(
         file=path.name, sha256=sha256_file(path), size_bytes=path.stat().st_size, samples=count
     )
+
+
+def _gate_formats(request: BuildRequest, missing: tuple[MissingFormat, ...]) -> None:
+    lacking = [m for m in missing if m.format in request.formats]
+    if request.require_all_formats and lacking:
+        raise UnsupportedOperatorError(f"no .{lacking[0].format} file: {lacking[0].reason}")
 
 
 def _gate_delegation(request: BuildRequest, artifacts: tuple[Artifact, ...]) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 
@@ -31,9 +30,11 @@ def take(build: Builder, x: Tensor, axis: int, indices: Sequence[int]) -> Tensor
     size = x.shape[axis]
     if indices == list(range(size)):
         return x
-    factor = Fraction(len(indices), size)
-    if factor.denominator == 1 and indices == [i // factor.numerator for i in range(len(indices))]:
-        return repeat(build, x, axis, factor.numerator)
+    if (found := find_repeats(indices)) is not None:
+        times, skipped = found
+        first, count = indices[0], indices[-1] + 1 - indices[0]
+        grown = repeat(build, build.slice(x, axis, first, count), axis, times)
+        return build.slice(grown, axis, skipped, len(indices))
     steps = set(np.diff(indices).tolist())
     if len(steps) == 1 and min(steps) > 1:
         rank = len(x.shape)
@@ -46,6 +47,18 @@ def take(build: Builder, x: Tensor, axis: int, indices: Sequence[int]) -> Tensor
     shape = [len(indices) if i == axis else d for i, d in enumerate(x.shape)]
     operand = build.const_tensor("indices", indices, np.int32)
     return build.emit("GATHER", [x, operand], shape, {"axis": axis, "batchDims": 0})
+
+
+def find_repeats(indices: Sequence[int]) -> tuple[int, int] | None:
+    """Find how often each element is repeated, and how many of the first one's copies are missing.
+
+    None where elements are not repeated equally often, the first and last at most that often.
+    """
+    lengths = [len(list(copies)) for _, copies in groupby(indices)]
+    times = max(lengths)
+    skipped = times - lengths[0]
+    expected = [indices[0] + (skipped + i) // times for i in range(len(indices))]
+    return (times, skipped) if times > 1 and expected == list(indices) else None
 
 
 def repeat(build: Builder, x: Tensor, axis: int, times: int) -> Tensor:

@@ -26,6 +26,7 @@ __all__ = [
     "Artifact",
     "Leftover",
     "Manifest",
+    "MissingFormat",
     "Parity",
     "PassRecord",
     "ReferenceData",
@@ -154,6 +155,19 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MissingFormat:
+    """A format that was asked for and that the network has no file of.
+
+    Attributes:
+        format: ``pte``, ``onnx`` or ``tflite``.
+        reason: What in the network that format cannot express, one line.
+    """
+
+    format: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """A set of artifacts of one network.
 
@@ -176,6 +190,7 @@ class Manifest:
         created: UTC time, ISO 8601.
         build_seconds: Wall seconds of the steps that all files share.
         conversions: What a conversion of the user's module changed, a line a site.
+        missing_formats: What was asked for and cannot be made of this network.
     """
 
     stem: str
@@ -196,6 +211,7 @@ class Manifest:
     created: str
     build_seconds: Mapping[str, float] = field(default_factory=dict)
     conversions: tuple[str, ...] = ()
+    missing_formats: tuple[MissingFormat, ...] = ()
     schema_version: int = SCHEMA_VERSION
     folder: Path = field(default=Path(), compare=False, repr=False, metadata={"stored": False})
 
@@ -208,6 +224,9 @@ class Manifest:
         for artifact in self.artifacts:
             if artifact.format == format_name:
                 return artifact
+        for missing in self.missing_formats:
+            if missing.format == format_name:
+                raise InputError(f"{self.stem} has no {format_name} file: {missing.reason}")
         have = ", ".join(a.format for a in self.artifacts)
         raise InputError(f"{self.stem} has no {format_name} file; it has {have}")
 
