@@ -185,9 +185,11 @@ class Builder:
         return constant(name, np.array(data, dtype))
 
     def reshape(self, tensor: Tensor, shape: Sequence[int]) -> Tensor:
-        """RESHAPE, or nothing where the shape is the same."""
+        """RESHAPE, or nothing where the shape is the same; a constant is reshaped here."""
         if tuple(shape) == tensor.shape:
             return tensor
+        if tensor.data is not None:
+            return constant(tensor.name, tensor.data.reshape(tuple(shape)))
         target = constant("shape", shape)
         return self.emit("RESHAPE", [tensor, target], shape, {"newShape": list(shape)})
 

@@ -38,7 +38,7 @@ def find(out: Path, key: str, formats: tuple[str, ...]) -> Manifest | None:
         manifest = load_manifest(out / f"{stem['stem']}.json")
     except PfdError:
         return None  # gone or changed since: build it again
-    have = {a.format for a in (*manifest.artifacts, *manifest.missing_formats)}
+    have = {a.format for a in manifest.artifacts} | {m.format for m in manifest.missing_formats}
     same = manifest.build_id == stem["build_id"]
     return manifest if same and have >= set(formats) else None
 

@@ -10,7 +10,7 @@ import numpy as np
 from export.onnx_to_tflite.builder import Builder
 from export.onnx_to_tflite.graph import Tensor
 from export.onnx_to_tflite.integer_range import fits_int32, integer_range
-from export.onnx_to_tflite.layout import Order, identity, transpose_constant
+from export.onnx_to_tflite.layout import Order, identity, physical_shape, transpose_constant
 from export.onnx_to_tflite.ops import NUMBERS, lowers
 from export.onnx_to_tflite.reader import Node, refuse
 
@@ -61,6 +61,11 @@ def operand(build: Builder, name: str, order: Order, dtype: Any = None) -> Tenso
     return build.reorder(grown, lifted, lift(value.order, rank), order)
 
 
+def bind_broadcast(build: Builder, name: str, result: Tensor, order: Order) -> None:
+    """Bind a result of operands in a common order, with the leading axes that they left out."""
+    build.bind(name, build.reshape(result, physical_shape(build.shape(name), order)), order)
+
+
 @lowers(*BINARY, layout="any", types=NUMBERS)
 def binary(node: Node, build: Builder) -> None:
     """ADD, SUB, MUL, DIV, MINIMUM, MAXIMUM; more than two operands one after the other."""
@@ -69,14 +74,14 @@ def binary(node: Node, build: Builder) -> None:
     operands = [operand(build, name, order) for name in node.inputs]
     kind, divisor = BINARY[node.op_type], operands[-1].data
     if kind == "DIV" and operands[0].dtype != np.float32:
-        build.bind(node.outputs[0], divide_integers(node, build, *operands), order)
+        bind_broadcast(build, node.outputs[0], divide_integers(node, build, *operands), order)
         return
     if kind == "DIV" and divisor is not None and divisor.all():
         # A product is several times faster than a quotient and differs in the last bit at most.
         inverse = (1 / divisor.astype(np.float64)).astype(np.float32)
         kind, operands[-1] = "MUL", build.const_tensor(f"{operands[-1].name}_inverse", inverse)
     result = reduce(lambda a, b: build.binary(kind, a, b), operands)
-    build.bind(node.outputs[0], result, order)
+    bind_broadcast(build, node.outputs[0], result, order)
 
 
 def divide_integers(node: Node, build: Builder, left: Tensor, right: Tensor) -> Tensor:
@@ -99,7 +104,7 @@ def modulo(node: Node, build: Builder) -> None:
     rank = len(build.shape(node.outputs[0]))
     order = choose_order(build, node.inputs, rank)
     left, right = (operand(build, name, order) for name in node.inputs)
-    build.bind(node.outputs[0], build.binary("FLOOR_MOD", left, right), order)
+    bind_broadcast(build, node.outputs[0], build.binary("FLOOR_MOD", left, right), order)
 
 
 @lowers("Sum", "Mean", layout="any")
@@ -111,7 +116,7 @@ def variadic(node: Node, build: Builder) -> None:
     total = reduce(lambda a, b: build.binary("ADD", a, b), operands)
     if node.op_type == "Mean" and len(operands) > 1:
         total = build.binary("DIV", total, build.const_tensor("count", len(operands)))
-    build.bind(node.outputs[0], total, order)
+    bind_broadcast(build, node.outputs[0], total, order)
 
 
 @lowers("Pow", layout="any")
@@ -132,7 +137,7 @@ def power(node: Node, build: Builder) -> None:
             if data is not None and (data.astype(np.float32) != data).any():
                 raise refuse(node, f"{name!r} is {data.dtype} and does not fit float32")
         left, right = (operand(build, name, order, np.float32) for name in node.inputs)
-        build.bind(node.outputs[0], build.binary("POW", left, right), order)
+        bind_broadcast(build, node.outputs[0], build.binary("POW", left, right), order)
         return
     number = float(exponent.reshape(()))
     if number == 1.0:

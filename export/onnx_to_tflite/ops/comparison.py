@@ -6,8 +6,9 @@ import numpy as np
 
 from export.onnx_to_tflite.builder import Builder
 from export.onnx_to_tflite.graph import Array, Tensor
+from export.onnx_to_tflite.layout import transpose_constant
 from export.onnx_to_tflite.ops import ANY_TYPE, NUMBERS, lowers
-from export.onnx_to_tflite.ops.arithmetic import choose_order, operand
+from export.onnx_to_tflite.ops.arithmetic import bind_broadcast, choose_order, operand
 from export.onnx_to_tflite.reader import Node
 
 TWO_OPERANDS = {
@@ -27,7 +28,8 @@ def comparison(node: Node, build: Builder) -> None:
     """Operators of two operands with a TFLite twin of the same meaning."""
     order = choose_order(build, node.inputs, len(build.shape(node.outputs[0])))
     left, right = (operand(build, name, order) for name in node.inputs)
-    build.bind(node.outputs[0], build.binary(TWO_OPERANDS[node.op_type], left, right), order)
+    result = build.binary(TWO_OPERANDS[node.op_type], left, right)
+    bind_broadcast(build, node.outputs[0], result, order)
 
 
 @lowers("Not", layout="any", types=("bool",))
@@ -80,7 +82,23 @@ def where(node: Node, build: Builder) -> None:
     if y is None:
         shape = np.broadcast_shapes(mask.shape, left.shape, right.shape)
         y = build.emit("SELECT_V2", [mask, left, right], shape, dtype=left.dtype)
-    build.bind(node.outputs[0], y, order)
+    bind_broadcast(build, node.outputs[0], y, order)
+
+
+@lowers("Trilu", layout="any", types=NUMBERS)
+def triangle(node: Node, build: Builder) -> None:
+    """Zeros below or above a diagonal, as a constant mask over the two last axes."""
+    value = build.value(node.inputs[0])
+    shape = build.shape(node.inputs[0])
+    offset = int(build.need_const(node, 1, "k").reshape(())) if node.input(1) else 0
+    ones = np.ones(shape[-2:], bool)
+    kept = np.triu(ones, offset) if node.attrs.get("upper", 1) else np.tril(ones, offset)
+    lifted = kept.reshape((1,) * (len(shape) - 2) + shape[-2:])
+    mask = transpose_constant(lifted, value.order)
+    y = overwrite(build, value.tensor, ~mask, np.zeros(1, np.float32))
+    if y is None:
+        y = build.binary("MUL", value.tensor, build.const_tensor("kept", mask, value.tensor.dtype))
+    build.bind(node.outputs[0], y, value.order)
 
 
 def overwrite(build: Builder, x: Tensor, mask: Array, value: Array) -> Tensor | None:

@@ -16,6 +16,7 @@ REDUCTIONS = {
     "ReduceMax": "REDUCE_MAX",
     "ReduceMean": "MEAN",
     "ReduceMin": "REDUCE_MIN",
+    "ReduceProd": "REDUCE_PROD",
     "ReduceSum": "SUM",
 }
 
@@ -31,7 +32,7 @@ def reduced_axes(node: Node, build: Builder) -> tuple[int, ...]:
 
 @lowers(*REDUCTIONS, layout="any", types=NUMBERS)
 def reduction(node: Node, build: Builder) -> None:
-    """MEAN, SUM, REDUCE_MAX, REDUCE_MIN over the axes as they lie, so none is transposed."""
+    """MEAN, SUM, REDUCE_MAX and their kin over the axes as they lie, so none is transposed."""
     if node.op_type == "ReduceMean" and build.value(node.inputs[0]).tensor.dtype != np.float32:
         raise refuse(node, "the mean of integers is not lowered")
     reduce_by(node, build, lambda x, places: reduced(build, REDUCTIONS[node.op_type], x, places))

@@ -58,6 +58,16 @@ def expand(node: Node, build: Builder) -> None:
     build.bind(node.outputs[0], build.binary(kind, value.tensor, neutrals), order)
 
 
+@lowers("Tile", layout="any", types=ANY_TYPE)
+def tile(node: Node, build: Builder) -> None:
+    """CONCATENATION of the whole with itself, axis by axis."""
+    value = build.value(node.inputs[0])
+    y = value.tensor
+    for axis, times in enumerate(build.need_const(node, 1, "the repeats").tolist()):
+        y = build.concat([y] * times, value.order.index(axis))
+    build.bind(node.outputs[0], y, value.order)
+
+
 @lowers("Dropout", layout="any")
 def dropout(node: Node, build: Builder) -> None:
     """The identity, in eval mode."""

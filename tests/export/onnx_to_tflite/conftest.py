@@ -87,7 +87,7 @@ def relative_error(got, want):
     Integers and booleans are equal, and of the same type, or infinitely far apart.
     """
     got, want = np.asarray(got), np.asarray(want)
-    if want.dtype != np.float32:
+    if want.dtype.kind != "f":
         return 0.0 if got.dtype == want.dtype and np.array_equal(got, want) else np.inf
     if got.shape != want.shape or not np.array_equal(np.isnan(got), np.isnan(want)):
         return np.inf

@@ -160,9 +160,7 @@ def test_rows_and_columns_of_the_best_places(tools):
     constants = {"k": [4], "width": np.array(7)}
     types = {"i": INT64, "row": INT64, "column": INT64}
     outputs = ("v", "row", "column")
-    conversion = tools.check(
-        tools.make_model(nodes, {"x": IMAGE}, constants, outputs, types=types)
-    )
+    conversion = tools.check(tools.make_model(nodes, {"x": IMAGE}, constants, outputs, types=types))
     assert conversion.ops["DIV"] == 1
 
 
