@@ -38,7 +38,7 @@ def integer_range(build: Builder, tensor: Tensor, depth: int = DEPTH) -> Range:
         info = np.iinfo(tensor.dtype)
         return int(info.min), int(info.max)
     op = build.producer(tensor)
-    if op is None or depth == 0:
+    if op is None or depth == 0 or tensor.dtype.kind != "i":
         return None
     if op.kind in SEARCHES:
         axis = op.inputs[1]
@@ -56,8 +56,7 @@ def integer_range(build: Builder, tensor: Tensor, depth: int = DEPTH) -> Range:
 def _computed(build: Builder, op: Op, depth: int) -> Range:
     """Limits of the result of an operator on integers."""
     if op.kind in MOVES or op.kind == "CAST":
-        source = op.data_input
-        return None if source.dtype == np.float32 else integer_range(build, source, depth)
+        return integer_range(build, op.data_input, depth)
     operands = [integer_range(build, t, depth) for t in op.inputs if t is not None]
     if op.kind == "FLOOR_MOD":
         divisor = operands[1]

@@ -90,10 +90,15 @@ def divide_integers(node: Node, build: Builder, left: Tensor, right: Tensor) -> 
     for tensor, limits in zip((left, right), ranges, strict=True):
         if tensor.dtype != np.int32 and not fits_int32(limits):
             raise refuse(node, "int64 is divided only where the values provably fit into int32")
-    if right.data is not None and not right.data.all():
-        raise refuse(node, "the divisor is zero")
+    require_divisor(node, right)
     small = [build.cast(t, np.int32) for t in (left, right)]
     return build.cast(build.binary("DIV", *small), left.dtype)
+
+
+def require_divisor(node: Node, divisor: Tensor) -> None:
+    """Refuse a constant zero, which ends the kernel's run with an error."""
+    if divisor.data is not None and not divisor.data.all():
+        raise refuse(node, "the divisor is zero")
 
 
 @lowers("Mod", layout="any", types=("int32", "int64"))
@@ -104,6 +109,7 @@ def modulo(node: Node, build: Builder) -> None:
     rank = len(build.shape(node.outputs[0]))
     order = choose_order(build, node.inputs, rank)
     left, right = (operand(build, name, order) for name in node.inputs)
+    require_divisor(node, right)
     bind_broadcast(build, node.outputs[0], build.binary("FLOOR_MOD", left, right), order)
 
 

@@ -104,7 +104,10 @@ def triangle(node: Node, build: Builder) -> None:
 def overwrite(build: Builder, x: Tensor, mask: Array, value: Array) -> Tensor | None:
     """Put constants where a constant mask is set: limited from above and below by the same number.
 
-    Elsewhere the limits are infinite. None for booleans, integers, and constants that are NaN.
+    Elsewhere the limits are infinite. A NaN under the mask may stay one, which SELECT_V2 replaces.
+
+    Returns:
+        None for booleans, integers, constants that are NaN, and where nothing would be written.
     """
     if x.dtype != np.float32 or np.isnan(value).any():
         return None

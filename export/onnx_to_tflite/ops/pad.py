@@ -36,6 +36,8 @@ def pad(node: Node, build: Builder) -> None:
     elif mode != "constant" and mode not in REPEATING:
         raise refuse(node, f"mode {mode!r} is not lowered, only constant, edge, reflect, wrap")
     x = value.tensor
+    if rank > 5 and x.dtype != np.float32:
+        raise refuse(node, f"{rank} axes, the kernel pads at most 5 of integers")
     for axis, (before, after) in enumerate(pads):
         place = value.order.index(axis)
         x = crop(build, x, place, max(-before, 0), max(-after, 0))
