@@ -136,7 +136,9 @@ def _find_unchanged(requests: Sequence[BuildRequest]) -> list[Outcome]:
         found = publish.find(request.out, request.request_key(), request.formats)
         if found is not None:
             result = BuildResult(manifest=found, made=(), seconds=time.perf_counter() - begin)
-            outcomes.append(Outcome(request=request, result=result))
+            outcome = Outcome(request=request, result=result)
+            if len(outcome.lacking) < len(request.formats):
+                outcomes.append(outcome)
     return outcomes
 
 

@@ -149,11 +149,11 @@ def _build_into(
                 folder, request.out, name, program, reference, base, network, made
             )
         except (ModuleError, UnsupportedOperatorError) as error:
+            if request.require_all_formats and name in request.formats:
+                raise
             refusals[name] = error
     if refusals and not made.keys() & set(request.formats):
         raise next(iter(refusals.values()))
-    missing = tuple(MissingFormat(format=f, reason=str(e)) for f, e in refusals.items())
-    _gate_formats(request, missing)
     revision, dirty = git_state(Path(__file__).parent)
     return Manifest(
         stem=network.stem,
@@ -174,7 +174,7 @@ def _build_into(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         build_seconds=seconds,
         conversions=network.conversions,
-        missing_formats=missing,
+        missing_formats=tuple(MissingFormat(format=f, reason=str(e)) for f, e in refusals.items()),
     )
 
 
@@ -288,7 +288,7 @@ def _save_reference(folder: Path, network: Network, reference: ReferenceRun) -> 
 
 def _gate_formats(request: BuildRequest, missing: tuple[MissingFormat, ...]) -> None:
     lacking = [m for m in missing if m.format in request.formats]
-    if request.require_all_formats and lacking:
+    if lacking and (request.require_all_formats or len(lacking) == len(request.formats)):
         raise UnsupportedOperatorError(f"no .{lacking[0].format} file: {lacking[0].reason}")
 
 

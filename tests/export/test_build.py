@@ -208,10 +208,11 @@ def test_the_table_and_the_exit_status_tell_of_a_missing_format(
     assert main([*arguments, "--formats", "onnx"]) == 0
 
 
-def test_a_set_that_lacks_a_format_does_not_answer_who_requires_all(incomplete):
+def test_a_set_that_lacks_a_format_does_not_answer_who_requires_all_or_that_one(incomplete):
     request, _ = incomplete
-    with pytest.raises(UnsupportedOperatorError, match=r"no \.tflite file: .*Atan"):
-        make_artifacts(replace(request, require_all_formats=True))
+    for options in ({"require_all_formats": True}, {"formats": ("tflite",)}):
+        with pytest.raises(UnsupportedOperatorError, match=r"no \.tflite file: .*Atan"):
+            make_artifacts(replace(request, **options))
 
 
 @pytest.mark.parametrize("formats", [("onnx", "tflite"), ("tflite",)])
