@@ -47,7 +47,7 @@ def _run(options: argparse.Namespace, begin: float) -> int:
     unchanged = _find_unchanged(requests)
     if len(unchanged) == len(requests):  # answered without loading torch
         print_results(unchanged, (), time.perf_counter() - begin)
-        return 0
+        return max(map(_exit_status, unchanged))
     jobs = options.jobs or _default_jobs(requests)
     with Workers(jobs) as workers, Display() as display:
         display.step("", "loading the model zoo")
@@ -60,7 +60,14 @@ def _run(options: argparse.Namespace, begin: float) -> int:
     order = {request.source: i for i, request in enumerate(plan.requests)}
     outcomes.sort(key=lambda o: order[o.request.source])
     print_results(outcomes, plan.undefined, time.perf_counter() - begin)
-    return max((o.error.exit_status for o in outcomes if o.error), default=0)
+    return max(map(_exit_status, outcomes), default=0)
+
+
+def _exit_status(outcome: Outcome) -> int:
+    """Return 1 for a set that was made and lacks a format."""
+    if outcome.error is not None:
+        return outcome.error.exit_status
+    return int(bool(outcome.lacking))
 
 
 def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
@@ -120,6 +127,7 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             input_range=parse_range(options.input_range) if options.input_range else None,
             samples=options.samples,
             allow_flat_output=options.allow_flat_output,
+            require_all_formats=options.require_all_formats,
             force=options.force,
             verbose=options.verbose,
         )
@@ -149,12 +157,14 @@ def _find_unchanged(requests: Sequence[BuildRequest]) -> list[Outcome]:
     outcomes = []
     for request in requests:
         begin = time.perf_counter()
-        if request.force or request.require_full_delegation:
+        if request.force or request.require_full_delegation or request.require_all_formats:
             continue
         found = publish.find(request.out, request.request_key(), request.formats)
         if found is not None:
             result = BuildResult(manifest=found, made=(), seconds=time.perf_counter() - begin)
-            outcomes.append(Outcome(request=request, result=result))
+            outcome = Outcome(request=request, result=result)
+            if len(outcome.lacking) < len(request.formats):
+                outcomes.append(outcome)
     return outcomes
 
 
@@ -258,6 +268,7 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--input-range", metavar="LOW,HIGH", help="values it takes, as 0,255")
     how.add_argument("--samples", type=Path, metavar="FOLDER|FILE.npz", help="inputs to check with")
     how.add_argument("--allow-flat-output", action="store_true", help="outputs may ignore inputs")
+    how.add_argument("--require-all-formats", action="store_true", help="else make those there are")
     how.add_argument("--out", type=Path, default=Path("artifacts"), help="default: artifacts")
     how.add_argument("--jobs", type=_positive, help="parallel builds")
     how.add_argument("--force", action="store_true", help="build even when nothing changed")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from export.network.network import Network, count_macs, digest_state, make_network
 from export.network.threads import one_thread
@@ -17,8 +17,13 @@ from export.request.provenance import git_state, versions
 from export.request.request import BuildRequest, content_key
 from export.sets import publish
 from export.sets.files import output_errors, sha256_file
-from export.sets.manifest import Artifact, Manifest, ReferenceData, load_manifest
-from pfd_models.errors import DelegationError
+from export.sets.manifest import Artifact, Manifest, MissingFormat, ReferenceData, load_manifest
+from pfd_models.errors import (
+    DelegationError,
+    InputError,
+    ModuleError,
+    UnsupportedOperatorError,
+)
 
 if TYPE_CHECKING:
     from export.formats import WriteOptions
@@ -30,6 +35,9 @@ __all__ = ["BuildResult", "make_artifacts"]
 
 Report = Callable[[str], None]
 """Called with the name of each step as it begins."""
+
+Ended: TypeAlias = list[tuple[str, Artifact | InputError]]
+"""How the formats of a chain ended, by name: with a file, or with why there is none."""
 
 REFERENCE_SAMPLES = 2
 """How many of the parity samples are kept for verification on a device."""
@@ -60,7 +68,8 @@ def make_artifacts(
     3. Capture its graph, once.
     4. Run the module on seeded inputs in float64: the yardstick of every later comparison.
        Rewrite the graph and hold the rewritten one against the original.
-    5. Write each format and run the file on the same inputs.
+    5. Write each format and run the file on the same inputs; note a format that cannot express
+       the network.
     6. Publish files and manifest by rename; until then nothing appears in the output folder.
 
     Args:
@@ -78,6 +87,7 @@ def make_artifacts(
     key = request.request_key()
     found = None if request.force else publish.find(request.out, key, request.formats)
     if found is not None:
+        _gate_formats(request, found.missing_formats)
         _gate_delegation(request, found.artifacts)
         return BuildResult(manifest=found, made=(), seconds=time.perf_counter() - begin)
     with one_thread():
@@ -122,7 +132,8 @@ def _make_set(
         _gate_delegation(request, manifest.artifacts)
         report("publish")
         manifest = publish.publish(folder, request.out, manifest, key, force=request.force)
-    return manifest, missing
+    have = {artifact.format for artifact in manifest.artifacts}
+    return manifest, tuple(f for f in missing if f in have)
 
 
 def _build_into(
@@ -167,16 +178,28 @@ def _build_into(
     base = _options(request, network, build_id)
     made: dict[str, Artifact] = {a.format: a for a in kept}
 
-    def make_chain(chain: tuple[str, ...]) -> list[Artifact]:
+    def make_chain(chain: tuple[str, ...]) -> Ended:
+        ended: Ended = []
         for name in chain:
             report(name)
-            made[name] = _make_file(
-                folder, request.out, name, program, reference, base, network, made
-            )
-        return [made[name] for name in chain]
+            try:
+                made[name] = _make_file(
+                    folder, request.out, name, program, reference, base, network, made
+                )
+            except (ModuleError, UnsupportedOperatorError) as error:
+                if request.require_all_formats and name in request.formats:
+                    raise
+                ended.append((name, error))
+            else:
+                ended.append((name, made[name]))
+        return ended
 
-    for artifacts in _run_chains(make_chain, find_chains(formats), processes):
-        made.update({artifact.format: artifact for artifact in artifacts})
+    refusals: dict[str, InputError] = {}
+    for ended in _run_chains(make_chain, find_chains(formats), processes):
+        made.update({name: result for name, result in ended if isinstance(result, Artifact)})
+        refusals.update({name: result for name, result in ended if isinstance(result, InputError)})
+    if refusals and not made.keys() & set(request.formats):
+        raise next(iter(refusals.values()))
     revision, dirty = git_state(Path(__file__).parent)
     return Manifest(
         stem=network.stem,
@@ -200,14 +223,15 @@ def _build_into(
         code_place=request.code_place(),
         parity_inputs=called,
         allow_flat_output=request.allow_flat_output,
+        missing_formats=tuple(MissingFormat(format=f, reason=str(e)) for f, e in refusals.items()),
     )
 
 
 def _run_chains(
-    make_chain: Callable[[tuple[str, ...]], list[Artifact]],
+    make_chain: Callable[[tuple[str, ...]], Ended],
     chains: Sequence[tuple[str, ...]],
     processes: int,
-) -> list[list[Artifact]]:
+) -> list[Ended]:
     """Make the chains of formats, side by side where `processes` and the system allow it."""
     from export.formats._beside import is_possible, run_side_by_side
 
@@ -247,6 +271,8 @@ def _make_file(
 
     format_module = get_format(name)
     if (needed := format_module.NEEDS) is not None:
+        if needed not in made:
+            raise UnsupportedOperatorError(f"it is made from the .{needed} file, and there is none")
         source = made[needed].file
         staged = folder / source
         options = replace(options, made_from=staged if staged.exists() else out / source)
@@ -319,6 +345,12 @@ def _save_reference(folder: Path, network: Network, reference: ReferenceRun) -> 
     return ReferenceData(
         file=path.name, sha256=sha256_file(path), size_bytes=path.stat().st_size, samples=count
     )
+
+
+def _gate_formats(request: BuildRequest, missing: tuple[MissingFormat, ...]) -> None:
+    lacking = [m for m in missing if m.format in request.formats]
+    if lacking and (request.require_all_formats or len(lacking) == len(request.formats)):
+        raise UnsupportedOperatorError(f"no .{lacking[0].format} file: {lacking[0].reason}")
 
 
 def _gate_delegation(request: BuildRequest, artifacts: tuple[Artifact, ...]) -> None:

@@ -98,6 +98,8 @@ def print_results(outcomes: Sequence[Outcome], undefined: Sequence[str], seconds
         manifest, made = outcome.result.manifest, outcome.result.made
         for artifact in manifest.artifacts:
             table.add_row(*_row(artifact, fresh=artifact.format in made))
+        for missing in outcome.lacking:
+            table.add_row(f"{manifest.stem}.{missing.format}", "-", "-", "-", "-", "missing")
     if done:
         console.print(table)
         console.print(
@@ -108,6 +110,11 @@ def print_results(outcomes: Sequence[Outcome], undefined: Sequence[str], seconds
         if outcome.result.made:
             _print_origin(console, outcome.result.manifest)
         _print_leftovers(console, outcome.result.manifest)
+        for missing in outcome.lacking:
+            console.print(
+                f"{outcome.result.manifest.stem} has no .{missing.format}: {missing.reason}",
+                markup=False, emoji=False, soft_wrap=True,
+            )  # fmt: skip
     for reason in undefined:
         console.print(f"not defined: {reason}", markup=False, emoji=False, soft_wrap=True)
     console.print(_closing(outcomes, seconds), markup=False, emoji=False, soft_wrap=True)

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from export.onnx_to_tflite.builder import Builder
-from export.onnx_to_tflite.graph import Graph, Tensor
+from export.onnx_to_tflite.graph import DTYPES, Graph, Tensor
 from export.onnx_to_tflite.layout import NHWC, Order, identity, physical_shape
 from export.onnx_to_tflite.ops import Lowering, lowerings
 from export.onnx_to_tflite.passes import run_passes
@@ -69,7 +69,8 @@ def convert(
     """Convert a simplified ONNX model with static shapes to TFLite.
 
     Args:
-        model: As ``torch.onnx.export(dynamo=True)`` and onnxsim write it, float32.
+        model: As ``torch.onnx.export(dynamo=True)`` and onnxsim write it; float32, with integers
+            and booleans where an operator makes or takes them.
         io_layout: Axis order of four-dimensional inputs and outputs: ``nhwc`` costs no TRANSPOSE,
             ``nchw`` keeps ONNX's.
         keep_axes: Names of inputs and outputs that keep ONNX's order with either: they are NHWC
@@ -140,20 +141,26 @@ def _make_output(build: Builder, name: str, order: Order) -> Tensor:
 
 
 def _check(onnx_graph: OnnxGraph, table: Mapping[str, Lowering]) -> None:
-    """Refuse operators without a lowering and element types other than float32."""
+    """Refuse operators without a lowering, and element types that theirs does not take."""
     for node in onnx_graph.nodes:
         if node.op_type not in table:
             raise refuse(node, "this operator has no lowering to TFLite")
         computed = [n for n in node.inputs if n and n not in onnx_graph.constants]
         for name in (*computed, *(n for n in node.outputs if n)):
             dtype = onnx_graph.dtypes.get(name)
-            if dtype != np.float32:
-                raise refuse(node, f"{name!r} is computed as {dtype}, only float32 is lowered")
+            types = table[node.op_type].types
+            if dtype is None or dtype.name not in types:
+                raise refuse(node, f"{name!r} is computed as {dtype}, {_only(types)}")
     for name in onnx_graph.inputs:
-        if onnx_graph.dtypes[name] != np.float32:
-            raise UnsupportedOperatorError(
-                f"input {name!r} is {onnx_graph.dtypes[name]}, only float32 is lowered"
-            )
+        dtype = onnx_graph.dtypes.get(name)
+        if dtype is None or dtype.name not in DTYPES:
+            raise UnsupportedOperatorError(f"input {name!r} is {dtype}, {_only(DTYPES)}")
+
+
+def _only(types: tuple[str, ...]) -> str:
+    """Say which element types are lowered."""
+    *most, last = types
+    return f"only {', '.join(most)} and {last} are lowered" if most else f"only {last} is lowered"
 
 
 class _Wishes:

@@ -45,6 +45,7 @@ class BuildRequest:
             None stands for standard normal noise. Of images in `samples`, what 0 and 255 become.
         samples: A folder of images or an ``.npz`` to feed them instead.
         allow_flat_output: Publish a network whose outputs hardly depend on its input.
+        require_all_formats: Refuse a set that lacks a format, instead of making the others.
         force: Build even when nothing changed.
         verbose: Let the libraries' own logs through.
     """
@@ -63,6 +64,7 @@ class BuildRequest:
     input_range: tuple[float, float] | None = None
     samples: Path | None = None
     allow_flat_output: bool = False
+    require_all_formats: bool = False
     force: bool = False
     verbose: bool = False
 

@@ -26,6 +26,7 @@ __all__ = [
     "Artifact",
     "Leftover",
     "Manifest",
+    "MissingFormat",
     "Parity",
     "PassRecord",
     "ReferenceData",
@@ -154,6 +155,19 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MissingFormat:
+    """A format that was asked for and that the network has no file of.
+
+    Attributes:
+        format: ``pte``, ``onnx`` or ``tflite``.
+        reason: What in the network that format cannot express, one line.
+    """
+
+    format: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """A set of artifacts of one network.
 
@@ -180,6 +194,7 @@ class Manifest:
         parity_inputs: What the network and the files were fed.
         allow_flat_output: Whether outputs that hardly depend on the input were accepted; parity
             then says less.
+        missing_formats: What was asked for and cannot be made of this network.
     """
 
     stem: str
@@ -203,6 +218,7 @@ class Manifest:
     code_place: str = ""
     parity_inputs: str = "standard normal noise"
     allow_flat_output: bool = False
+    missing_formats: tuple[MissingFormat, ...] = ()
     schema_version: int = SCHEMA_VERSION
     folder: Path = field(default=Path(), compare=False, repr=False, metadata={"stored": False})
 
@@ -215,6 +231,9 @@ class Manifest:
         for artifact in self.artifacts:
             if artifact.format == format_name:
                 return artifact
+        for missing in self.missing_formats:
+            if missing.format == format_name:
+                raise InputError(f"{self.stem} has no {format_name} file: {missing.reason}")
         have = ", ".join(a.format for a in self.artifacts)
         raise InputError(f"{self.stem} has no {format_name} file; it has {have}")
 
