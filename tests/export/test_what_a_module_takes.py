@@ -37,7 +37,7 @@ class Camera(nn.Module):
         self.conv = nn.Conv2d(3, 4, 3)
 
     def forward(self, image):
-        return self.conv(image.permute(0, 3, 1, 2) * 2 - 0.5).mean((2, 3))
+        return self.conv(image.permute(0, 3, 1, 2).float() * 2 - 0.5).mean((2, 3))
 
 
 class Tagger(nn.Module):
@@ -124,12 +124,19 @@ def test_pixels_that_are_nhwc_in_the_module_stay_so_in_every_file(folder):
         manifest = make_artifacts(
             request(folder, "Camera", inputs, pte_io=layout, tflite_io=layout)
         ).manifest
-        assert {a.inputs[0].shape for a in manifest.artifacts} == {(1, 10, 12, 3)}
+        assert [a.inputs[0].shape for a in manifest.artifacts] == [(1, 10, 12, 3)] * 3
+
+
+def test_bytes_go_in_as_a_camera_gives_them(folder):
+    inputs = (InputTensor(shape=(1, 10, 12, 3), dtype="uint8", name="image"),)
+    made = make_artifacts(request(folder, "Camera", inputs, input_range=(0, 255))).manifest
+    assert [a.inputs[0].dtype for a in made.artifacts] == ["uint8"] * 3
 
 
 def test_integers_that_index_an_embedding_stay_inside_it(folder):
     inputs = (InputTensor(shape=(1, 4), dtype="int64", name="ids"),)
-    manifest = make_artifacts(request(folder, "Tagger", inputs, formats=("onnx", "pte"))).manifest
+    manifest = make_artifacts(request(folder, "Tagger", inputs)).manifest
+    assert [a.format for a in manifest.artifacts] == ["onnx", "pte", "tflite"]
     assert {(a.inputs[0].name, a.inputs[0].dtype) for a in manifest.artifacts} == {("ids", "int64")}
     with np.load(manifest.path(manifest.reference)) as stored:
         assert 1 < stored["input_0"].max() < 11
