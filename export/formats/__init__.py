@@ -13,7 +13,7 @@ so parity compares like with like.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
@@ -36,6 +36,7 @@ __all__ = [
     "get_format",
     "kept_axes",
     "list_formats",
+    "turn_images",
     "with_needed",
 ]
 
@@ -120,6 +121,27 @@ def kept_axes(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> di
         for i, spec in enumerate(specs)
         if len(spec.shape) == 4 and spec.layout != "NCHW"
     }
+
+
+def turn_images(
+    arrays: Sequence[np.ndarray[Any, Any]], kind: Literal["input", "output"], kept: Collection[str]
+) -> list[np.ndarray[Any, Any]]:
+    """Turn what goes into an NHWC file from NCHW, and what comes out of it back.
+
+    Args:
+        arrays: All inputs or all outputs, in order.
+        kind: Which of the two they are.
+        kept: From `kept_axes`.
+    """
+    import numpy as np
+
+    axes = (0, 2, 3, 1) if kind == "input" else (0, 3, 1, 2)
+    return [
+        np.ascontiguousarray(array.transpose(axes))
+        if array.ndim == 4 and f"{kind}_{i}" not in kept
+        else array
+        for i, array in enumerate(arrays)
+    ]
 
 
 def list_formats() -> tuple[str, ...]:

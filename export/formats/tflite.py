@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.formats import Run, WriteOptions, Written, kept_axes
+from export.formats import Run, WriteOptions, Written, kept_axes, turn_images
 from export.quiet import quiet_logs
 from export.sets.manifest import Leftover, TensorSpec
 from pfd_models.errors import InputError
@@ -83,8 +83,6 @@ def load(path: Path) -> Run:
     Raises:
         InputError: The file cannot be read as a TFLite model.
     """
-    import numpy as np
-
     identity = read_identity(path)
     channels_last = identity.get("io_layout", "nhwc") == "nhwc"
     kept = identity.get("kept_axes", "").split(",")
@@ -93,18 +91,13 @@ def load(path: Path) -> Run:
     fed = [detail["index"] for detail in interpreter.get_input_details()]
     read = [detail["index"] for detail in interpreter.get_output_details()]
 
-    def turn(
-        array: np.ndarray[Any, Any], axes: tuple[int, ...], place: str
-    ) -> np.ndarray[Any, Any]:
-        turned = channels_last and array.ndim == 4 and place not in kept
-        return np.ascontiguousarray(array.transpose(axes) if turned else array)
-
     def run(inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-        for i, (index, array) in enumerate(zip(fed, inputs, strict=True)):
-            interpreter.set_tensor(index, turn(array, (0, 2, 3, 1), f"input_{i}"))
+        arrays = turn_images(inputs, "input", kept) if channels_last else inputs
+        for index, array in zip(fed, arrays, strict=True):
+            interpreter.set_tensor(index, array)
         interpreter.invoke()
-        arrays = [interpreter.get_tensor(index) for index in read]
-        return [turn(array, (0, 3, 1, 2), f"output_{i}") for i, array in enumerate(arrays)]
+        outputs = [interpreter.get_tensor(index) for index in read]
+        return turn_images(outputs, "output", kept) if channels_last else outputs
 
     return run
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.formats import Run, WriteOptions, Written, kept_axes
+from export.formats import Run, WriteOptions, Written, kept_axes, turn_images
 from export.formats.pte.backends import get_backend
 from export.quiet import quiet_logs
 from pfd_models.errors import InputError, ModuleError
@@ -84,25 +84,20 @@ def load(path: Path) -> Run:
     import torch
 
     program = _load_program(path)
-    identity = _read_identity(program)
+    identity = _read_identity(program, path)
+    channels_last = identity.get("io_layout") == "nhwc"
+    kept = identity.get("kept_axes", "").split(",")
     with quiet_logs(), _refusals(path):
         method = program.load_method("forward")
 
-    def turn(
-        array: np.ndarray[Any, Any], axes: tuple[int, ...], place: str
-    ) -> np.ndarray[Any, Any]:
-        kept = place in identity.get("kept_axes", "").split(",")
-        turned = identity.get("io_layout") == "nhwc" and array.ndim == 4 and not kept
-        return np.ascontiguousarray(array.transpose(axes) if turned else array)
-
     def run(inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-        arrays = [turn(array, (0, 2, 3, 1), f"input_{i}") for i, array in enumerate(inputs)]
-        tensors = [torch.from_numpy(array) for array in arrays]
+        fed = turn_images(inputs, "input", kept) if channels_last else inputs
+        tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in fed]
         with quiet_logs(), _refusals(path):
             outputs = method.execute(tensors)
         # The method writes its next results into the same memory.
         arrays = [tensor.detach().numpy().copy() for tensor in outputs]
-        return [turn(array, (0, 3, 1, 2), f"output_{i}") for i, array in enumerate(arrays)]
+        return turn_images(arrays, "output", kept) if channels_last else arrays
 
     return run
 
@@ -113,16 +108,22 @@ def read_identity(path: Path) -> dict[str, str]:
     Raises:
         InputError: The file cannot be read, or has no identity.
     """
-    if identity := _read_identity(_load_program(path)):
+    if identity := _read_identity(_load_program(path), path):
         return identity
     raise InputError(f"{path} does not say what it is: it has no method 'identity'")
 
 
-def _read_identity(program: Any) -> dict[str, str]:
+def _read_identity(program: Any, path: Path) -> dict[str, str]:
+    """Return what a program says of itself; nothing where `write` did not make it."""
     if "identity" not in program.method_names:
         return {}
-    identity: dict[str, str] = json.loads(program.load_method("identity").execute([])[0])
-    return identity
+    with quiet_logs(), _refusals(path):
+        (text,) = program.load_method("identity").execute([])
+    try:
+        identity = json.loads(text)
+    except (TypeError, ValueError):  # a method of this name in somebody else's file
+        return {}
+    return identity if isinstance(identity, dict) else {}
 
 
 @contextlib.contextmanager
