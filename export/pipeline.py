@@ -5,18 +5,25 @@ from __future__ import annotations
 import contextlib
 import datetime
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from export.network.network import Network, count_macs, make_network
+from export.network.network import Network, count_macs, digest_state, make_network
+from export.network.threads import one_thread
 from export.request.provenance import git_state, versions
 from export.request.request import BuildRequest, content_key
 from export.sets import publish
 from export.sets.files import output_errors, sha256_file
-from export.sets.manifest import Artifact, Manifest, ReferenceData, load_manifest
-from pfd_models.errors import DelegationError, ParityError
+from export.sets.manifest import Artifact, Manifest, MissingFormat, ReferenceData, load_manifest
+from pfd_models.errors import (
+    DelegationError,
+    InputError,
+    ModuleError,
+    UnsupportedOperatorError,
+)
 
 if TYPE_CHECKING:
     from export.formats import WriteOptions
@@ -29,8 +36,8 @@ __all__ = ["BuildResult", "make_artifacts"]
 Report = Callable[[str], None]
 """Called with the name of each step as it begins."""
 
-REWRITE_LIMIT = 1e-5
-"""A rewritten graph may differ from its original by this in eager float32 (relative L-inf)."""
+Ended: TypeAlias = list[tuple[str, Artifact | InputError]]
+"""How the formats of a chain ended, by name: with a file, or with why there is none."""
 
 REFERENCE_SAMPLES = 2
 """How many of the parity samples are kept for verification on a device."""
@@ -51,7 +58,9 @@ class BuildResult:
     seconds: float
 
 
-def make_artifacts(request: BuildRequest, report: Report = lambda step: None) -> BuildResult:
+def make_artifacts(
+    request: BuildRequest, report: Report = lambda step: None, *, processes: int = 1
+) -> BuildResult:
     """Make, check and publish one set of artifacts.
 
     1. If a set with the same content key lies in the output folder, verify it and stop.
@@ -59,12 +68,16 @@ def make_artifacts(request: BuildRequest, report: Report = lambda step: None) ->
     3. Capture its graph, once.
     4. Run the module on seeded inputs in float64: the yardstick of every later comparison.
        Rewrite the graph and hold the rewritten one against the original.
-    5. Write each format and run the file on the same inputs.
+    5. Write each format and run the file on the same inputs; note a format that cannot express
+       the network.
     6. Publish files and manifest by rename; until then nothing appears in the output folder.
 
     Args:
         request: What to make.
         report: Told the name of each step as it begins.
+        processes: How many may compute at once: with two, the ``.pte`` is made beside the
+            ``.onnx`` and the ``.tflite``, in a fork of this process. The bytes are the same.
+            Give more than one only where no other thread of this process computes.
 
     Raises:
         InputError: Something in the request is wrong; the subclasses say what.
@@ -74,34 +87,53 @@ def make_artifacts(request: BuildRequest, report: Report = lambda step: None) ->
     key = request.request_key()
     found = None if request.force else publish.find(request.out, key, request.formats)
     if found is not None:
+        _gate_formats(request, found.missing_formats)
         _gate_delegation(request, found.artifacts)
         return BuildResult(manifest=found, made=(), seconds=time.perf_counter() - begin)
+    with one_thread():
+        manifest, made = _make_set(request, key, report, processes)
+    return BuildResult(manifest=manifest, made=made, seconds=time.perf_counter() - begin)
+
+
+def _make_set(
+    request: BuildRequest, key: str, report: Report, processes: int
+) -> tuple[Manifest, tuple[str, ...]]:
+    """Make what is missing of a set; return its manifest and the formats that were made."""
+    from export.formats import with_needed
 
     report("model")
     network, weights = make_network(request)
     build_id = content_key(
         {
             **request.decisive_options(),
-            "network": [network.name, network.variant, network.dataset, network.shapes],
+            "network": [network.name, network.variant, network.dataset, network.inputs],
+            "stem": network.stem,  # the files name their manifest
+            "state": digest_state(network.module),  # so that no set can hold two networks
             "spec": network.spec,
             "conversions": network.conversions,
         }
     )
+    source, place = (network.name, network.variant, network.dataset), request.code_place()
+    if not request.force:  # before any work; publishing asks again
+        publish.require_own_set(request.out, network.stem, build_id, source, place)
     kept = () if request.force else publish.find_reusable(request.out, network.stem, build_id)
-    formats = _with_needed(request.formats)
+    formats = with_needed(request.formats)
     missing = tuple(f for f in formats if f not in {a.format for a in kept})
     if not missing:
         publish.remember(request.out, key, network.stem)
         manifest = load_manifest(request.out / f"{network.stem}.json")
         _gate_delegation(request, manifest.artifacts)
-        return BuildResult(manifest=manifest, made=(), seconds=time.perf_counter() - begin)
+        return manifest, ()
 
     with publish.stage(request.out) as folder:
-        manifest = _build_into(folder, request, network, weights, build_id, missing, kept, report)
+        manifest = _build_into(
+            folder, request, network, weights, build_id, missing, kept, report, processes
+        )
         _gate_delegation(request, manifest.artifacts)
         report("publish")
-        manifest = publish.publish(folder, request.out, manifest, key)
-    return BuildResult(manifest=manifest, made=missing, seconds=time.perf_counter() - begin)
+        manifest = publish.publish(folder, request.out, manifest, key, force=request.force)
+    have = {artifact.format for artifact in manifest.artifacts}
+    return manifest, tuple(f for f in missing if f in have)
 
 
 def _build_into(
@@ -113,27 +145,61 @@ def _build_into(
     formats: tuple[str, ...],
     kept: tuple[Artifact, ...],
     report: Report,
+    processes: int,
 ) -> Manifest:
     from export import parity
+    from export.formats import find_chains
     from export.graph.program import capture
-    from export.network.inputs import make_inputs
+    from export.network.samples import choose_inputs
     from export.passes import run_passes
 
     seconds: dict[str, float] = {}
-    inputs = make_inputs(network.shapes, request.seed)
+    inputs, called = choose_inputs(
+        request,
+        network.shapes,
+        network.spec.get("input", {}),
+        dtypes=network.dtypes,
+        integers_below=network.integers_below,
+    )
     with _time_step("capture", seconds, report):  # first: it knows why a module does not trace
-        captured = capture(network.module, _tensors(inputs[0]))
+        captured = capture(network.module, _tensors(inputs[0]), names=network.input_names)
     with _time_step("reference", seconds, report):
-        reference = parity.make_reference(network.module, inputs)
+        reference = parity.make_reference(
+            network.module,
+            inputs,
+            allow_flat=request.allow_flat_output,
+            advice=_advise_on_flat_output(request, weights),
+        )
     with _time_step("rewrite", seconds, report):
         program = run_passes(captured)
-        _check_rewrite(captured, program, inputs)
+        fired = [record.name for record in program.passes if record.rewrites]
+        parity.check_rewrite(reference, partial(_run_arrays, program), fired)
 
     base = _options(request, network, build_id)
     made: dict[str, Artifact] = {a.format: a for a in kept}
-    for name in formats:
-        report(name)
-        made[name] = _make_file(folder, request.out, name, program, reference, base, network, made)
+
+    def make_chain(chain: tuple[str, ...]) -> Ended:
+        ended: Ended = []
+        for name in chain:
+            report(name)
+            try:
+                made[name] = _make_file(
+                    folder, request.out, name, program, reference, base, network, made
+                )
+            except (ModuleError, UnsupportedOperatorError) as error:
+                if request.require_all_formats and name in request.formats:
+                    raise
+                ended.append((name, error))
+            else:
+                ended.append((name, made[name]))
+        return ended
+
+    refusals: dict[str, InputError] = {}
+    for ended in _run_chains(make_chain, find_chains(formats), processes):
+        made.update({name: result for name, result in ended if isinstance(result, Artifact)})
+        refusals.update({name: result for name, result in ended if isinstance(result, InputError)})
+    if refusals and not made.keys() & set(request.formats):
+        raise next(iter(refusals.values()))
     revision, dirty = git_state(Path(__file__).parent)
     return Manifest(
         stem=network.stem,
@@ -144,7 +210,7 @@ def _build_into(
         spec=network.spec,
         weights=weights,
         params=sum(p.numel() for p in network.module.parameters()),
-        macs=count_macs(network),
+        macs=count_macs(network.module, captured.example),
         passes=program.passes,
         artifacts=tuple(made[f] for f in sorted(made)),
         reference=_save_reference(folder, network, reference),
@@ -153,8 +219,40 @@ def _build_into(
         git_dirty=dirty,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         build_seconds=seconds,
-        conversions=network.conversions,
+        conversions=(*network.conversions, *network.notes),
+        code_place=request.code_place(),
+        parity_inputs=called,
+        allow_flat_output=request.allow_flat_output,
+        missing_formats=tuple(MissingFormat(format=f, reason=str(e)) for f, e in refusals.items()),
     )
+
+
+def _run_chains(
+    make_chain: Callable[[tuple[str, ...]], Ended],
+    chains: Sequence[tuple[str, ...]],
+    processes: int,
+) -> list[Ended]:
+    """Make the chains of formats, side by side where `processes` and the system allow it."""
+    from export.formats._beside import is_possible, run_side_by_side
+
+    if processes < len(chains) or not is_possible():
+        return [make_chain(chain) for chain in chains]
+    return run_side_by_side([partial(make_chain, chain) for chain in chains])
+
+
+def _advise_on_flat_output(request: BuildRequest, weights: str) -> str:
+    advice = []
+    if "untrained" in weights:
+        advice.append("give trained weights (--weights)")
+    if request.samples is None and request.input_range is None:
+        advice.append(
+            "if it does not take standard normal noise, say what it takes (--input-range 0,255 or "
+            "--samples FOLDER)"
+        )
+    elif request.samples is None:
+        advice.append("give real inputs (--samples FOLDER)")
+    advice.append("if they are flat by nature, accept that (--allow-flat-output)")
+    return ", or ".join(advice)
 
 
 def _make_file(
@@ -173,6 +271,8 @@ def _make_file(
 
     format_module = get_format(name)
     if (needed := format_module.NEEDS) is not None:
+        if needed not in made:
+            raise UnsupportedOperatorError(f"it is made from the .{needed} file, and there is none")
         source = made[needed].file
         staged = folder / source
         options = replace(options, made_from=staged if staged.exists() else out / source)
@@ -211,18 +311,6 @@ def _time_step(step: str, seconds: dict[str, float], report: Report) -> Iterator
     seconds[step] = time.perf_counter() - begin
 
 
-def _check_rewrite(captured: Program, program: Program, inputs: list[Arrays]) -> None:
-    from export.passes import max_rewrite_error
-
-    error = max_rewrite_error(captured, program, [_tensors(sample) for sample in inputs[:2]])
-    if not error <= REWRITE_LIMIT:
-        fired = ", ".join(p.name for p in program.passes if p.rewrites)
-        raise ParityError(
-            f"the graph rewrites ({fired}) changed the result by {error:.1e}, at most "
-            f"{REWRITE_LIMIT:.0e} is allowed; please report this module"
-        )
-
-
 def _options(request: BuildRequest, network: Network, build_id: str) -> WriteOptions:
     from export.formats import WriteOptions
 
@@ -243,24 +331,26 @@ def _options(request: BuildRequest, network: Network, build_id: str) -> WriteOpt
         identity={k: v for k, v in identity.items() if v},
         backend=request.backend,
         tflite_io=request.tflite_io,
+        pte_io=request.pte_io,
     )
 
 
 def _save_reference(folder: Path, network: Network, reference: ReferenceRun) -> ReferenceData:
-    import numpy as np
+    from export import parity
 
     count = min(REFERENCE_SAMPLES, len(reference.inputs))
-    arrays = {
-        f"{kind}_{i}": np.stack([sample[i] for sample in samples[:count]]).astype(np.float32)
-        for kind, samples in (("input", reference.inputs), ("output", reference.outputs))
-        for i in range(len(samples[0]))
-    }
     path = folder / f"{network.stem}_reference.npz"
     with output_errors(path):
-        np.savez(path, **arrays)  # type: ignore[arg-type]  # the stubs take the names for options
+        parity.save_samples(reference, path, count)
     return ReferenceData(
         file=path.name, sha256=sha256_file(path), size_bytes=path.stat().st_size, samples=count
     )
+
+
+def _gate_formats(request: BuildRequest, missing: tuple[MissingFormat, ...]) -> None:
+    lacking = [m for m in missing if m.format in request.formats]
+    if lacking and (request.require_all_formats or len(lacking) == len(request.formats)):
+        raise UnsupportedOperatorError(f"no .{lacking[0].format} file: {lacking[0].reason}")
 
 
 def _gate_delegation(request: BuildRequest, artifacts: tuple[Artifact, ...]) -> None:
@@ -274,22 +364,8 @@ def _gate_delegation(request: BuildRequest, artifacts: tuple[Artifact, ...]) -> 
             raise DelegationError(f"{artifact.file} is not fully delegated: {left}")
 
 
-def _with_needed(formats: tuple[str, ...]) -> tuple[str, ...]:
-    """Order the formats so that each comes after the one it is made from, which is added."""
-    from export.formats import get_format
-
-    ordered: list[str] = []
-
-    def add(name: str) -> None:
-        needed = get_format(name).NEEDS
-        if needed is not None:
-            add(needed)
-        if name not in ordered:
-            ordered.append(name)
-
-    for name in formats:
-        add(name)
-    return tuple(ordered)
+def _run_arrays(program: Program, sample: Arrays) -> Arrays:
+    return [tensor.numpy() for tensor in program.run(_tensors(sample))]
 
 
 def _tensors(arrays: Arrays) -> tuple[Any, ...]:

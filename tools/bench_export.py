@@ -4,8 +4,9 @@ Ours: capture, passes, ``.pte``, ``.onnx``, ``.tflite``. Stock: ``torch.onnx.exp
 ``torch.export`` and ExecuTorch's own lowering, and litert-torch where it is installed (the extra
 ``peers``). Both start from the same module in fresh processes, which take turns in the order
 ours, stock, stock, ours, so that a slow minute of the machine hits both; medians are compared.
+The whole chain of ours counts the passes, which stock has none of.
 
-    python tools/bench_export.py --model shufflenetv2,ghostnet --variant ours --rounds 4
+    python tools/bench_export.py --model shufflenetv2,ghostnet --variant ours --repeats 5
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 CHAINS = ("ours", "stock")
+CLOCKS = ("cpu", "wall")
+CHAIN = "whole chain"
 Seconds = dict[str, dict[str, float]]
 """Wall and CPU seconds of each step."""
 
@@ -124,46 +127,53 @@ def run_apart(chain: str, model: str, variant: str, dataset: str) -> Seconds:
     return seconds
 
 
-def compare(model: str, variant: str, dataset: str, rounds: int) -> dict[str, Any]:
-    """Run both chains in turns and return medians per step and the ratios of their sums."""
+def compare(model: str, variant: str, dataset: str, repeats: int) -> dict[str, Any]:
+    """Run both chains in turns; the rows of the table and every figure they come from."""
     runs: dict[str, list[Seconds]] = {chain: [] for chain in CHAINS}
-    for number in range(rounds):
+    for number in range(repeats):
         for chain in CHAINS if number % 2 == 0 else reversed(CHAINS):
+            print(f"{model}/{variant}: repeat {number + 1} of {repeats}, {chain}", file=sys.stderr)
             runs[chain].append(run_apart(chain, model, variant, dataset))
-    common = [step for step in runs["ours"][0] if step in runs["stock"][0]]
-
-    def median(chain: str, steps: list[str], clock: str) -> float:
-        return statistics.median(sum(run[s][clock] for s in steps) for run in runs[chain])
-
-    return {
-        "model": model,
-        "variant": variant,
-        "dataset": dataset,
-        "rounds": rounds,
-        "median_wall_s": {
-            chain: {step: median(chain, [step], "wall") for step in runs[chain][0]}
-            for chain in CHAINS
-        },
-        "compared_steps": common,
-        "ratio_wall": median("ours", common, "wall") / median("stock", common, "wall"),
-        "ratio_cpu": median("ours", common, "cpu") / median("stock", common, "cpu"),
-        "runs": runs,
-    }
+    both = {chain: list(runs[chain][0]) for chain in CHAINS}
+    if "tflite" not in both["stock"]:
+        both["ours"].remove("tflite")  # nothing to compare it with
+    rows = [compare_steps(step, [step], [step], runs) for step in runs["ours"][0]]
+    rows.append(compare_steps(CHAIN, both["ours"], both["stock"], runs))
+    return {"model": model, "variant": variant, "dataset": dataset, "rows": rows, "runs": runs}
 
 
-def print_table(result: dict[str, Any]) -> None:
-    """Print one network's steps, ours beside stock."""
-    ours, stock = (result["median_wall_s"][chain] for chain in CHAINS)
-    print(f"\n{result['model']} / {result['variant']} / {result['dataset']}")
-    print(f"  {'step':10s} {'ours s':>8s} {'stock s':>8s}")
-    for step in ours:
-        beside = f"{stock[step]:8.2f}" if step in stock else f"{'-':>8s}"
-        print(f"  {step:10s} {ours[step]:8.2f} {beside}")
-    note = "" if "tflite" in result["compared_steps"] else " (.tflite aside: no litert-torch here)"
+def compare_steps(
+    name: str, ours: list[str], stock: list[str], runs: dict[str, list[Seconds]]
+) -> dict[str, Any]:
+    """Return medians of the sums of steps, and their ratios where both chains have them."""
+    row: dict[str, Any] = {"step": name}
+    for clock in CLOCKS:
+        for chain, steps in zip(CHAINS, (ours, stock), strict=True):
+            if all(step in runs[chain][0] for step in steps):
+                sums = [sum(run[step][clock] for step in steps) for run in runs[chain]]
+                row[f"{chain}_{clock}"] = statistics.median(sums)
+        if f"stock_{clock}" in row:
+            row[f"ratio_{clock}"] = row[f"ours_{clock}"] / row[f"stock_{clock}"]
+    return row
+
+
+def print_table(results: list[dict[str, Any]], repeats: int) -> None:
+    """Print all networks as one Markdown table."""
+    print(f"\nMedians of {repeats} fresh processes of each chain, interleaved, one thread each.\n")
     print(
-        f"  ours / stock: {result['ratio_wall']:.2f} wall, {result['ratio_cpu']:.2f} CPU, "
-        f"median of {result['rounds']} fresh processes each{note}"
+        "| network | step | ours CPU s | stock CPU s | ratio | ours wall s | stock wall s | ratio |"
     )
+    print("|---|---|--:|--:|--:|--:|--:|--:|")
+    for result in results:
+        network = f"{result['model']} {result['variant']} {result['dataset']}"
+        for row in result["rows"]:
+            keys = [f"{what}_{clock}" for clock in CLOCKS for what in (*CHAINS, "ratio")]
+            cells = [f"{row[key]:.2f}" if key in row else "" for key in keys]
+            print("|", " | ".join([network, row["step"], *cells]), "|")
+    if not any(
+        "stock_cpu" in r for result in results for r in result["rows"] if r["step"] == "tflite"
+    ):
+        print(f"\n{CHAIN}: without .tflite on both sides, litert-torch is not installed here.")
 
 
 def main() -> None:
@@ -172,20 +182,20 @@ def main() -> None:
     parser.add_argument("--model", default="shufflenetv2", help="comma list of zoo models")
     parser.add_argument("--variant", default="ours", help="comma list of variants")
     parser.add_argument("--dataset", default="vegfru292", help="data-set shape")
-    parser.add_argument("--rounds", type=int, default=4, help="fresh processes of each chain")
+    parser.add_argument("--repeats", type=int, default=5, help="fresh processes of each chain")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--here", choices=CHAINS, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.rounds < 1:
-        parser.error(f"--rounds is {options.rounds}; give at least 1")
+    if options.repeats < 1:
+        parser.error(f"--repeats is {options.repeats}; give at least 1")
     if options.here:
         run_here(options.here, options.model, options.variant, options.dataset)
         return
     results = []
     for model in options.model.split(","):
         for variant in options.variant.split(","):
-            results.append(compare(model, variant, options.dataset, options.rounds))
-            print_table(results[-1])
+            results.append(compare(model, variant, options.dataset, options.repeats))
+    print_table(results, options.repeats)
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n")
 

@@ -22,11 +22,13 @@ from export.pipeline import BuildResult, make_artifacts
 from export.quiet import quiet_logs
 from export.request.request import BuildRequest
 from export.request.source import ZooSource
+from export.sets.manifest import MissingFormat
 from pfd_models.errors import ModuleError, PfdError, SpecError
 
 __all__ = ["Outcome", "Plan", "Workers", "plan"]
 
 _steps: Any = None  # the queue of (label, step) in a worker
+_processes = 1  # how many a worker may compute in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,14 @@ class Outcome:
     request: BuildRequest
     result: BuildResult | None = None
     error: PfdError | None = None
+
+    @property
+    def lacking(self) -> tuple[MissingFormat, ...]:
+        """Return the formats that were asked for and that the network has no file of."""
+        if self.result is None:
+            return ()
+        missing = self.result.manifest.missing_formats
+        return tuple(m for m in missing if m.format in self.request.formats)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +87,7 @@ class Workers:
             self.jobs,
             mp_context=self._context,
             initializer=_initialise,
-            initargs=(self._queue, self.jobs),
+            initargs=(self._queue, max(1, _count_cores() // self.jobs)),
         )
 
     def plan(self, requests: Sequence[BuildRequest], *, skip_undefined: bool) -> Plan:
@@ -160,18 +170,20 @@ def plan(requests: tuple[BuildRequest, ...], skip_undefined: bool) -> Plan:
     return Plan(requests=tuple(kept), undefined=tuple(undefined))
 
 
-def _initialise(steps: Any, jobs: int) -> None:
-    global _steps
-    _steps = steps
+def _initialise(steps: Any, processes: int) -> None:
+    global _steps, _processes
+    _steps, _processes = steps, processes
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
+    os.environ["OMP_NUM_THREADS"] = "1"  # or the bytes depend on the machine: network.threads
 
 
 def _build(request: BuildRequest) -> BuildResult:
     label = request.source.label
     with quiet_logs(verbose=request.verbose):
         try:
-            return make_artifacts(request, lambda step: _steps.put((label, step)))
+            return make_artifacts(
+                request, lambda step: _steps.put((label, step)), processes=_processes
+            )
         except PfdError:
             raise
         except Exception as error:  # the edge of the process: one set must not end the others
@@ -181,6 +193,13 @@ def _build(request: BuildRequest) -> BuildResult:
             raise PfdError(
                 f"unexpected {type(error).__name__}: {first}; -v shows where, please report it"
             ) from error
+
+
+def _count_cores() -> int:
+    """Return how many cores this process may use, which may be fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _explain_crash(request: BuildRequest) -> PfdError:

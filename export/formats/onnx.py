@@ -98,9 +98,9 @@ def read_identity(path: Path) -> dict[str, str]:
 def _export(program: Program) -> ModelProto:
     import torch
 
-    from export.formats._tracing import speed_up_tracing
+    from export.formats._shortcuts import speed_up_onnx_export
 
-    with speed_up_tracing(), quiet_logs():
+    with speed_up_onnx_export(), quiet_logs():
         try:
             exported = torch.onnx.export(
                 program.exported,

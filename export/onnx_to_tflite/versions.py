@@ -13,8 +13,10 @@ __all__ = ["HIGHEST_IN_2_14", "version"]
 #: Highest version that tflite-runtime 2.14.0 (2023) accepts, found by loading one-operator models.
 HIGHEST_IN_2_14 = {
     "ADD": 5,
+    "ARG_MAX": 3,
     "AVERAGE_POOL_2D": 3,
     "BATCH_MATMUL": 4,
+    "CAST": 5,
     "CONCATENATION": 4,
     "CONV_2D": 7,
     "DEPTHWISE_CONV_2D": 7,
@@ -49,6 +51,22 @@ HIGHEST_IN_2_14 = {
 }
 
 
+#: The version that an element type of the first operand needs, where the shape needs no higher.
+OF_TYPE = {
+    ("ADD", "int64"): 4,
+    ("CONCATENATION", "int8"): 2,
+    ("GATHER", "bool"): 3,
+    ("GATHER", "int8"): 2,
+    ("MUL", "int64"): 5,
+    ("SLICE", "int8"): 2,
+    ("STRIDED_SLICE", "bool"): 3,
+    ("STRIDED_SLICE", "int8"): 2,
+    ("SUB", "int64"): 4,
+    ("TRANSPOSE", "bool"): 3,
+    ("TRANSPOSE", "int8"): 2,
+}
+
+
 def _rank(op: Op) -> int:
     return max(len(t.shape) for t in (*op.inputs, *op.outputs) if t is not None)
 
@@ -63,7 +81,14 @@ def _is_dilated(op: Op) -> bool:
 
 
 def version(op: Op) -> int:
-    """Return the lowest version for a float32 operator."""
+    """Return the lowest version for an operator."""
+    if op.kind == "CAST":
+        return 3 if "int8" in (op.data_input.dtype.name, op.output.dtype.name) else 1
+    return max(_of_shape(op), OF_TYPE.get((op.kind, op.data_input.dtype.name), 1))
+
+
+def _of_shape(op: Op) -> int:
+    """Return the version that shapes and options need."""
     rank = _rank(op)
     if op.kind == "CONV_2D":
         return 6 if _is_grouped(op) else 1

@@ -36,16 +36,16 @@ def versions(extra: Iterable[str] = ()) -> dict[str, str]:
 def source_digest(roots: Iterable[Path]) -> str:
     """Return the SHA-256 over the names and contents of all Python and JSON sources below `roots`.
 
-    A root that is a file counts as itself.
+    A root that is a file counts as itself. Names begin at their root, so it does not matter in
+    which folder the roots lie.
     """
-    digest = hashlib.sha256()
-    for root in sorted(roots):
-        files = [root] if root.is_file() else sorted((*root.rglob("*.py"), *root.rglob("*.json")))
+    lines = []
+    for root in roots:
+        files = [root] if root.is_file() else [*root.rglob("*.py"), *root.rglob("*.json")]
         for file in files:
-            name = file.name if file == root else file.relative_to(root).as_posix()
-            content = hashlib.sha256(file.read_bytes()).hexdigest()
-            digest.update(f"{name}\0{content}\n".encode())
-    return digest.hexdigest()
+            name = file.relative_to(root.parent).as_posix()
+            lines.append(f"{name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n")
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 
 def git_state(folder: Path) -> tuple[str, bool]:

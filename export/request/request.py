@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from export.request.provenance import source_digest, versions
+from export.request.samples import samples_digest
 from export.request.source import ModuleSource, ZooSource
 from export.request.user_code import find_distributions, find_sources
 from export.sets.files import sha256_file
@@ -18,6 +22,8 @@ from pfd_models.plain_data import to_plain
 
 __all__ = ["BuildRequest", "content_key"]
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
@@ -25,25 +31,40 @@ class BuildRequest:
 
     Attributes:
         source: What network.
+        name: What the files of a user's module are called; empty: after its import path.
         formats: Which files, by format name.
         weights: A checkpoint; None leaves the seeded initialisation.
+        weights_key: Where in the checkpoint the state dict lies, where it holds several.
         seed: Of the initialisation and of the parity inputs.
         out: The folder to publish into.
         backend: The delegate of the ``.pte``.
         tflite_io: Layout of the ``.tflite``'s image inputs and outputs.
+        pte_io: Layout of the ``.pte``'s.
         require_full_delegation: Refuse a set with an operator outside its delegate.
+        input_range: Lowest and highest value of the noise that the network and its files are fed;
+            None stands for standard normal noise. Of images in `samples`, what 0 and 255 become.
+        samples: A folder of images or an ``.npz`` to feed them instead.
+        allow_flat_output: Publish a network whose outputs hardly depend on its input.
+        require_all_formats: Refuse a set that lacks a format, instead of making the others.
         force: Build even when nothing changed.
         verbose: Let the libraries' own logs through.
     """
 
     source: ZooSource | ModuleSource
+    name: str = ""
     formats: tuple[str, ...] = ("pte", "onnx", "tflite")
     weights: Path | None = None
+    weights_key: str = ""
     seed: int = 0
     out: Path = Path("artifacts")
     backend: str = "xnnpack"
     tflite_io: Literal["nhwc", "nchw"] = "nhwc"
+    pte_io: Literal["nhwc", "nchw"] = "nchw"
     require_full_delegation: bool = False
+    input_range: tuple[float, float] | None = None
+    samples: Path | None = None
+    allow_flat_output: bool = False
+    require_all_formats: bool = False
     force: bool = False
     verbose: bool = False
 
@@ -53,14 +74,39 @@ class BuildRequest:
             raise SpecError("no format to build: give at least one of pte, onnx, tflite")
         if self.seed < 0:
             raise SpecError(f"seed {self.seed} is negative; give 0 or more")
+        if self.name and not _NAME.fullmatch(self.name):
+            raise SpecError(
+                f"--name {self.name!r} is no name for files; use letters, digits, '_', '-' and "
+                "'.', a letter or digit first"
+            )
+        if self.input_range is not None:
+            low, high = self.input_range
+            if not -math.inf < low < high < math.inf:
+                raise SpecError(
+                    f"the input range {low:g},{high:g} is empty; give 0,255 or the like"
+                )
 
     def request_key(self) -> str:
         """Return the SHA-256 of everything that decides the result, without loading torch.
 
         Raises:
             WeightsError: The checkpoint cannot be read.
+            DataError: The samples cannot be read.
         """
-        return content_key({**self.decisive_options(), "source": to_plain(self.source)})
+        return content_key(
+            {**self.decisive_options(), "source": to_plain(self.source), "name": self.name}
+        )
+
+    def code_place(self) -> str:
+        """Return where the network's code lies: ``zoo``, an installed package, or a path.
+
+        A path is told from the output folder, so that a project may move with its files.
+        """
+        if not isinstance(self.source, ModuleSource):
+            return "zoo"
+        installed = find_distributions(self.source)
+        paths = [os.path.relpath(path, self.out) for path in find_sources(self.source)]
+        return ", ".join(installed or paths)
 
     def decisive_options(self) -> dict[str, Any]:
         """Return the options, code and versions that decide the bytes, besides the network."""
@@ -75,9 +121,14 @@ class BuildRequest:
         return {
             "code": source_digest(roots),
             "weights": self._weights_digest(),
+            "weights_key": self.weights_key,
             "seed": self.seed,
             "backend": self.backend,
             "tflite_io": self.tflite_io,
+            "pte_io": self.pte_io,
+            "input_range": self.input_range,
+            "samples": samples_digest(self.samples),
+            "allow_flat_output": self.allow_flat_output,
             "versions": versions(extra),
         }
 

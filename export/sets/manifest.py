@@ -26,6 +26,7 @@ __all__ = [
     "Artifact",
     "Leftover",
     "Manifest",
+    "MissingFormat",
     "Parity",
     "PassRecord",
     "ReferenceData",
@@ -154,6 +155,19 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MissingFormat:
+    """A format that was asked for and that the network has no file of.
+
+    Attributes:
+        format: ``pte``, ``onnx`` or ``tflite``.
+        reason: What in the network that format cannot express, one line.
+    """
+
+    format: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """A set of artifacts of one network.
 
@@ -164,7 +178,7 @@ class Manifest:
         variant: The variant's name; empty for a user's module.
         dataset: The data-set shape's name; empty for a user's module.
         spec: The full specification as plain data (input shape, normalisation, source).
-        weights: ``seed:N`` or ``sha256:...`` of the checkpoint.
+        weights: ``seed:N`` or ``sha256:...`` of the checkpoint, and what was taken of it.
         params: Trainable parameters.
         macs: Multiply-accumulates of one inference of one image, convolutions and matrix products.
         passes: The graph rewrites, in order.
@@ -176,6 +190,11 @@ class Manifest:
         created: UTC time, ISO 8601.
         build_seconds: Wall seconds of the steps that all files share.
         conversions: What a conversion of the user's module changed, a line a site.
+        code_place: Where the network's code lies (see `BuildRequest.code_place`).
+        parity_inputs: What the network and the files were fed.
+        allow_flat_output: Whether outputs that hardly depend on the input were accepted; parity
+            then says less.
+        missing_formats: What was asked for and cannot be made of this network.
     """
 
     stem: str
@@ -196,6 +215,10 @@ class Manifest:
     created: str
     build_seconds: Mapping[str, float] = field(default_factory=dict)
     conversions: tuple[str, ...] = ()
+    code_place: str = ""
+    parity_inputs: str = "standard normal noise"
+    allow_flat_output: bool = False
+    missing_formats: tuple[MissingFormat, ...] = ()
     schema_version: int = SCHEMA_VERSION
     folder: Path = field(default=Path(), compare=False, repr=False, metadata={"stored": False})
 
@@ -208,8 +231,16 @@ class Manifest:
         for artifact in self.artifacts:
             if artifact.format == format_name:
                 return artifact
+        for missing in self.missing_formats:
+            if missing.format == format_name:
+                raise InputError(f"{self.stem} has no {format_name} file: {missing.reason}")
         have = ", ".join(a.format for a in self.artifacts)
         raise InputError(f"{self.stem} has no {format_name} file; it has {have}")
+
+    @property
+    def source(self) -> tuple[str, str, str]:
+        """Return what network this is of: model, variant and data set."""
+        return self.model, self.variant, self.dataset
 
     @property
     def files(self) -> tuple[Artifact | ReferenceData, ...]:

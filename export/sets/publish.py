@@ -18,16 +18,19 @@ from pathlib import Path
 
 from export.sets.files import atomic_write, output_errors
 from export.sets.manifest import Artifact, Manifest, load_manifest
-from pfd_models.errors import PfdError
+from pfd_models.errors import OutputError, PfdError
 
-__all__ = ["find", "find_reusable", "publish", "remember", "stage"]
+__all__ = ["find", "find_reusable", "publish", "remember", "require_own_set", "stage"]
 
 INDEX = ".index.json"
 STAGING = ".building-"
 
 
 def find(out: Path, key: str, formats: tuple[str, ...]) -> Manifest | None:
-    """Return the verified set an equal request made before, if it holds all the formats."""
+    """Return the verified set an equal request made before, if it holds all the formats.
+
+    A format that could not be made of the network then cannot be made now either.
+    """
     stem = _read_index(out).get(key)
     if stem is None:
         return None
@@ -35,7 +38,7 @@ def find(out: Path, key: str, formats: tuple[str, ...]) -> Manifest | None:
         manifest = load_manifest(out / f"{stem['stem']}.json")
     except PfdError:
         return None  # gone or changed since: build it again
-    have = {a.format for a in manifest.artifacts}
+    have = {a.format for a in manifest.artifacts} | {m.format for m in manifest.missing_formats}
     same = manifest.build_id == stem["build_id"]
     return manifest if same and have >= set(formats) else None
 
@@ -66,18 +69,67 @@ def stage(out: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def publish(folder: Path, out: Path, manifest: Manifest, key: str) -> Manifest:
-    """Move a staged set into place, manifest last, and return it as it now lies there.
+def require_own_set(
+    out: Path, stem: str, build_id: str, source: tuple[str, ...], code_place: str
+) -> None:
+    """Refuse to replace a set that was made of another source's network.
+
+    Args:
+        out: Where the set would go.
+        stem: Its file stem.
+        build_id: Of the new set; one that is already there replaces nothing.
+        source: Model, variant and data set of the new set.
+        code_place: Where its code lies.
 
     Raises:
-        OutputError: The output folder cannot be written.
+        OutputError: A set of that stem lies there and its manifest tells of another source.
+    """
+    there = _load_unverified(out, stem)
+    if there is None or there.build_id == build_id:
+        return
+    # Code that is no longer where it was has moved: a project may be taken elsewhere.
+    another = there.code_place != code_place and (out / there.code_place).is_file()
+    if there.source == source and not another:
+        return
+    raise OutputError(
+        f"{out / stem}.json is a set of {_describe(there.source, there.code_place)}, not of "
+        f"{_describe(source, code_place)}; give another --name or --out to keep it, or --force "
+        "to replace it"
+    )
+
+
+def publish(
+    folder: Path, out: Path, manifest: Manifest, key: str, *, force: bool = False
+) -> Manifest:
+    """Move a staged set into place, manifest last, and return it as it now lies there.
+
+    Files of an older set with this stem that are not in the new one are removed.
+
+    Args:
+        folder: Where the set's files are staged.
+        out: Where they go.
+        manifest: Of the set.
+        key: Of the request that it answers.
+        force: Replace a set of another source too.
+
+    Raises:
+        OutputError: The output folder cannot be written, or a set of another source lies there.
     """
     final = out / f"{manifest.stem}.json"
     with output_errors(out), _lock(out):
+        if not force:  # asked again under the lock: two builds may have begun at once
+            require_own_set(
+                out, manifest.stem, manifest.build_id, manifest.source, manifest.code_place
+            )
+        older = _load_unverified(out, manifest.stem)
         staged = manifest.save(folder)
         for file in folder.iterdir():
             _sync(file)
         final.unlink(missing_ok=True)  # from here to the last rename the set has no manifest
+        kept = {stored.file for stored in manifest.files}
+        for stored in older.files if older is not None else ():
+            if stored.file not in kept:
+                (out / stored.file).unlink(missing_ok=True)
         for stored in manifest.files:
             if (folder / stored.file).exists():
                 os.replace(folder / stored.file, out / stored.file)
@@ -93,6 +145,18 @@ def remember(out: Path, key: str, stem: str, build_id: str | None = None) -> Non
         index = _read_index(out)
         index[key] = {"stem": stem, "build_id": build_id}
         atomic_write(out / INDEX, json.dumps(index, indent=1) + "\n")
+
+
+def _describe(source: tuple[str, ...], code_place: str) -> str:
+    name = "/".join(filter(None, source))
+    return f"{name} in {code_place}" if code_place else name
+
+
+def _load_unverified(out: Path, stem: str) -> Manifest | None:
+    try:
+        return load_manifest(out / f"{stem}.json", verify=False)
+    except PfdError:
+        return None  # none there, or not one that can be read: nothing to keep
 
 
 def _read_index(out: Path) -> dict[str, dict[str, str]]:

@@ -123,13 +123,15 @@ def tiny_set(make_once):
 
 
 def _make_tiny_set(folder):
-    from export import BuildRequest, ModuleSource, make_artifacts
+    from export import BuildRequest, InputTensor, ModuleSource, make_artifacts
 
     with tempfile.TemporaryDirectory() as temporary:
         made = Path(temporary)
         (made / "tiny_net.py").write_text(TINY)
         source = ModuleSource(
-            target="tiny_net:make", input_shapes=((1, 3, 32, 32),), search_path=str(made)
+            target="tiny_net:make",
+            inputs=(InputTensor(shape=(1, 3, 32, 32)),),
+            search_path=str(made),
         )
         request = BuildRequest(source=source, formats=("pte", "tflite"), out=made / "out")
         manifest = make_artifacts(request).manifest

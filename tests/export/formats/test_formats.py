@@ -2,7 +2,7 @@ import inspect
 
 import pytest
 
-from export.formats import Format, get_format, list_formats
+from export.formats import Format, find_chains, get_format, list_formats, with_needed
 from pfd_models.errors import SpecError
 
 
@@ -19,3 +19,13 @@ def test_every_format_has_what_the_protocol_asks(name):
         wanted = inspect.signature(getattr(Format, function)).parameters
         found = inspect.signature(getattr(module, function)).parameters
         assert ["self", *found] == list(wanted), function
+
+
+def test_a_format_brings_along_what_it_is_made_from():
+    assert with_needed(("tflite", "pte")) == ("onnx", "tflite", "pte")
+    assert with_needed(("onnx", "tflite")) == ("onnx", "tflite")
+
+
+def test_formats_made_from_each_other_are_one_chain():
+    assert find_chains(("onnx", "pte", "tflite")) == [("pte",), ("onnx", "tflite")]
+    assert find_chains(("tflite",)) == [("tflite",)]  # its .onnx lies there already

@@ -21,7 +21,7 @@ from pfd_models.errors import OutputError
 KEY = "k" * 64
 
 
-def stage(folder, content=b"a network", build_id="b" * 64):
+def stage(folder, content=b"a network", build_id="b" * 64, code_place="net.py"):
     """Put the files of a set into a staging folder and return its manifest."""
     (folder / "net.onnx").write_bytes(content)
     (folder / "net_reference.npz").write_bytes(b"samples")
@@ -52,6 +52,7 @@ def stage(folder, content=b"a network", build_id="b" * 64):
         stem="net", build_id=build_id, model="net", variant="", dataset="", spec={},
         weights="seed:0", params=0, macs=0, passes=(), artifacts=(artifact,),
         reference=reference, versions={}, git_revision="", git_dirty=False, created="now",
+        code_place=code_place,
     )  # fmt: skip
 
 
@@ -87,6 +88,35 @@ def test_a_set_rebuilt_from_another_request_is_not_mistaken_for_the_first(tmp_pa
     assert publish.find(tmp_path, KEY, ("onnx",)) is None
     assert publish.find_reusable(tmp_path, "net", first.build_id) == ()
     assert len(publish.find_reusable(tmp_path, "net", "c" * 64)) == 1
+
+
+def test_a_set_of_another_source_that_came_meanwhile_is_kept(tmp_path):
+    """Two builds may begin before either publishes; the second finds out under the lock."""
+    (tmp_path / "net.py").write_text("the first network")
+    publish_one(tmp_path, build_id="c" * 64)
+    with pytest.raises(OutputError, match=r"is a set of net in net.py, not of net in other.py"):
+        publish_one(tmp_path, code_place="other.py")
+    assert load_manifest(tmp_path / "net.json").build_id == "c" * 64
+    with publish.stage(tmp_path) as folder:
+        manifest = stage(folder, code_place="other.py")
+        assert publish.publish(folder, tmp_path, manifest, KEY, force=True) == manifest
+
+
+def test_a_set_whose_code_has_moved_is_replaced(tmp_path):
+    publish_one(tmp_path, build_id="c" * 64)  # of net.py, which is not there
+    assert publish_one(tmp_path, code_place="moved/net.py").code_place == "moved/net.py"
+
+
+def test_files_of_an_older_set_that_the_new_one_lacks_are_removed(tmp_path):
+    with publish.stage(tmp_path) as folder:
+        manifest = stage(folder)
+        (folder / "net.pte").write_bytes(b"a network")
+        pte = dataclasses.replace(manifest.artifacts[0], file="net.pte", format="pte")
+        both = dataclasses.replace(manifest, artifacts=(*manifest.artifacts, pte))
+        publish.publish(folder, tmp_path, both, KEY)
+    assert "net.pte" in visible(tmp_path)
+    publish_one(tmp_path, content=b"other", build_id="c" * 64)
+    assert visible(tmp_path) == ["net.json", "net.onnx", "net_reference.npz"]
 
 
 def test_an_error_while_staging_leaves_nothing(tmp_path):

@@ -25,12 +25,14 @@ def digest(program, *, shortcuts):
 @contextlib.contextmanager
 def taken_back():
     """Hold what is replaced for the time of a lowering to what it was before."""
-    from executorch.backends.xnnpack._passes import ConvertToSDPAPass
+    from executorch.backends.xnnpack._passes import XNNPACKPassManager
+    from executorch.exir.passes import SymToTensorPass
     from torch.fx.traceback import NodeSource
 
-    call, enabled = ConvertToSDPAPass.call, gc.isenabled()
+    transform, enabled = XNNPACKPassManager.transform, gc.isenabled()
     yield
-    assert ConvertToSDPAPass.call is call
+    assert XNNPACKPassManager.transform is transform
+    assert "call" not in SymToTensorPass.__dict__
     assert "__deepcopy__" not in NodeSource.__dict__
     assert gc.isenabled() == enabled
     assert gc.get_freeze_count() == 0
@@ -50,14 +52,33 @@ class Attention(nn.Module):
         return nn.functional.scaled_dot_product_attention(y, y, y)
 
 
+class Mixture(nn.Module):
+    """Something for every rewrite that the shortcuts leave out where there is nothing for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.row = nn.Conv1d(3, 4, 3)
+        self.norm, self.table = nn.BatchNorm2d(3), nn.Parameter(torch.randn(4, 3))
+
+    def forward(self, x):
+        row = self.row(x.mean(3)).relu()
+        pooled = nn.functional.max_pool2d(self.norm(x), 2).clone()
+        parts = torch.cat([pooled * i + 1 for i in range(6)], 1)
+        largest = parts.max(2, keepdim=True)[0] + torch.arange(8, dtype=torch.int32)
+        return row, parts, largest, (self.table @ x.mean((2, 3)).t()).t(), torch.full((2,), 1.5)
+
+
+MODULES = {"attention": Attention, "mixture": Mixture}
+
+
 @pytest.mark.parametrize(
     ("which", "rewrite"),
-    [("small", True), ("attention", True), ("attention", False)],
-    ids=["small, rewritten", "attention, rewritten", "attention, as captured"],
+    [("small", True), ("attention", True), ("attention", False), ("mixture", False)],
+    ids=["small, rewritten", "attention, rewritten", "attention, as captured", "mixture"],
 )
 def test_shortcuts_keep_the_bytes_and_are_taken_back(net, which, rewrite):
     torch.manual_seed(0)
-    module = net if which == "small" else Attention().eval()
+    module = net if which == "small" else MODULES[which]().eval()
     program = capture(module, (torch.randn(1, 3, 17, 17),))
     program = run_passes(program) if rewrite else program
     with taken_back():
