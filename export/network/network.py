@@ -107,7 +107,7 @@ def _user_network(source: ModuleSource) -> Network:
     from export.network.user_factory import call_factory
 
     module = call_factory(source).eval().cpu()
-    require_plain(source.target, module)
+    require_plain(type(module).__name__, module)
     name = source.target.replace(":", ".").rpartition(".")[2]
     conversions: tuple[str, ...] = ()
     if source.padding_free:
