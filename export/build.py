@@ -118,8 +118,8 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             out=options.out,
             backend=options.backend,
             tflite_io=options.tflite_io,
-            require_full_delegation=options.require_full_delegation,
             require_all_formats=options.require_all_formats,
+            require_full_delegation=options.require_full_delegation,
             force=options.force,
             verbose=options.verbose,
         )
@@ -192,8 +192,8 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--formats", default=formats, help=f"comma list (default: {formats})")
     how.add_argument("--backend", default="xnnpack", help="delegate of the .pte (default: xnnpack)")
     how.add_argument("--tflite-io", choices=("nhwc", "nchw"), default="nhwc", help="image layout")
-    how.add_argument("--require-full-delegation", action="store_true", help="else exit status 1")
     how.add_argument("--require-all-formats", action="store_true", help="else make those there are")
+    how.add_argument("--require-full-delegation", action="store_true", help="else exit status 1")
     how.add_argument("--out", type=Path, default=Path("artifacts"), help="default: artifacts")
     how.add_argument("--jobs", type=_positive, help="parallel builds")
     how.add_argument("--force", action="store_true", help="build even when nothing changed")

@@ -18,7 +18,6 @@ from export.sets.files import output_errors, sha256_file
 from export.sets.manifest import Artifact, Manifest, MissingFormat, ReferenceData, load_manifest
 from pfd_models.errors import (
     DelegationError,
-    InputError,
     ModuleError,
     ParityError,
     UnsupportedOperatorError,
@@ -140,20 +139,12 @@ def _build_into(
         _check_rewrite(captured, program, inputs)
 
     base = _options(request, network, build_id)
-    made: dict[str, Artifact] = {a.format: a for a in kept}
-    refusals: dict[str, InputError] = {}
+    made: dict[str, Artifact | MissingFormat] = {a.format: a for a in kept}
     for name in formats:
         report(name)
-        try:
-            made[name] = _make_file(
-                folder, request.out, name, program, reference, base, network, made
-            )
-        except (ModuleError, UnsupportedOperatorError) as error:
-            if request.require_all_formats and name in request.formats:
-                raise
-            refusals[name] = error
-    if refusals and not made.keys() & set(request.formats):
-        raise next(iter(refusals.values()))
+        made[name] = _make_file(folder, request.out, name, program, reference, base, network, made)
+    missing = tuple(m for m in made.values() if isinstance(m, MissingFormat))
+    _gate_formats(request, missing)
     revision, dirty = git_state(Path(__file__).parent)
     return Manifest(
         stem=network.stem,
@@ -166,7 +157,8 @@ def _build_into(
         params=sum(p.numel() for p in network.module.parameters()),
         macs=count_macs(network),
         passes=program.passes,
-        artifacts=tuple(made[f] for f in sorted(made)),
+        artifacts=tuple(a for _, a in sorted(made.items()) if isinstance(a, Artifact)),
+        missing_formats=missing,
         reference=_save_reference(folder, network, reference),
         versions=versions(),
         git_revision=revision,
@@ -174,7 +166,6 @@ def _build_into(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         build_seconds=seconds,
         conversions=network.conversions,
-        missing_formats=tuple(MissingFormat(format=f, reason=str(e)) for f, e in refusals.items()),
     )
 
 
@@ -186,22 +177,28 @@ def _make_file(
     reference: ReferenceRun,
     options: WriteOptions,
     network: Network,
-    made: Mapping[str, Artifact],
-) -> Artifact:
-    """Write one format, run the file on the parity inputs and return its facts."""
+    made: Mapping[str, Artifact | MissingFormat],
+) -> Artifact | MissingFormat:
+    """Write one format, run the file on the parity inputs and return its facts.
+
+    Or return why the format cannot express the network.
+    """
     from export import parity
     from export.formats import get_format
 
     format_module = get_format(name)
     if (needed := format_module.NEEDS) is not None:
-        if needed not in made:
-            raise UnsupportedOperatorError(f"it is made from the .{needed} file, and there is none")
-        source = made[needed].file
-        staged = folder / source
-        options = replace(options, made_from=staged if staged.exists() else out / source)
+        source = made[needed]
+        if isinstance(source, MissingFormat):
+            return MissingFormat(format=name, reason=f"made from .{needed}: {source.reason}")
+        staged = folder / source.file
+        options = replace(options, made_from=staged if staged.exists() else out / source.file)
     path = folder / f"{network.stem}.{name}"
-    with output_errors(path):
-        written = format_module.write(program, path, options)
+    try:
+        with output_errors(path):
+            written = format_module.write(program, path, options)
+    except (ModuleError, UnsupportedOperatorError) as error:
+        return MissingFormat(format=name, reason=str(error))
     begin = time.perf_counter()
     run = format_module.load(path)
     outputs = [run(sample) for sample in reference.inputs]
@@ -287,6 +284,7 @@ def _save_reference(folder: Path, network: Network, reference: ReferenceRun) -> 
 
 
 def _gate_formats(request: BuildRequest, missing: tuple[MissingFormat, ...]) -> None:
+    """Refuse a set without any format that was asked for, or without one where all must be."""
     lacking = [m for m in missing if m.format in request.formats]
     if lacking and (request.require_all_formats or len(lacking) == len(request.formats)):
         raise UnsupportedOperatorError(f"no .{lacking[0].format} file: {lacking[0].reason}")

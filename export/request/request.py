@@ -31,8 +31,8 @@ class BuildRequest:
         out: The folder to publish into.
         backend: The delegate of the ``.pte``.
         tflite_io: Layout of the ``.tflite``'s image inputs and outputs.
-        require_full_delegation: Refuse a set with an operator outside its delegate.
         require_all_formats: Refuse a set that lacks a format, instead of making the others.
+        require_full_delegation: Refuse a set with an operator outside its delegate.
         force: Build even when nothing changed.
         verbose: Let the libraries' own logs through.
     """
@@ -44,8 +44,8 @@ class BuildRequest:
     out: Path = Path("artifacts")
     backend: str = "xnnpack"
     tflite_io: Literal["nhwc", "nchw"] = "nhwc"
-    require_full_delegation: bool = False
     require_all_formats: bool = False
+    require_full_delegation: bool = False
     force: bool = False
     verbose: bool = False
 

@@ -183,6 +183,7 @@ class Manifest:
         macs: Multiply-accumulates of one inference of one image, convolutions and matrix products.
         passes: The graph rewrites, in order.
         artifacts: The files.
+        missing_formats: What was asked for and cannot be made of this network.
         reference: Inputs and expected outputs for verification elsewhere.
         versions: Package name to version, and the Python version.
         git_revision: Of the exporter's source; empty outside a checkout.
@@ -190,7 +191,6 @@ class Manifest:
         created: UTC time, ISO 8601.
         build_seconds: Wall seconds of the steps that all files share.
         conversions: What a conversion of the user's module changed, a line a site.
-        missing_formats: What was asked for and cannot be made of this network.
     """
 
     stem: str
@@ -209,9 +209,9 @@ class Manifest:
     git_revision: str
     git_dirty: bool
     created: str
+    missing_formats: tuple[MissingFormat, ...] = ()
     build_seconds: Mapping[str, float] = field(default_factory=dict)
     conversions: tuple[str, ...] = ()
-    missing_formats: tuple[MissingFormat, ...] = ()
     schema_version: int = SCHEMA_VERSION
     folder: Path = field(default=Path(), compare=False, repr=False, metadata={"stored": False})
 
