@@ -35,7 +35,7 @@ from android_bench.statistics.comparison import Comparison
 from android_bench.store import open_store
 from export.cli.workers import Workers
 from export.request.request import BuildRequest
-from export.request.source import ModuleSource
+from export.request.source import InputTensor, ModuleSource
 from pfd_models.errors import PfdError
 
 # Of the paper's latency table.
@@ -141,7 +141,7 @@ def build_large(out: Path, display: Display) -> tuple[BenchFile, ...]:
             BuildRequest(
                 source=ModuleSource(
                     target=f"large_network:{name}",
-                    input_shapes=((1, 3, LARGE_PIXELS, LARGE_PIXELS),),
+                    inputs=(InputTensor(shape=(1, 3, LARGE_PIXELS, LARGE_PIXELS)),),
                     search_path=folder,
                 ),
                 out=out / "large",

@@ -9,6 +9,7 @@ import pytest
 
 from export import BuildRequest, ModuleSource, load_manifest, make_artifacts
 from export.build import main
+from export.request.source import InputTensor
 from pfd_models.errors import InputError, UnsupportedOperatorError
 
 USER_FILE = """
@@ -37,7 +38,9 @@ def request_of(user):
 
     def request(out, *formats, **options):
         source = ModuleSource(
-            target="angle_nets:Angle", input_shapes=((1, 3, 17, 17),), search_path=str(user)
+            target="angle_nets:Angle",
+            inputs=(InputTensor(shape=(1, 3, 17, 17)),),
+            search_path=str(user),
         )
         return BuildRequest(source=source, formats=formats, out=out, **options)
 
