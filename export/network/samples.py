@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,11 +42,9 @@ def choose_inputs(
             inputs = load_images(request.samples, shapes, request.input_range, image)
         else:
             inputs = load_arrays(request.samples, shapes)
+        kinds = dtypes or ["float32"] * len(shapes)
         inputs = [
-            [
-                array.astype(dtype)
-                for array, dtype in itertools.zip_longest(sample, dtypes, fillvalue="float32")
-            ]
+            [array.astype(kind) for array, kind in zip(sample, kinds, strict=True)]
             for sample in inputs
         ]
         digest = samples_digest(request.samples)[:16]
