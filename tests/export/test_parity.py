@@ -189,3 +189,14 @@ def test_a_module_that_refuses_float64_is_held_to_float32():
     reference = parity.make_reference(Stubborn().eval(), make_inputs([(1, 3, 8, 8)], 0))
     assert reference.eager_relative_linf is None
     assert reference.limit == PARITY_LIMIT
+
+
+@pytest.mark.parametrize("error", [1.5, np.nan])
+def test_a_rewrite_that_changes_the_result_is_refused_by_name(reference, error):
+    """On the second sample, so that the first one's distance cannot hide a NaN."""
+    given = outputs_of(reference)
+    parity.check_rewrite(reference, lambda sample: given.pop(0), ["fold_constants"])
+    given = outputs_of(reference)
+    given[1][0][0, 2] += error * reference.limit * np.abs(given[1][0]).max()
+    with pytest.raises(ParityError, match=r"rewrites \(fold_constants, slice_rolls\) moved"):
+        parity.check_rewrite(reference, lambda _: given.pop(0), ["fold_constants", "slice_rolls"])
