@@ -181,7 +181,7 @@ def _user_network(source: ModuleSource, name: str) -> Network:
     from export.network.user_factory import call_factory
 
     module = call_factory(source).eval().cpu()
-    require_plain(source.target, module)
+    require_plain(type(module).__name__, module)
     if not name:  # the whole import path: many a project calls its factory `make` or `Net`
         name = re.sub(r"[^0-9A-Za-z]+", "_", source.target).strip("_")
     conversions: tuple[str, ...] = ()
