@@ -123,11 +123,11 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             backend=options.backend,
             tflite_io=options.tflite_io,
             pte_io=options.pte_io,
-            require_full_delegation=options.require_full_delegation,
             input_range=parse_range(options.input_range) if options.input_range else None,
             samples=options.samples,
             allow_flat_output=options.allow_flat_output,
             require_all_formats=options.require_all_formats,
+            require_full_delegation=options.require_full_delegation,
             force=options.force,
             verbose=options.verbose,
         )
@@ -264,11 +264,11 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--backend", default="xnnpack", help="delegate of the .pte (default: xnnpack)")
     how.add_argument("--tflite-io", choices=("nhwc", "nchw"), default="nhwc", help="image layout")
     how.add_argument("--pte-io", choices=("nhwc", "nchw"), default="nchw", help="of the .pte")
-    how.add_argument("--require-full-delegation", action="store_true", help="else exit status 1")
     how.add_argument("--input-range", metavar="LOW,HIGH", help="values it takes, as 0,255")
     how.add_argument("--samples", type=Path, metavar="FOLDER|FILE.npz", help="inputs to check with")
     how.add_argument("--allow-flat-output", action="store_true", help="outputs may ignore inputs")
     how.add_argument("--require-all-formats", action="store_true", help="else make those there are")
+    how.add_argument("--require-full-delegation", action="store_true", help="else exit status 1")
     how.add_argument("--out", type=Path, default=Path("artifacts"), help="default: artifacts")
     how.add_argument("--jobs", type=_positive, help="parallel builds")
     how.add_argument("--force", action="store_true", help="build even when nothing changed")

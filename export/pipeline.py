@@ -20,7 +20,6 @@ from export.sets.files import output_errors, sha256_file
 from export.sets.manifest import Artifact, Manifest, MissingFormat, ReferenceData, load_manifest
 from pfd_models.errors import (
     DelegationError,
-    InputError,
     ModuleError,
     UnsupportedOperatorError,
 )
@@ -36,8 +35,8 @@ __all__ = ["BuildResult", "make_artifacts"]
 Report = Callable[[str], None]
 """Called with the name of each step as it begins."""
 
-Ended: TypeAlias = list[tuple[str, Artifact | InputError]]
-"""How the formats of a chain ended, by name: with a file, or with why there is none."""
+Made: TypeAlias = Artifact | MissingFormat
+"""A format's file, or why the network has none."""
 
 REFERENCE_SAMPLES = 2
 """How many of the parity samples are kept for verification on a device."""
@@ -176,30 +175,20 @@ def _build_into(
         parity.check_rewrite(reference, partial(_run_arrays, program), fired)
 
     base = _options(request, network, build_id)
-    made: dict[str, Artifact] = {a.format: a for a in kept}
+    made: dict[str, Made] = {a.format: a for a in kept}
 
-    def make_chain(chain: tuple[str, ...]) -> Ended:
-        ended: Ended = []
+    def make_chain(chain: tuple[str, ...]) -> list[Made]:
         for name in chain:
             report(name)
-            try:
-                made[name] = _make_file(
-                    folder, request.out, name, program, reference, base, network, made
-                )
-            except (ModuleError, UnsupportedOperatorError) as error:
-                if request.require_all_formats and name in request.formats:
-                    raise
-                ended.append((name, error))
-            else:
-                ended.append((name, made[name]))
-        return ended
+            made[name] = _make_file(
+                folder, request.out, name, program, reference, base, network, made
+            )
+        return [made[name] for name in chain]
 
-    refusals: dict[str, InputError] = {}
     for ended in _run_chains(make_chain, find_chains(formats), processes):
-        made.update({name: result for name, result in ended if isinstance(result, Artifact)})
-        refusals.update({name: result for name, result in ended if isinstance(result, InputError)})
-    if refusals and not made.keys() & set(request.formats):
-        raise next(iter(refusals.values()))
+        made.update({one.format: one for one in ended})
+    missing = tuple(one for one in made.values() if isinstance(one, MissingFormat))
+    _gate_formats(request, missing)
     revision, dirty = git_state(Path(__file__).parent)
     return Manifest(
         stem=network.stem,
@@ -212,7 +201,8 @@ def _build_into(
         params=sum(p.numel() for p in network.module.parameters()),
         macs=count_macs(network.module, captured.example),
         passes=program.passes,
-        artifacts=tuple(made[f] for f in sorted(made)),
+        artifacts=tuple(a for _, a in sorted(made.items()) if isinstance(a, Artifact)),
+        missing_formats=missing,
         reference=_save_reference(folder, network, reference),
         versions=versions(),
         git_revision=revision,
@@ -223,15 +213,14 @@ def _build_into(
         code_place=request.code_place(),
         parity_inputs=called,
         allow_flat_output=request.allow_flat_output,
-        missing_formats=tuple(MissingFormat(format=f, reason=str(e)) for f, e in refusals.items()),
     )
 
 
 def _run_chains(
-    make_chain: Callable[[tuple[str, ...]], Ended],
+    make_chain: Callable[[tuple[str, ...]], list[Made]],
     chains: Sequence[tuple[str, ...]],
     processes: int,
-) -> list[Ended]:
+) -> list[list[Made]]:
     """Make the chains of formats, side by side where `processes` and the system allow it."""
     from export.formats._beside import is_possible, run_side_by_side
 
@@ -263,22 +252,28 @@ def _make_file(
     reference: ReferenceRun,
     options: WriteOptions,
     network: Network,
-    made: Mapping[str, Artifact],
-) -> Artifact:
-    """Write one format, run the file on the parity inputs and return its facts."""
+    made: Mapping[str, Artifact | MissingFormat],
+) -> Artifact | MissingFormat:
+    """Write one format, run the file on the parity inputs and return its facts.
+
+    Or return why the format cannot express the network.
+    """
     from export import parity
     from export.formats import get_format
 
     format_module = get_format(name)
     if (needed := format_module.NEEDS) is not None:
-        if needed not in made:
-            raise UnsupportedOperatorError(f"it is made from the .{needed} file, and there is none")
-        source = made[needed].file
-        staged = folder / source
-        options = replace(options, made_from=staged if staged.exists() else out / source)
+        source = made[needed]
+        if isinstance(source, MissingFormat):
+            return MissingFormat(format=name, reason=f"made from .{needed}: {source.reason}")
+        staged = folder / source.file
+        options = replace(options, made_from=staged if staged.exists() else out / source.file)
     path = folder / f"{network.stem}.{name}"
-    with output_errors(path):
-        written = format_module.write(program, path, options)
+    try:
+        with output_errors(path):
+            written = format_module.write(program, path, options)
+    except (ModuleError, UnsupportedOperatorError) as error:
+        return MissingFormat(format=name, reason=str(error))
     begin = time.perf_counter()
     run = format_module.load(path)
     outputs = [run(sample) for sample in reference.inputs]
@@ -348,6 +343,7 @@ def _save_reference(folder: Path, network: Network, reference: ReferenceRun) -> 
 
 
 def _gate_formats(request: BuildRequest, missing: tuple[MissingFormat, ...]) -> None:
+    """Refuse a set without any format that was asked for, or without one where all must be."""
     lacking = [m for m in missing if m.format in request.formats]
     if lacking and (request.require_all_formats or len(lacking) == len(request.formats)):
         raise UnsupportedOperatorError(f"no .{lacking[0].format} file: {lacking[0].reason}")

@@ -208,9 +208,12 @@ class Builder:
         return self.emit("PAD", [tensor, constant("pads", np.array(pads, np.int32))], shape)
 
     def slice(self, tensor: Tensor, axis: int, start: int, size: int) -> Tensor:
-        """SLICE of one physical axis, or nothing where all of it is taken."""
+        """SLICE of a physical axis, or nothing where all of it is taken; a constant is cut here."""
         if start == 0 and size == tensor.shape[axis]:
             return tensor
+        if tensor.data is not None:
+            part = np.take(tensor.data, range(start, start + size), axis=axis)
+            return constant(tensor.name, np.ascontiguousarray(part))
         begin = [0] * len(tensor.shape)
         sizes = list(tensor.shape)
         begin[axis], sizes[axis] = start, size

@@ -40,12 +40,12 @@ class BuildRequest:
         backend: The delegate of the ``.pte``.
         tflite_io: Layout of the ``.tflite``'s image inputs and outputs.
         pte_io: Layout of the ``.pte``'s.
-        require_full_delegation: Refuse a set with an operator outside its delegate.
         input_range: Lowest and highest value of the noise that the network and its files are fed;
             None stands for standard normal noise. Of images in `samples`, what 0 and 255 become.
         samples: A folder of images or an ``.npz`` to feed them instead.
         allow_flat_output: Publish a network whose outputs hardly depend on its input.
         require_all_formats: Refuse a set that lacks a format, instead of making the others.
+        require_full_delegation: Refuse a set with an operator outside its delegate.
         force: Build even when nothing changed.
         verbose: Let the libraries' own logs through.
     """
@@ -60,11 +60,11 @@ class BuildRequest:
     backend: str = "xnnpack"
     tflite_io: Literal["nhwc", "nchw"] = "nhwc"
     pte_io: Literal["nhwc", "nchw"] = "nchw"
-    require_full_delegation: bool = False
     input_range: tuple[float, float] | None = None
     samples: Path | None = None
     allow_flat_output: bool = False
     require_all_formats: bool = False
+    require_full_delegation: bool = False
     force: bool = False
     verbose: bool = False
 

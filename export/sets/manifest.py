@@ -183,6 +183,7 @@ class Manifest:
         macs: Multiply-accumulates of one inference of one image, convolutions and matrix products.
         passes: The graph rewrites, in order.
         artifacts: The files.
+        missing_formats: What was asked for and cannot be made of this network.
         reference: Inputs and expected outputs for verification elsewhere.
         versions: Package name to version, and the Python version.
         git_revision: Of the exporter's source; empty outside a checkout.
@@ -194,7 +195,6 @@ class Manifest:
         parity_inputs: What the network and the files were fed.
         allow_flat_output: Whether outputs that hardly depend on the input were accepted; parity
             then says less.
-        missing_formats: What was asked for and cannot be made of this network.
     """
 
     stem: str
@@ -213,12 +213,12 @@ class Manifest:
     git_revision: str
     git_dirty: bool
     created: str
+    missing_formats: tuple[MissingFormat, ...] = ()
     build_seconds: Mapping[str, float] = field(default_factory=dict)
     conversions: tuple[str, ...] = ()
     code_place: str = ""
     parity_inputs: str = "standard normal noise"
     allow_flat_output: bool = False
-    missing_formats: tuple[MissingFormat, ...] = ()
     schema_version: int = SCHEMA_VERSION
     folder: Path = field(default=Path(), compare=False, repr=False, metadata={"stored": False})
 

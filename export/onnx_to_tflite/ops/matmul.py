@@ -11,9 +11,17 @@ from export.onnx_to_tflite.reader import Node
 
 
 def fully_connected(
-    build: Builder, x: Tensor, weight: Array, bias: Array | None, *, keep_dims: bool = False
+    build: Builder,
+    x: Tensor,
+    weight: Array | Tensor,
+    bias: Array | Tensor | None,
+    *,
+    keep_dims: bool = False,
 ) -> Tensor:
-    """FULLY_CONNECTED with weight (O, I); operands of more than two axes keep them."""
+    """FULLY_CONNECTED with weight (O, I); operands of more than two axes keep them.
+
+    Weights and bias that several operators share are given as tensors, which are stored once.
+    """
     if bias is None:
         bias = np.zeros(weight.shape[0], np.float32)
     options = {
@@ -23,8 +31,10 @@ def fully_connected(
     }
     operands = [
         x,
-        constant("weight", np.ascontiguousarray(weight)),
-        constant("bias", np.ascontiguousarray(bias)),
+        *(
+            data if isinstance(data, Tensor) else constant(name, np.ascontiguousarray(data))
+            for name, data in (("weight", weight), ("bias", bias))
+        ),
     ]
     return build.emit("FULLY_CONNECTED", operands, (*x.shape[:-1], weight.shape[0]), options)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.onnx_to_tflite.builder import Builder
-from export.onnx_to_tflite.graph import Array, Tensor
+from export.onnx_to_tflite.graph import Array, Tensor, constant
 from export.onnx_to_tflite.ops import lowers
 from export.onnx_to_tflite.ops.matmul import fully_connected
 from export.onnx_to_tflite.reader import Node, refuse
@@ -129,11 +129,13 @@ def gates(build: Builder, x: Tensor, *sizes: int) -> list[Tensor]:
 def lstm_step(build: Builder, weights: Weights) -> Step:
     """One step of a long short-term memory, gates in ONNX's order: input, output, forget, cell."""
     size = weights.state.shape[1]
+    # The same tensors in every step, so the file holds them once.
+    state, no_bias = constant("state", weights.state), constant("no_bias", weights.state_bias)
 
     def step(x: Tensor, states: Sequence[Tensor | None]) -> list[Tensor]:
         hidden, cell = states
         if hidden is not None:
-            x = build.binary("ADD", x, fully_connected(build, hidden, weights.state, None))
+            x = build.binary("ADD", x, fully_connected(build, hidden, state, no_bias))
         opening, new = gates(build, x, 3 * size, size)
         let_in, let_out, keep = gates(build, build.unary("LOGISTIC", opening), size, size, size)
         added = build.binary("MUL", let_in, build.unary("TANH", new))
@@ -148,14 +150,24 @@ def gru_step(node: Node, build: Builder, weights: Weights) -> Step:
     """One step of a gated recurrent unit, gates in ONNX's order: update, reset, new."""
     size = weights.state.shape[1]
     reset_after = bool(node.attrs.get("linear_before_reset", 0))
+    rows = 3 * size if reset_after else 2 * size
+    # The same tensors in every step, so the file holds them once.
+    state, bias, new_state, new_bias = (
+        constant(name, np.ascontiguousarray(data))
+        for name, data in (
+            ("state", weights.state[:rows]),
+            ("state_bias", weights.state_bias[:rows]),
+            ("new_state", weights.state[rows:]),
+            ("new_state_bias", weights.state_bias[rows:]),
+        )
+    )
 
     def step(x: Tensor, states: Sequence[Tensor | None]) -> list[Tensor]:
         (hidden,) = states
         if hidden is None:
             hidden = build.const_tensor("zero_state", np.zeros((x.shape[0], size)))
         x_gates, x_new = gates(build, x, 2 * size, size)
-        rows = 3 * size if reset_after else 2 * size
-        product = fully_connected(build, hidden, weights.state[:rows], weights.state_bias[:rows])
+        product = fully_connected(build, hidden, state, bias)
         h_gates = build.slice(product, 1, 0, 2 * size)
         opened = build.unary("LOGISTIC", build.binary("ADD", x_gates, h_gates))
         update, reset = gates(build, opened, size, size)
@@ -163,7 +175,7 @@ def gru_step(node: Node, build: Builder, weights: Weights) -> Step:
             recalled = build.binary("MUL", reset, build.slice(product, 1, 2 * size, size))
         else:
             kept = build.binary("MUL", reset, hidden)
-            recalled = fully_connected(build, kept, weights.state[rows:], weights.state_bias[rows:])
+            recalled = fully_connected(build, kept, new_state, new_bias)
         new = build.unary("TANH", build.binary("ADD", x_new, recalled))
         change = build.binary("MUL", update, build.binary("SUB", hidden, new))
         return [build.binary("ADD", new, change)]

@@ -8,6 +8,7 @@ from onnx import TensorProto, helper
 
 from export.onnx_to_tflite import inspect
 from export.onnx_to_tflite.take import find_repeats
+from pfd_models.errors import UnsupportedOperatorError
 
 INT64 = TensorProto.INT64
 IMAGE = [1, 3, 6, 40]
@@ -134,3 +135,47 @@ def test_the_nearest_of_an_odd_size_stays_in_the_delegate(tools, size):
         [node("Resize", ["x", "", "", "sizes"], **attrs)], {"x": IMAGE}, {"sizes": [1, 3, *size]}
     )
     assert inspect(tools.check(model).data).leftovers == {}
+
+
+@pytest.mark.parametrize("layout", ["nhwc", "nchw"])
+@pytest.mark.parametrize(("axis", "lines"), [(1, [0]), (1, [2, 0]), (3, [-1, 4, 5, 6]), (2, [5])])
+def test_writing_into_lines_is_exact_and_delegated(tools, axis, lines, layout):
+    """x[:, 0] = y, as PyTorch's exporter writes it: the same index all over a line."""
+    shape = [len(lines) if a == axis else size for a, size in enumerate(IMAGE)]
+    index = np.broadcast_to(np.reshape(lines, [-1 if a == axis else 1 for a in range(4)]), shape)
+    model = tools.make_model(
+        [node("ScatterElements", ["x", "index", "new"], axis=axis)],
+        {"x": IMAGE, "new": shape}, {"index": np.ascontiguousarray(index)},
+    )  # fmt: skip
+    assert inspect(tools.check(model, layout).data).leftovers == {}
+
+
+def test_writing_into_a_slice_of_an_inner_axis(tools):
+    """x[..., ::2] = y: transposed to the front, written there, transposed back."""
+    nodes = [
+        node("Transpose", ["x"], ["a"], perm=[3, 1, 2, 0]),
+        node("Transpose", ["new"], ["b"], perm=[3, 1, 2, 0]),
+        node("ScatterND", ["a", "index", "b"], ["c"]),
+        node("Transpose", ["c"], perm=[3, 1, 2, 0]),
+    ]
+    even = {"index": np.arange(0, 40, 2).reshape(-1, 1)}
+    inputs = {"x": IMAGE, "new": [1, 3, 6, 20]}
+    assert "TRANSPOSE" not in tools.check(tools.make_model(nodes, inputs, even)).ops
+
+
+@pytest.mark.parametrize(
+    ("op_type", "index", "reason"),
+    [
+        ("ScatterElements", [[0, 1], [1, 0]], "whole lines of one axis"),
+        ("ScatterElements", [[0], [0]], "whole lines of one axis"),
+        ("ScatterND", [[0, 1], [1, 0]], "whole lines of the first axis"),
+    ],
+)
+def test_scattered_writes_are_refused(tools, op_type, index, reason):
+    new = [2] if op_type == "ScatterND" else np.shape(index)
+    model = tools.make_model(
+        [node(op_type, ["x", "index", "new"])], {"x": [3, 2], "new": new},
+        {"index": np.array(index)},
+    )  # fmt: skip
+    with pytest.raises(UnsupportedOperatorError, match=reason):
+        tools.convert(model)

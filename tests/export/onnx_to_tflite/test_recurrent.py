@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from export.onnx_to_tflite import inspect
 from pfd_models.errors import UnsupportedOperatorError
@@ -13,12 +13,12 @@ GATES = {"LSTM": 4, "GRU": 3}
 STEPS, IMAGES, INPUTS, HIDDEN = 5, 2, 3, 4
 
 
-def recurrent_model(tools, op_type, *, bias=True, states=(), steps=STEPS, **attrs):
+def recurrent_model(tools, op_type, *, bias=True, states=(), steps=STEPS, hidden=HIDDEN, **attrs):
     """One layer with random weights; ``states``: the initial ones that are inputs."""
     directions = 2 if attrs.get("direction") == "bidirectional" else 1
     rng = np.random.default_rng(3)
-    rows = GATES[op_type] * HIDDEN
-    shapes = {"w": (rows, INPUTS), "r": (rows, HIDDEN), "b": (2 * rows,)}
+    rows = GATES[op_type] * hidden
+    shapes = {"w": (rows, INPUTS), "r": (rows, hidden), "b": (2 * rows,)}
     constants = {
         name: rng.standard_normal((directions, *shape)).astype(np.float32)
         for name, shape in shapes.items()
@@ -27,9 +27,9 @@ def recurrent_model(tools, op_type, *, bias=True, states=(), steps=STEPS, **attr
     if not bias:
         del constants["b"]
     outputs = ["y", "h", "c"] if op_type == "LSTM" else ["y", "h"]
-    node = helper.make_node(op_type, names, outputs, hidden_size=HIDDEN, **attrs)
+    node = helper.make_node(op_type, names, outputs, hidden_size=hidden, **attrs)
     inputs = {"x": [steps, IMAGES, INPUTS]}
-    inputs.update({name: [directions, IMAGES, HIDDEN] for name in states})
+    inputs.update({name: [directions, IMAGES, hidden] for name in states})
     return tools.make_model([node], inputs, constants, outputs)
 
 
@@ -53,6 +53,15 @@ def test_a_stream_brings_its_state(tools, op_type, states):
 
 
 @pytest.mark.parametrize("op_type", ["LSTM", "GRU"])
+def test_a_constant_state_before_the_first_step(tools, op_type):
+    model = recurrent_model(tools, op_type, states=("h0",))
+    state = np.random.default_rng(4).standard_normal((1, IMAGES, HIDDEN)).astype(np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(state, "h0"))
+    del model.graph.input[1:]
+    tools.check(model)
+
+
+@pytest.mark.parametrize("op_type", ["LSTM", "GRU"])
 def test_a_layer_without_bias(tools, op_type):
     tools.check(recurrent_model(tools, op_type, bias=False))
 
@@ -60,6 +69,15 @@ def test_a_layer_without_bias(tools, op_type):
 @pytest.mark.parametrize("after", [0, 1])
 def test_the_reset_gate_acts_before_or_after_the_product(tools, after):
     tools.check(recurrent_model(tools, "GRU", linear_before_reset=after))
+
+
+@pytest.mark.parametrize("op_type", ["LSTM", "GRU"])
+def test_the_steps_share_one_copy_of_the_weights(tools, op_type):
+    few, more = (
+        len(tools.convert(recurrent_model(tools, op_type, steps=steps, hidden=64)).data)
+        for steps in (2, 5)
+    )
+    assert more - few < 4 * GATES[op_type] * 64 * 64  # bytes of one copy
 
 
 def test_a_second_call_starts_from_the_same_state(tools):
