@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from export import BuildRequest, ModuleSource, load_manifest, make_artifacts
+from export import BuildRequest, InputTensor, ModuleSource, load_manifest, make_artifacts
 from export.build import main
 from export.request.source import InputTensor
 from pfd_models.errors import InputError, UnsupportedOperatorError
