@@ -9,7 +9,6 @@ import pytest
 
 from export import BuildRequest, InputTensor, ModuleSource, load_manifest, make_artifacts
 from export.build import main
-from export.request.source import InputTensor
 from pfd_models.errors import InputError, UnsupportedOperatorError
 
 USER_FILE = """
