@@ -156,7 +156,7 @@ def _build_into(
     base = _options(request, network, build_id)
     made: dict[str, Artifact] = {a.format: a for a in kept}
 
-    def make_chain(chain: tuple[str, ...]) -> list[Artifact]:
+    def make_chain(chain: tuple[str, ...], report: Report) -> list[Artifact]:
         for name in chain:
             report(name)
             made[name] = _make_file(
@@ -164,7 +164,7 @@ def _build_into(
             )
         return [made[name] for name in chain]
 
-    for artifacts in _run_chains(make_chain, find_chains(formats), processes):
+    for artifacts in _run_chains(make_chain, find_chains(formats), processes, report):
         made.update({artifact.format: artifact for artifact in artifacts})
     revision, dirty = git_state(Path(__file__).parent)
     return Manifest(
@@ -191,16 +191,21 @@ def _build_into(
 
 
 def _run_chains(
-    make_chain: Callable[[tuple[str, ...]], list[Artifact]],
+    make_chain: Callable[[tuple[str, ...], Report], list[Artifact]],
     chains: Sequence[tuple[str, ...]],
     processes: int,
+    report: Report,
 ) -> list[list[Artifact]]:
     """Make the chains of formats, side by side where `processes` and the system allow it."""
     from export.formats._beside import is_possible, run_side_by_side
 
     if processes < len(chains) or not is_possible():
-        return [make_chain(chain) for chain in chains]
-    return run_side_by_side([partial(make_chain, chain) for chain in chains])
+        return [make_chain(chain, report) for chain in chains]
+    *apart, here = chains
+    for name in (name for chain in apart for name in chain):
+        report(name)  # here: a fork may not use what this process reports through
+    calls = [partial(make_chain, chain, lambda step: None) for chain in apart]
+    return run_side_by_side([*calls, partial(make_chain, here, report)])
 
 
 def _make_file(
