@@ -177,7 +177,7 @@ def _build_into(
     base = _options(request, network, build_id)
     made: dict[str, Made] = {a.format: a for a in kept}
 
-    def make_chain(chain: tuple[str, ...]) -> list[Made]:
+    def make_chain(chain: tuple[str, ...], report: Report) -> list[Made]:
         for name in chain:
             report(name)
             made[name] = _make_file(
@@ -185,7 +185,7 @@ def _build_into(
             )
         return [made[name] for name in chain]
 
-    for ended in _run_chains(make_chain, find_chains(formats), processes):
+    for ended in _run_chains(make_chain, find_chains(formats), processes, report):
         made.update({one.format: one for one in ended})
     missing = tuple(one for one in made.values() if isinstance(one, MissingFormat))
     _gate_formats(request, missing)
@@ -217,16 +217,21 @@ def _build_into(
 
 
 def _run_chains(
-    make_chain: Callable[[tuple[str, ...]], list[Made]],
+    make_chain: Callable[[tuple[str, ...], Report], list[Made]],
     chains: Sequence[tuple[str, ...]],
     processes: int,
+    report: Report,
 ) -> list[list[Made]]:
     """Make the chains of formats, side by side where `processes` and the system allow it."""
     from export.formats._beside import is_possible, run_side_by_side
 
     if processes < len(chains) or not is_possible():
-        return [make_chain(chain) for chain in chains]
-    return run_side_by_side([partial(make_chain, chain) for chain in chains])
+        return [make_chain(chain, report) for chain in chains]
+    *apart, here = chains
+    for name in (name for chain in apart for name in chain):
+        report(name)  # here: a fork may not use what this process reports through
+    calls = [partial(make_chain, chain, lambda step: None) for chain in apart]
+    return run_side_by_side([*calls, partial(make_chain, here, report)])
 
 
 def _advise_on_flat_output(request: BuildRequest, weights: str) -> str:

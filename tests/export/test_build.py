@@ -178,11 +178,13 @@ def test_neither_threads_nor_processes_nor_the_folder_change_a_byte(
     torch.set_num_threads(2)
     try:
         request = request_of(tmp_path / "out", "onnx", "pte", folder=moved)
-        two = make_artifacts(request, processes=2).manifest
+        steps = []
+        two = make_artifacts(request, steps.append, processes=2).manifest
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
     assert two.build_id == one.build_id
+    assert steps[-3:] == ["onnx", "pte", "publish"]
     assert two.artifact("onnx").sha256 == one.artifact("onnx").sha256
     assert two.reference.sha256 == one.reference.sha256
 
