@@ -103,6 +103,7 @@ def test_a_missing_file_is_one_line(made, tmp_path):
             call(tmp_path / f"absent{path.suffix}")
 
 
+@pytest.mark.slow  # test_build.py compares the bytes of several processes
 def test_another_process_writes_the_same_bytes(files, tmp_path):
     """It captures the graph anew, with another hash seed, so no order may depend on it."""
     script = (
