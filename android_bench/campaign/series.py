@@ -30,6 +30,7 @@ from pfd_models.errors import InputError, PfdError
 __all__ = [
     "Outcome",
     "SeriesOptions",
+    "choose_pairing",
     "compare",
     "make_rules",
     "plan_series",
@@ -42,10 +43,6 @@ DEFAULTS = Rules()
 
 PRECISION = 0.005
 """Half-width at which measuring stops when nothing else is asked for."""
-
-PAIRING = Pairing.TURNS
-"""How variants are measured when nothing else is asked for; rules of old records say nothing of it
-and mean blocks."""
 
 Todo = Sequence[tuple[Contest, Rules]]
 
@@ -61,7 +58,8 @@ class SeriesOptions:
         precision: Half-width of the ratio's interval at which measuring stops, as 0.01.
         budget_seconds: Device time of one comparison, after which it stops in any case.
         seed: Of the order of blocks; None draws one.
-        pairing: Blocks one after the other, or variants that take turns.
+        pairing: Blocks one after the other, or variants that take turns; None leaves it to
+            `choose_pairing`.
         start_temperature_mc: Hottest zone at which a block may start, in thousandths of a degree
             Celsius; None leaves it to the bench.
     """
@@ -73,7 +71,7 @@ class SeriesOptions:
     budget_seconds: float = DEFAULTS.budget_seconds
     seed: int | None = None
     start_temperature_mc: int | None = None
-    pairing: Pairing = PAIRING
+    pairing: Pairing | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,8 +136,18 @@ def make_rules(bench: Bench, options: SeriesOptions, threads: int) -> Rules:
         seed=secrets.randbits(32) if options.seed is None else options.seed,
         limits=limits,
         governor=bench.governor,
-        pairing=options.pairing,
+        pairing=options.pairing or choose_pairing(threads),
     )
+
+
+def choose_pairing(threads: int) -> Pairing:
+    """Return how variants are measured when nothing else is asked for.
+
+    Turns for one thread. Where engines have several, those of the variants that wait disturb the
+    one whose turn it is: on two CPUs, intervals of turns were five times as wide as those of blocks
+    (docs/benchmarking.md).
+    """
+    return Pairing.TURNS if threads == 1 else Pairing.BLOCKS
 
 
 # -- doing it ----------------------------------------------------------------------------------
@@ -155,7 +163,7 @@ def compare(
     precision: float = PRECISION,
     budget_seconds: float = DEFAULTS.budget_seconds,
     seed: int | None = None,
-    pairing: Pairing = PAIRING,
+    pairing: Pairing | None = None,
 ) -> Iterator[CampaignResult]:
     """Measure files against each other: a campaign for each network, engine and thread count.
 
@@ -168,7 +176,8 @@ def compare(
         precision: Half-width of the ratio's interval at which measuring stops, as 0.01.
         budget_seconds: Device time of one comparison, after which it stops in any case.
         seed: Of the order of blocks; None draws one.
-        pairing: Blocks one after the other, or variants that take turns.
+        pairing: Blocks one after the other, or variants that take turns; None leaves it to
+            `choose_pairing`.
 
     Returns:
         The results, each as its campaign ends.

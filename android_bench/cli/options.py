@@ -90,7 +90,7 @@ def read_series_options(options: argparse.Namespace) -> SeriesOptions:
         budget_seconds=options.budget,
         seed=options.seed,
         start_temperature_mc=options.start_temperature,
-        pairing=Pairing(options.pairing),
+        pairing=None if options.pairing == "auto" else Pairing(options.pairing),
     )
 
 
@@ -187,9 +187,9 @@ def _add_how(parser: argparse.ArgumentParser, defaults: SeriesOptions) -> None:
     )
     how.add_argument(
         "--pairing",
-        choices=[pairing.value for pairing in Pairing],
-        default=defaults.pairing.value,
-        help=f"variants take turns, or run one after the other (default: {defaults.pairing.value})",
+        choices=["auto", *(pairing.value for pairing in Pairing)],
+        default="auto",
+        help="variants take turns, or run one after the other (default: turns for one thread)",
     )
     how.add_argument("--seed", type=_seed, help="of the order of blocks (default: random)")
     how.add_argument(

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from android_bench.campaign import qualify
+from android_bench.campaign.series import choose_pairing
 from android_bench.cli.main import VERBS
 from android_bench.cli.options import (
     parse,
@@ -25,7 +26,10 @@ def read(*arguments):
 
 def test_defaults_are_those_of_the_bench_in_python():
     how, rules = read_series_options(read("run")), Rules()
-    assert (how.precision, how.pairing) == (0.005, Pairing.TURNS)
+    assert (how.precision, how.pairing) == (0.005, None)
+    assert choose_pairing(1) is Pairing.TURNS
+    assert choose_pairing(2) is Pairing.BLOCKS
+    assert read_series_options(read("run", "--pairing", "blocks")).pairing is Pairing.BLOCKS
     assert how.budget_seconds == rules.budget_seconds
     how = read_series_options(read("qualify"))
     assert (how.precision, how.budget_seconds) == (qualify.PRECISION, qualify.BUDGET_SECONDS)
