@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.formats import Run, WriteOptions, Written
+from export.formats._stored_onnx import finish_quantized
 from export.quiet import quiet_logs
 from pfd_models.errors import InputError, ModuleError
 
@@ -39,6 +40,7 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
         model = _export(program)
     with _time_step(seconds, "onnxsim"):
         model = _simplify(model)
+        finish_quantized(model)
     with _time_step(seconds, "onnx.checker"):
         _strip_notes(model)
         _set_identity(model, options.identity)

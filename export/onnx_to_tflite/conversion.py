@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -13,8 +14,9 @@ from export.onnx_to_tflite.builder import Builder
 from export.onnx_to_tflite.graph import Graph, Tensor
 from export.onnx_to_tflite.layout import NHWC, Order, identity, physical_shape
 from export.onnx_to_tflite.ops import Lowering, lowerings
-from export.onnx_to_tflite.passes import run_passes
+from export.onnx_to_tflite.passes import MOVING_PASSES, order_channels, run_passes
 from export.onnx_to_tflite.patterns import join_activations
+from export.onnx_to_tflite.quantized import Stored, attach_scales, collapse, store
 from export.onnx_to_tflite.reader import Node, OnnxGraph, read, refuse
 from export.onnx_to_tflite.writer import write
 from pfd_models.errors import UnsupportedOperatorError, unknown
@@ -68,7 +70,8 @@ def convert(
     """Convert a simplified ONNX model with static shapes to TFLite.
 
     Args:
-        model: As ``torch.onnx.export(dynamo=True)`` and onnxsim write it, float32.
+        model: As ``torch.onnx.export(dynamo=True)`` and onnxsim write it, float32, or with
+            QuantizeLinear and DequantizeLinear around 8-bit values.
         io_layout: Axis order of four-dimensional inputs and outputs: ``nhwc`` costs no TRANSPOSE,
             ``nchw`` keeps ONNX's.
         metadata: Entries for the file's metadata table, text by name.
@@ -84,9 +87,14 @@ def convert(
     """
     if io_layout not in ("nhwc", "nchw"):
         raise UnsupportedOperatorError(unknown("io_layout", io_layout, ("nhwc", "nchw")))
+    model, stored = collapse(model)
     onnx_graph = join_activations(read(model))
-    graph = lower(onnx_graph, io_layout)
-    run_passes(graph)
+    graph = lower(onnx_graph, io_layout, stored)
+    if stored.values:
+        run_passes(graph, (*MOVING_PASSES, partial(attach_scales, stored=stored), order_channels))
+        store(graph, stored)
+    else:
+        run_passes(graph)
     return Conversion(
         data=write(graph, metadata=metadata or {}, description=description),
         ops=graph.histogram(),
@@ -95,8 +103,14 @@ def convert(
     )
 
 
-def lower(onnx_graph: OnnxGraph, io_layout: IoLayout) -> Graph:
-    """Lower every node, inputs and outputs in the wanted layout."""
+def lower(onnx_graph: OnnxGraph, io_layout: IoLayout, stored: Stored | None = None) -> Graph:
+    """Lower every node, inputs and outputs in the wanted layout.
+
+    Args:
+        onnx_graph: In float.
+        io_layout: Of four-dimensional inputs and outputs.
+        stored: What a quantised model says of its values.
+    """
     table = lowerings()
     _check(onnx_graph, table)
 
@@ -104,7 +118,9 @@ def lower(onnx_graph: OnnxGraph, io_layout: IoLayout) -> Graph:
         rank = len(onnx_graph.shapes[name])
         return NHWC if rank == 4 and io_layout == "nhwc" else identity(rank)
 
-    build = Builder(onnx_graph, wants_nhwc=_Wishes(onnx_graph, table, io_layout).wants_nhwc)
+    wishes = _Wishes(onnx_graph, table, io_layout)
+    non_negative = frozenset() if stored is None else stored.non_negative
+    build = Builder(onnx_graph, wants_nhwc=wishes.wants_nhwc, non_negative=non_negative)
     inputs = []
     for name in onnx_graph.inputs:
         shape = physical_shape(onnx_graph.shapes[name], border(name))
@@ -115,7 +131,7 @@ def lower(onnx_graph: OnnxGraph, io_layout: IoLayout) -> Graph:
         build.node = node
         table[node.op_type].lower(node, build)
     outputs = tuple((name, _make_output(build, name, border(name))) for name in onnx_graph.outputs)
-    return Graph(inputs=tuple(inputs), outputs=outputs, ops=build.ops)
+    return Graph(inputs=tuple(inputs), outputs=outputs, ops=build.ops, values=build.tensors())
 
 
 def _make_output(build: Builder, name: str, order: Order) -> Tensor:

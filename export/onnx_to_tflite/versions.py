@@ -6,6 +6,8 @@ operator, so a lower one runs on more phones; each stays within what tflite-runt
 
 from __future__ import annotations
 
+import numpy as np
+
 from export.onnx_to_tflite.graph import Op
 
 __all__ = ["HIGHEST_IN_2_14", "version"]
@@ -62,8 +64,42 @@ def _is_dilated(op: Op) -> bool:
     return (op.options.get("dilationHFactor", 1), op.options.get("dilationWFactor", 1)) != (1, 1)
 
 
+#: Version that added int8, of the operators whose first version lacks it.
+INT8 = {
+    "ADD": 2,
+    "CONCATENATION": 2,
+    "CONV_2D": 3,
+    "DEPTHWISE_CONV_2D": 3,
+    "DEQUANTIZE": 2,
+    "FULLY_CONNECTED": 4,
+    "MAX_POOL_2D": 2,
+    "MEAN": 2,
+    "MUL": 2,
+    "PAD": 2,
+    "SLICE": 2,
+    "STRIDED_SLICE": 2,
+    "TRANSPOSE": 2,
+}
+
+
 def version(op: Op) -> int:
-    """Return the lowest version for a float32 operator."""
+    """Return the lowest version for an operator, of float32 or int8 tensors."""
+    plain = _float_version(op)
+    if op.data_input.dtype != np.int8:
+        return plain
+    if op.kind == "MUL" and _grows(op):
+        return 3
+    return max(plain, INT8.get(op.kind, 1))
+
+
+def _grows(op: Op) -> bool:
+    """Whether a product's integers must be scaled up, which its second version cannot."""
+    known = [t.quantization for t in (*op.inputs, *op.outputs) if t is not None]
+    left, right, out = (float(q.scale[0]) if q is not None else 1.0 for q in known)
+    return left * right >= out
+
+
+def _float_version(op: Op) -> int:
     rank = _rank(op)
     if op.kind == "CONV_2D":
         return 6 if _is_grouped(op) else 1

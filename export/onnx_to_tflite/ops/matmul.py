@@ -11,7 +11,13 @@ from export.onnx_to_tflite.reader import Node
 
 
 def fully_connected(
-    build: Builder, x: Tensor, weight: Array, bias: Array | None, *, keep_dims: bool = False
+    build: Builder,
+    x: Tensor,
+    weight: Array,
+    bias: Array | None,
+    *,
+    name: str = "weight",
+    keep_dims: bool = False,
 ) -> Tensor:
     """FULLY_CONNECTED with weight (O, I); operands of more than two axes keep them."""
     if bias is None:
@@ -23,7 +29,7 @@ def fully_connected(
     }
     operands = [
         x,
-        constant("weight", np.ascontiguousarray(weight)),
+        constant(name, np.ascontiguousarray(weight)),
         constant("bias", np.ascontiguousarray(bias)),
     ]
     return build.emit("FULLY_CONNECTED", operands, (*x.shape[:-1], weight.shape[0]), options)
@@ -63,7 +69,7 @@ def gemm(node: Node, build: Builder) -> None:
         rows = addend.size // addend.shape[-1] if addend is not None and addend.ndim else 1
         if addend is not None and rows == 1:
             bias = np.broadcast_to(addend.reshape(-1) * np.float32(beta), (stored.shape[0],))
-        y = fully_connected(build, x, stored, bias)
+        y = fully_connected(build, x, stored, bias, name=node.inputs[1])
     if node.input(2) and bias is None:
         c = build.tensor(node.inputs[2])
         if beta != 1:

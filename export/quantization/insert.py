@@ -1,0 +1,98 @@
+"""Write scales and stored weights into a graph, as quantise and dequantise nodes.
+
+The nodes are those of PyTorch's ``quantized_decomposed`` library, which ExecuTorch's XNNPACK
+partitioner and PyTorch's ONNX exporter read. They are inserted by hand: the stock quantiser knows
+the graph by the module's source and fails on a rewritten one, and it spends range on what a clamp
+behind takes away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, fx
+
+from export.passes._editing import attribute, constant, insert
+from export.quantization.recipe import Corrected
+from export.quantization.roles import Role, role
+from export.quantization.scales import QMAX, QMIN, Affine, affine_of
+
+__all__ = ["QDQ", "insert_nodes"]
+
+
+def load_operators() -> object:
+    """Register the operators of ``quantized_decomposed`` and return their namespace."""
+    from torch.ao.quantization.fx import _decomposed
+
+    assert _decomposed  # importing it registers them
+    return torch.ops.quantized_decomposed
+
+
+QDQ = load_operators()
+
+
+def insert_nodes(
+    graph: fx.Graph, affines: Mapping[fx.Node, Affine], layers: Mapping[fx.Node, Corrected]
+) -> None:
+    """Edit a simplified graph in place.
+
+    Every reader gets a dequantise node of its own, which ExecuTorch's partitioner demands. Clamps
+    that a quantiser replaces are removed.
+    """
+    for node in list(graph.nodes):
+        if node in layers:
+            _store_weights(node, layers[node], affines[node.all_input_nodes[0]])
+        elif role(node) is Role.INTEGER:
+            _store_constants(node)
+    roles = {node: role(node) for node in graph.nodes}
+    for node in list(graph.nodes):
+        if node in affines:
+            _insert_pair(node, affines[node])
+    for node, kind in roles.items():
+        if kind is Role.CLAMP and node in affines:
+            source = node.args[0]
+            node.replace_all_uses_with(source)
+            graph.erase_node(node)
+
+
+def _insert_pair(node: fx.Node, affine: Affine) -> None:
+    readers = list(node.users)
+    if not readers:
+        return
+    numbers = (affine.scale, affine.zero_point, QMIN, QMAX, torch.int8)
+    with_place = node.next
+    stored = insert(with_place, QDQ.quantize_per_tensor.default, node, *numbers)  # type: ignore[attr-defined]
+    for reader in readers:
+        read = insert(reader, QDQ.dequantize_per_tensor.default, stored, *numbers)  # type: ignore[attr-defined]
+        reader.replace_input_with(node, read)
+
+
+def _store_weights(node: fx.Node, layer: Corrected, source: Affine) -> None:
+    weight = constant(node, layer.weight, "stored_weight")
+    scales = constant(node, layer.scales, "weight_scales")
+    zeros = constant(node, torch.zeros(len(layer.scales), dtype=torch.int64), "weight_zeros")
+    numbers = (0, -QMAX, QMAX, torch.int8)
+    read = insert(node, QDQ.dequantize_per_channel.default, weight, scales, zeros, *numbers)  # type: ignore[attr-defined]
+    bias = constant(node, layer.bias * (source.scale * layer.scales), "stored_bias")
+    node.args = (node.args[0], read, bias, *node.args[3:])
+
+
+def _store_constants(node: fx.Node) -> None:
+    for operand in node.all_input_nodes:
+        if operand.op != "get_attr":
+            continue
+        tensor = attribute(operand)
+        affine = affine_of([tensor])
+        numbers = (affine.scale, affine.zero_point, QMIN, QMAX, torch.int8)
+        stored = constant(node, store(tensor, affine), "stored_constant")
+        read = insert(node, QDQ.dequantize_per_tensor.default, stored, *numbers)  # type: ignore[attr-defined]
+        node.replace_input_with(operand, read)
+
+
+def store(tensor: Tensor, affine: Affine) -> Tensor:
+    """Return a float tensor in 8 bits."""
+    units = torch.round(tensor * (1.0 / affine.scale)) + affine.zero_point
+    return units.clamp(QMIN, QMAX).to(torch.int8)
+
+
