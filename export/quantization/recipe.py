@@ -24,7 +24,7 @@ from export.quantization.scales import (
     QMAX,
     Affine,
     Range,
-    affine_of,
+    constant_affine,
     fake_quantize,
     weight_scales,
 )
@@ -93,8 +93,7 @@ def correct_biases(
         if role(node) is not Role.INTEGER:
             return call(node, given)
         if not is_layer(node):
-            pairs = zip(node.all_input_nodes, given, strict=True)
-            return call(node, [_round_constant(n, v) for n, v in pairs])
+            return call(node, _round_constants(node, given, affines))
         if node not in layers:
             layers[node] = _round_layer(node, affines[node.all_input_nodes[0]])
         return _run_layer(node, layers[node], given[0], affines)
@@ -114,9 +113,7 @@ def correct_biases(
 
 def is_layer(node: fx.Node) -> bool:
     """Whether a node has weights that are stored in 8 bits."""
-    return (
-        is_call(node, aten.conv2d.default, aten.linear.default) and role(node) is Role.INTEGER
-    )
+    return is_call(node, aten.conv2d.default, aten.linear.default) and role(node) is Role.INTEGER
 
 
 def _round_layer(node: fx.Node, source: Affine) -> Corrected:
@@ -143,8 +140,15 @@ def _run_layer(
     return result
 
 
-def _round_constant(node: fx.Node, tensor: Tensor) -> Tensor:
-    return fake_quantize(tensor, affine_of([tensor])) if node.op == "get_attr" else tensor
+def _round_constants(
+    node: fx.Node, given: list[Tensor], affines: Mapping[fx.Node, Affine]
+) -> list[Tensor]:
+    return [
+        fake_quantize(tensor, constant_affine(node, tensor, affines))
+        if operand.op == "get_attr"
+        else tensor
+        for operand, tensor in zip(node.all_input_nodes, given, strict=True)
+    ]
 
 
 def _mean_shift(wanted: list[Tensor], found: list[Tensor]) -> Tensor:

@@ -7,7 +7,7 @@ float32 number: the files and the kernels hold nothing finer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,17 @@ from torch import Tensor, fx
 from export.passes._editing import aten, value
 from export.quantization.roles import Role, operands, role
 
-__all__ = ["QMAX", "QMIN", "Affine", "Range", "affine_of", "choose_scales", "fake_quantize", "weight_scales"]
+__all__ = [
+    "QMAX",
+    "QMIN",
+    "Affine",
+    "Range",
+    "choose_scales",
+    "constant_affine",
+    "fake_quantize",
+    "stored_result",
+    "weight_scales",
+]
 
 QMIN, QMAX = -128, 127
 """Of activations; weights are symmetric, -127 to 127."""
@@ -69,7 +79,7 @@ def choose_scales(graph: fx.Graph, ranges: Mapping[fx.Node, Range]) -> dict[fx.N
                 groups.join(operand, node)
         elif kind is Role.INTEGER:
             integer.update(operands(node))
-            integer.add(_result(node))
+            integer.add(stored_result(node))
     wanted = {groups.find(node) for node in integer}
     joined: dict[fx.Node, Range] = {}
     for node in graph.nodes:
@@ -104,10 +114,17 @@ def fake_quantize(tensor: Tensor, affine: Affine) -> Tensor:
     return (stored.clamp(QMIN, QMAX) - affine.zero_point) * affine.scale
 
 
-def affine_of(tensors: Iterable[Tensor]) -> Affine:
-    """Return scale and zero point of constants."""
-    pairs = [(float(t.min()), float(t.max())) for t in tensors]
-    return _affine(Range(low=min(p[0] for p in pairs), high=max(p[1] for p in pairs)))
+def constant_affine(node: fx.Node, constant: Tensor, affines: Mapping[fx.Node, Affine]) -> Affine:
+    """Return scale and zero point of a constant operand.
+
+    Args:
+        node: The sum or product that reads it.
+        constant: Its value.
+        affines: From `choose_scales`.
+    """
+    affine = _affine(Range(low=float(constant.min()), high=float(constant.max())))
+    least = 2 * LEAST_RATIO * affines[stored_result(node)].scale
+    return affine if affine.scale >= least else _widen(affine, least / affine.scale)
 
 
 def _affine(found: Range) -> Affine:
@@ -118,7 +135,7 @@ def _affine(found: Range) -> Affine:
     return Affine(scale=scale, zero_point=zero_point)
 
 
-def _result(node: fx.Node) -> fx.Node:
+def stored_result(node: fx.Node) -> fx.Node:
     """Return the value that is stored: that behind a clamp, where one follows."""
     reader = next(iter(node.users), None)
     return reader if reader is not None and role(reader) is Role.CLAMP else node
@@ -129,7 +146,7 @@ def _is_stored(node: fx.Node) -> bool:
     return (
         hasattr(node.meta.get("val"), "dtype")
         and value(node).is_floating_point()
-        and _result(node) is node
+        and stored_result(node) is node
     )
 
 
@@ -138,7 +155,7 @@ def _fit_ratios(graph: fx.Graph, groups: _Groups, of_root: dict[fx.Node, Affine]
     for node in graph.nodes:
         if role(node) is not Role.INTEGER or node.target not in (aten.add.Tensor, aten.mean.dim):
             continue
-        result = groups.find(_result(node))
+        result = groups.find(stored_result(node))
         for operand in operands(node):
             root = groups.find(operand)
             ratio = of_root[root].scale / of_root[result].scale

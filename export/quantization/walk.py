@@ -19,7 +19,7 @@ Compute = Callable[[fx.Node, list[Any]], Any]
 def walk(
     graph: fx.Graph, samples: Sequence[Sequence[Tensor]], compute: Compute
 ) -> Iterator[tuple[fx.Node, list[Any]]]:
-    """Yield every node that makes a value, with that value for each sample.
+    """Yield every node that makes a value, and the output, with its value for each sample.
 
     What is yielded may be changed in place: later operators read it from the same list. A value is
     forgotten after its last reader, so all samples may be in memory at once.
@@ -37,6 +37,13 @@ def walk(
     inputs = iter(range(len(samples[0])))
     for node in graph.nodes:
         if node.op == "output":
+            yield (
+                node,
+                [
+                    fx.node.map_arg(node.args[0], lambda n, i=i: values[n][i])
+                    for i in range(len(samples))
+                ],
+            )
             return
         if node.op == "placeholder":
             index = next(inputs)

@@ -98,6 +98,4 @@ def _convolve(norm: fx.Node, scale: Tensor, shift: Tensor) -> None:
     weight = constant(norm, taps.contiguous(), "norm_weight")
     bias = constant(norm, shift.float().expand(channels).contiguous(), "norm_bias")
     window = [[1, 1], [0, 0], [1, 1]]
-    replace(
-        norm, insert(norm, aten.conv2d.default, norm.args[0], weight, bias, *window, channels)
-    )
+    replace(norm, insert(norm, aten.conv2d.default, norm.args[0], weight, bias, *window, channels))

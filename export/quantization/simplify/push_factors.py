@@ -70,5 +70,3 @@ def _scale_weights(layer: fx.Node, factor: float) -> None:
     weight = arguments(layer)["weight"]
     scaled = (attribute(weight).double() * factor).float()
     layer.replace_input_with(weight, constant(layer, scaled, "scaled_weight"))
-
-
