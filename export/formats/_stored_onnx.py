@@ -6,14 +6,18 @@ own and leaves more than half of MobileNetV3's convolutions in float.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from export.sets.manifest import TensorSpec
+
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-__all__ = ["finish_quantized"]
+__all__ = ["as_unsigned", "finish_quantized", "to_signed", "to_unsigned"]
 
 _OFFSET = 128
 """What is added to an int8 to make the uint8 that stands for the same number."""
@@ -26,6 +30,26 @@ def finish_quantized(model: ModelProto) -> None:
         editor.store_biases()
         editor.use_unsigned()
         editor.drop_unused()
+
+
+def as_unsigned(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """Say of integer inputs or outputs what the file has."""
+    return tuple(
+        replace(spec, dtype="uint8", zero_point=spec.zero_point + _OFFSET)
+        if spec.dtype == "int8" and spec.zero_point is not None
+        else spec
+        for spec in specs
+    )
+
+
+def to_unsigned(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Turn int8 into the uint8 that stands for the same numbers; leave other types."""
+    return (array.astype(np.int16) + _OFFSET).astype(np.uint8) if array.dtype == np.int8 else array
+
+
+def to_signed(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Turn uint8 into the int8 that stands for the same numbers; leave other types."""
+    return (array.astype(np.int16) - _OFFSET).astype(np.int8) if array.dtype == np.uint8 else array
 
 
 class _Editor:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.formats import Run, WriteOptions, Written
-from export.formats._stored_onnx import finish_quantized
+from export.formats._stored_onnx import as_unsigned, finish_quantized, to_signed, to_unsigned
 from export.quiet import quiet_logs
 from pfd_models.errors import InputError, ModuleError
 
@@ -48,8 +48,8 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
     with _time_step(seconds, "write"):
         path.write_bytes(model.SerializeToString(deterministic=True))
     return Written(
-        inputs=program.inputs,
-        outputs=program.outputs,
+        inputs=as_unsigned(program.inputs),
+        outputs=as_unsigned(program.outputs),
         delegates=None,
         leftovers=(),
         seconds=seconds,
@@ -58,6 +58,8 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
 
 def load(path: Path) -> Run:
     """Load a file into onnxruntime, for one thread; arrays in PyTorch's layout.
+
+    Integers of 8 bits go in and come out as int8 although the file has uint8.
 
     Raises:
         InputError: The file cannot be read as an ONNX model.
@@ -76,7 +78,8 @@ def load(path: Path) -> Run:
     names = [i.name for i in session.get_inputs()]
 
     def run(inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-        return list(session.run(None, dict(zip(names, inputs, strict=True))))
+        found = session.run(None, dict(zip(names, map(to_unsigned, inputs), strict=True)))
+        return list(map(to_signed, found))
 
     return run
 

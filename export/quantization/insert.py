@@ -19,7 +19,7 @@ from export.quantization.recipe import Corrected
 from export.quantization.roles import Role, role
 from export.quantization.scales import QMAX, QMIN, Affine, constant_affine
 
-__all__ = ["QDQ", "insert_nodes"]
+__all__ = ["QDQ", "insert_nodes", "store"]
 
 
 def _load_operators() -> Any:

@@ -11,7 +11,7 @@ from export.request.provenance import source_digest
 from export.sets.files import sha256_file
 from pfd_models.errors import DataError, SpecError
 
-__all__ = ["CalibrationSource", "parse_calibration"]
+__all__ = ["WAYS", "CalibrationSource", "parse_calibration"]
 
 _SUFFIXES = (".jpeg", ".jpg", ".png")
 _DATASET, _SYNTHETIC = "dataset:", "synthetic"
