@@ -1,0 +1,95 @@
+"""A whole network: three files of the same integers, float or integer at their borders."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from export.onnx_to_tflite import inspect
+from tests.export.quantization.conftest import capture_simply, noise
+
+SHAPE = (1, 3, 16, 16)
+
+
+def unit(x, *layers):
+    """A stem, a shuffled unit with a padded maximum, a gated one, and a head."""
+    stem, branch, expand, down, up, project, head = layers
+    x = F.relu(stem(x))
+    a, b = x.chunk(2, 1)
+    x = torch.cat([F.max_pool2d(a, 3, 1, 1), F.relu(branch(b))], 1)
+    n, c, h, w = x.shape
+    x = x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+    y = F.hardswish(expand(x))
+    y = y * F.hardsigmoid(up(F.relu(down(F.adaptive_avg_pool2d(y, 1)))))
+    return head((project(y) + x).mean((2, 3)))
+
+
+def network():
+    return capture_simply(
+        unit,
+        SHAPE,
+        nn.Conv2d(3, 8, 3, stride=2, padding=1),
+        nn.Conv2d(4, 4, 3, padding=1, groups=4),
+        nn.Conv2d(8, 16, 1),
+        nn.Conv2d(16, 4, 1),
+        nn.Conv2d(4, 16, 1),
+        nn.Conv2d(16, 8, 1),
+        nn.Linear(8, 10),
+    )
+
+
+@pytest.fixture
+def files(write_all):
+    return write_all(network())
+
+
+def test_the_three_files_compute_the_same_integers_in_one_delegate_each(files):
+    for kind in ("pte", "tflite", "onnx"):
+        assert np.array_equal(files.outputs[kind], files.reference), kind
+    assert (files.delegates["pte"], files.delegates["tflite"]) == (1, 1)
+    assert files.left == {"pte": [], "onnx": [], "tflite": []}
+    assert not files.quantized.kept_float
+
+
+def test_they_compute_what_the_float_network_computes_but_for_rounding(files):
+    noise_power = np.square(files.reference - files.exact).sum()
+    assert 10 * np.log10(np.square(files.exact).sum() / noise_power) > 25
+
+
+def test_the_tflite_file_converts_at_its_borders_only(files, tmp_path):
+    ops = inspect((tmp_path / "net.tflite").read_bytes()).ops
+    assert (ops["QUANTIZE"], ops["DEQUANTIZE"]) == (1, 1)
+    assert not {"RELU", "HARD_SWISH"} & set(ops)
+
+
+def test_integers_go_in_and_come_out_where_that_is_asked(write_all):
+    files = write_all(network(), integer_io=True)
+    for kind in ("pte", "tflite", "onnx"):
+        assert files.outputs[kind].dtype == np.int8
+        assert np.array_equal(files.outputs[kind], files.reference), kind
+    image = files.quantized.inputs[0]
+    assert files.written["pte"].inputs[0].dtype == "int8"
+    assert files.written["onnx"].inputs[0].dtype == "uint8"
+    assert files.written["onnx"].inputs[0].zero_point == image.zero_point + 128
+    assert files.written["tflite"].inputs[0].dtype == "int8"
+
+
+def test_what_no_kernel_computes_in_integers_stays_in_float_and_is_named(write_all):
+    program = capture_simply(
+        lambda x, a, b: b(a(x) * torch.sigmoid(a(x))), SHAPE, nn.Conv2d(3, 8, 1), nn.Conv2d(8, 4, 1)
+    )
+    files = write_all(program)
+    (line,) = files.quantized.kept_float
+    assert "sigmoid" in line
+    assert (files.delegates["pte"], files.delegates["tflite"]) == (1, 1)
+    assert np.array_equal(files.outputs["pte"], files.outputs["tflite"])
+
+
+def test_the_same_samples_give_the_same_network(write_all):
+    first, second = (write_all(network(), formats=("onnx",)) for _ in range(2))
+    assert np.array_equal(first.reference, second.reference)
+    other = write_all(network(), formats=("onnx",), samples=noise(SHAPE, 6, seed=9))
+    assert not np.array_equal(first.reference, other.reference)
