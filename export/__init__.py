@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from export.pipeline import BuildResult, make_artifacts
     from export.request.request import BuildRequest
-    from export.request.source import ModuleSource, ZooSource
+    from export.request.source import InputTensor, ModuleSource, ZooSource
     from export.sets.manifest import Artifact, Manifest, load_manifest
 
 __all__ = [
     "Artifact",
     "BuildRequest",
     "BuildResult",
+    "InputTensor",
     "Manifest",
     "ModuleSource",
     "ZooSource",
@@ -29,6 +30,7 @@ _HOMES = {
     "Artifact": "export.sets.manifest",
     "BuildRequest": "export.request.request",
     "BuildResult": "export.pipeline",
+    "InputTensor": "export.request.source",
     "Manifest": "export.sets.manifest",
     "ModuleSource": "export.request.source",
     "ZooSource": "export.request.source",

@@ -23,7 +23,7 @@ from export.pipeline import BuildResult
 from export.request.calibration import WAYS, CalibrationSource, parse_calibration
 from export.request.request import PRECISIONS, BuildRequest, Precision
 from export.request.source import ModuleSource, ZooSource
-from export.request.user_code import parse_shape
+from export.request.user_code import check_names, parse_input, parse_range, parse_target
 from export.sets import publish
 from pfd_models.errors import PfdError, SpecError, unknown
 
@@ -33,7 +33,7 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, build, print the table and return the exit status."""
     begin = time.perf_counter()
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_join_range(sys.argv[1:] if arguments is None else arguments))
     try:
         return _run(options, begin)
     except PfdError as error:
@@ -49,7 +49,7 @@ def _run(options: argparse.Namespace, begin: float) -> int:
     unchanged = _find_unchanged(requests)
     if len(unchanged) == len(requests):  # answered without loading torch
         print_results(unchanged, (), time.perf_counter() - begin)
-        return 0
+        return max(map(_exit_status, unchanged))
     jobs = options.jobs or _default_jobs(requests)
     with Workers(jobs) as workers, Display() as display:
         display.step("", "loading the model zoo")
@@ -62,7 +62,14 @@ def _run(options: argparse.Namespace, begin: float) -> int:
     order = {(r.source, r.precision): i for i, r in enumerate(plan.requests)}
     outcomes.sort(key=lambda o: order[o.request.source, o.request.precision])
     print_results(outcomes, plan.undefined, time.perf_counter() - begin)
-    return max((o.error.exit_status for o in outcomes if o.error), default=0)
+    return max(map(_exit_status, outcomes), default=0)
+
+
+def _exit_status(outcome: Outcome) -> int:
+    """Return 1 for a set that was made and lacks a format."""
+    if outcome.error is not None:
+        return outcome.error.exit_status
+    return int(bool(outcome.lacking))
 
 
 def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
@@ -81,12 +88,15 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
     if options.module:
         if not options.input:
             raise SpecError("--module needs the input's shape: --input 1,3,224,224")
-        shapes = tuple(parse_shape(text) for text in options.input)
+        parse_target(options.module)
+        inputs = tuple(parse_input(text) for text in options.input)
+        check_names(inputs)
         sources.append(
             ModuleSource(
                 target=options.module,
-                input_shapes=shapes,
+                inputs=inputs,
                 padding_free=options.padding_free,
+                to_float32=options.to == "float32",
                 search_path=os.getcwd(),
             )
         )
@@ -110,6 +120,7 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             name=options.name,
             formats=formats,
             weights=options.weights,
+            weights_key=options.weights_key,
             seed=options.seed,
             out=options.out,
             backend=options.backend,
@@ -117,6 +128,11 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             precision=precision,
             calibration=calibration if precision == "int8" else None,
             io=options.io if precision == "int8" else "float",
+            pte_io=options.pte_io,
+            input_range=parse_range(options.input_range) if options.input_range else None,
+            samples=options.samples,
+            allow_flat_output=options.allow_flat_output,
+            require_all_formats=options.require_all_formats,
             require_full_delegation=options.require_full_delegation,
             force=options.force,
             verbose=options.verbose,
@@ -171,12 +187,14 @@ def _find_unchanged(requests: Sequence[BuildRequest]) -> list[Outcome]:
     outcomes = []
     for request in requests:
         begin = time.perf_counter()
-        if request.force or request.require_full_delegation:
+        if request.force or request.require_full_delegation or request.require_all_formats:
             continue
         found = publish.find(request.out, request.request_key(), request.formats)
         if found is not None:
             result = BuildResult(manifest=found, made=(), seconds=time.perf_counter() - begin)
-            outcomes.append(Outcome(request=request, result=result))
+            outcome = Outcome(request=request, result=result)
+            if len(outcome.lacking) < len(request.formats):
+                outcomes.append(outcome)
     return outcomes
 
 
@@ -190,7 +208,7 @@ def _default_jobs(requests: Sequence[BuildRequest]) -> int:
 
 _OPTIONS_OF = {
     "model": ("variant", "dataset", "resolution", "num_classes", "batch"),
-    "module": ("input", "padding_free", "name"),
+    "module": ("input", "padding_free", "to", "name"),
 }
 """Options that say nothing to a source of the other kind."""
 
@@ -200,6 +218,17 @@ def _names(text: str) -> list[str]:
     if not names:
         raise SpecError(f"an empty list of names: {text!r}; separate names by commas")
     return names
+
+
+def _join_range(arguments: Sequence[str]) -> list[str]:
+    """Let ``--input-range -1,1`` be read as it is meant: argparse takes ``-1,1`` for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] == "--input-range":
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _positive(text: str) -> int:
@@ -226,11 +255,37 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--dataset", help="data-set shape (default: cifar100)")
     what.add_argument("--resolution", type=_positive, help="pixels; the data set's when not given")
     what.add_argument("--num-classes", type=_positive, help="the data set's when not given")
-    what.add_argument("--module", metavar="PKG.FILE:FACTORY", help="your own torch.nn.Module")
-    what.add_argument("--input", action="append", metavar="1,3,224,224", help="its input's shape")
+    what.add_argument(
+        "--module",
+        metavar="PKG.FILE:FACTORY",
+        help="your own torch.nn.Module, as net:make or net:make(width=0.5); timm:NAME and "
+        "torchvision:NAME are networks of those libraries",
+    )
+    what.add_argument(
+        "--input",
+        action="extend",
+        nargs="+",
+        metavar="[NAME:][DTYPE:]1,3,224,224",
+        help="its inputs, as 1,3,224,224 or ids:int64:1,16 mask:bool:1,16; a name is a parameter "
+        "of forward, or batch.ids for a dictionary's entry and state.0 for a tuple's",
+    )
+    what.add_argument(
+        "--padding-free",
+        action="store_true",
+        help="apply the paper's recipe to your module first: padding-free downsampling and the "
+        "hybrid stem",
+    )
+    what.add_argument(
+        "--to", choices=("float32",), help="convert your half or double precision module first"
+    )
     what.add_argument("--name", default="", help="what its files are called; its path if not given")
-    what.add_argument("--padding-free", action="store_true", help="convert your module first")
     what.add_argument("--weights", type=Path, metavar="FILE", help="a checkpoint")
+    what.add_argument(
+        "--weights-key",
+        default="",
+        metavar="KEY",
+        help="which of the file's weights, as state_dict_ema, where it holds several",
+    )
     what.add_argument("--seed", type=int, default=0, help="without --weights (default: 0)")
     what.add_argument("--batch", type=_positive, help="images a call (default: 1)")
     how = parser.add_argument_group("how")
@@ -247,6 +302,11 @@ def _parser() -> argparse.ArgumentParser:
         "--data-root", type=Path, metavar="FOLDER", help="of --calibration dataset:NAME"
     )
     how.add_argument("--io", choices=("float", "int8"), default="float", help="of int8 files")
+    how.add_argument("--pte-io", choices=("nhwc", "nchw"), default="nchw", help="of the .pte")
+    how.add_argument("--input-range", metavar="LOW,HIGH", help="values it takes, as 0,255")
+    how.add_argument("--samples", type=Path, metavar="FOLDER|FILE.npz", help="inputs to check with")
+    how.add_argument("--allow-flat-output", action="store_true", help="outputs may ignore inputs")
+    how.add_argument("--require-all-formats", action="store_true", help="else make those there are")
     how.add_argument("--require-full-delegation", action="store_true", help="else exit status 1")
     how.add_argument("--out", type=Path, default=Path("artifacts"), help="default: artifacts")
     how.add_argument("--jobs", type=_positive, help="parallel builds")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from export.network.network import Network, count_macs, digest_state, make_network
 from export.network.threads import one_thread
@@ -17,8 +17,12 @@ from export.request.provenance import git_state, versions
 from export.request.request import BuildRequest, content_key
 from export.sets import publish
 from export.sets.files import output_errors, sha256_file
-from export.sets.manifest import Artifact, Manifest, ReferenceData, load_manifest
-from pfd_models.errors import DelegationError
+from export.sets.manifest import Artifact, Manifest, MissingFormat, ReferenceData, load_manifest
+from pfd_models.errors import (
+    DelegationError,
+    ModuleError,
+    UnsupportedOperatorError,
+)
 
 if TYPE_CHECKING:
     from export.formats import WriteOptions
@@ -31,6 +35,9 @@ __all__ = ["BuildResult", "make_artifacts"]
 
 Report = Callable[[str], None]
 """Called with the name of each step as it begins."""
+
+Made: TypeAlias = Artifact | MissingFormat
+"""A format's file, or why the network has none."""
 
 REFERENCE_SAMPLES = 2
 """How many of the parity samples are kept for verification on a device."""
@@ -61,7 +68,8 @@ def make_artifacts(
     3. Capture its graph, once.
     4. Run the module on seeded inputs in float64: the yardstick of every later comparison.
        Rewrite the graph and hold the rewritten one against the original.
-    5. Write each format and run the file on the same inputs.
+    5. Write each format and run the file on the same inputs; note a format that cannot express
+       the network.
     6. Publish files and manifest by rename; until then nothing appears in the output folder.
 
     Args:
@@ -79,6 +87,7 @@ def make_artifacts(
     key = request.request_key()
     found = None if request.force else publish.find(request.out, key, request.formats)
     if found is not None:
+        _gate_formats(request, found.missing_formats)
         _gate_delegation(request, found.artifacts)
         return BuildResult(manifest=found, made=(), seconds=time.perf_counter() - begin)
     with one_thread():
@@ -98,7 +107,7 @@ def _make_set(
     build_id = content_key(
         {
             **request.decisive_options(),
-            "network": [network.name, network.variant, network.dataset, network.shapes],
+            "network": [network.name, network.variant, network.dataset, network.inputs],
             "stem": network.stem,  # the files name their manifest
             "state": digest_state(network.module),  # so that no set can hold two networks
             "spec": network.spec,
@@ -124,7 +133,8 @@ def _make_set(
         _gate_delegation(request, manifest.artifacts)
         report("publish")
         manifest = publish.publish(folder, request.out, manifest, key, force=request.force)
-    return manifest, missing
+    have = {artifact.format for artifact in manifest.artifacts}
+    return manifest, tuple(f for f in missing if f in have)
 
 
 def _build_into(
@@ -141,15 +151,26 @@ def _build_into(
     from export import parity
     from export.formats import find_chains
     from export.graph.program import capture
-    from export.network.inputs import make_inputs
+    from export.network.samples import choose_inputs
     from export.passes import run_passes
 
     seconds: dict[str, float] = {}
-    inputs = make_inputs(network.shapes, request.seed)
+    inputs, called = choose_inputs(
+        request,
+        network.shapes,
+        network.spec.get("input", {}),
+        dtypes=network.dtypes,
+        integers_below=network.integers_below,
+    )
     with _time_step("capture", seconds, report):  # first: it knows why a module does not trace
-        captured = capture(network.module, _tensors(inputs[0]))
+        captured = capture(network.module, _tensors(inputs[0]), names=network.input_names)
     with _time_step("reference", seconds, report):
-        reference = parity.make_reference(network.module, inputs)
+        reference = parity.make_reference(
+            network.module,
+            inputs,
+            allow_flat=request.allow_flat_output,
+            advice=_advise_on_flat_output(request, weights),
+        )
     with _time_step("rewrite", seconds, report):
         program = run_passes(captured)
         fired = [record.name for record in program.passes if record.rewrites]
@@ -164,9 +185,9 @@ def _build_into(
             inputs=eight_bit.inputs, outputs=eight_bit.outputs, eager_relative_linf=None
         )
     base = _options(request, network, build_id)
-    made: dict[str, Artifact] = {a.format: a for a in kept}
+    made: dict[str, Made] = {a.format: a for a in kept}
 
-    def make_chain(chain: tuple[str, ...]) -> list[Artifact]:
+    def make_chain(chain: tuple[str, ...], report: Report) -> list[Made]:
         for name in chain:
             report(name)
             made[name] = _make_file(
@@ -174,8 +195,10 @@ def _build_into(
             )
         return [made[name] for name in chain]
 
-    for artifacts in _run_chains(make_chain, find_chains(formats), processes):
-        made.update({artifact.format: artifact for artifact in artifacts})
+    for ended in _run_chains(make_chain, find_chains(formats), processes, report):
+        made.update({one.format: one for one in ended})
+    missing = tuple(one for one in made.values() if isinstance(one, MissingFormat))
+    _gate_formats(request, missing)
     revision, dirty = git_state(Path(__file__).parent)
     return Manifest(
         stem=network.stem,
@@ -188,15 +211,18 @@ def _build_into(
         params=sum(p.numel() for p in network.module.parameters()),
         macs=count_macs(network.module, captured.example),
         passes=program.passes,
-        artifacts=tuple(made[f] for f in sorted(made)),
+        artifacts=tuple(a for _, a in sorted(made.items()) if isinstance(a, Artifact)),
+        missing_formats=missing,
         reference=_save_reference(folder, network, kept_run),
         versions=versions(),
         git_revision=revision,
         git_dirty=dirty,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         build_seconds=seconds,
-        conversions=network.conversions,
+        conversions=(*network.conversions, *network.notes),
         code_place=request.code_place(),
+        parity_inputs=called,
+        allow_flat_output=request.allow_flat_output,
         quantization=None if eight_bit is None else eight_bit.record(),
     )
 
@@ -214,16 +240,36 @@ def _quantize(request: BuildRequest, network: Network, program: Program) -> Eigh
 
 
 def _run_chains(
-    make_chain: Callable[[tuple[str, ...]], list[Artifact]],
+    make_chain: Callable[[tuple[str, ...], Report], list[Made]],
     chains: Sequence[tuple[str, ...]],
     processes: int,
-) -> list[list[Artifact]]:
+    report: Report,
+) -> list[list[Made]]:
     """Make the chains of formats, side by side where `processes` and the system allow it."""
     from export.formats._beside import is_possible, run_side_by_side
 
     if processes < len(chains) or not is_possible():
-        return [make_chain(chain) for chain in chains]
-    return run_side_by_side([partial(make_chain, chain) for chain in chains])
+        return [make_chain(chain, report) for chain in chains]
+    *apart, here = chains
+    for name in (name for chain in apart for name in chain):
+        report(name)  # here: a fork may not use what this process reports through
+    calls = [partial(make_chain, chain, lambda step: None) for chain in apart]
+    return run_side_by_side([*calls, partial(make_chain, here, report)])
+
+
+def _advise_on_flat_output(request: BuildRequest, weights: str) -> str:
+    advice = []
+    if "untrained" in weights:
+        advice.append("give trained weights (--weights)")
+    if request.samples is None and request.input_range is None:
+        advice.append(
+            "if it does not take standard normal noise, say what it takes (--input-range 0,255 or "
+            "--samples FOLDER)"
+        )
+    elif request.samples is None:
+        advice.append("give real inputs (--samples FOLDER)")
+    advice.append("if they are flat by nature, accept that (--allow-flat-output)")
+    return ", or ".join(advice)
 
 
 def _make_file(
@@ -234,20 +280,29 @@ def _make_file(
     reference: ReferenceRun | EightBit,
     options: WriteOptions,
     network: Network,
-    made: Mapping[str, Artifact],
-) -> Artifact:
-    """Write one format, run the file on the parity inputs and return its facts."""
+    made: Mapping[str, Artifact | MissingFormat],
+) -> Artifact | MissingFormat:
+    """Write one format, run the file on the parity inputs and return its facts.
+
+    Or return why the format cannot express the network.
+    """
     from export import parity
     from export.formats import get_format
 
     format_module = get_format(name)
     if (needed := format_module.NEEDS) is not None:
-        source = made[needed].file
-        staged = folder / source
-        options = replace(options, made_from=staged if staged.exists() else request.out / source)
+        source = made[needed]
+        if isinstance(source, MissingFormat):
+            return MissingFormat(format=name, reason=f"made from .{needed}: {source.reason}")
+        staged = folder / source.file
+        made_from = staged if staged.exists() else request.out / source.file
+        options = replace(options, made_from=made_from)
     path = folder / f"{network.stem}.{name}"
-    with output_errors(path):
-        written = format_module.write(program, path, options)
+    try:
+        with output_errors(path):
+            written = format_module.write(program, path, options)
+    except (ModuleError, UnsupportedOperatorError) as error:
+        return MissingFormat(format=name, reason=str(error))
     begin = time.perf_counter()
     run = format_module.load(path)
     inputs, outputs, cost = written.inputs, written.outputs, None
@@ -307,6 +362,7 @@ def _options(request: BuildRequest, network: Network, build_id: str) -> WriteOpt
         identity={k: v for k, v in identity.items() if v},
         backend=request.backend,
         tflite_io=request.tflite_io,
+        pte_io=request.pte_io,
     )
 
 
@@ -320,6 +376,13 @@ def _save_reference(folder: Path, network: Network, reference: ReferenceRun) -> 
     return ReferenceData(
         file=path.name, sha256=sha256_file(path), size_bytes=path.stat().st_size, samples=count
     )
+
+
+def _gate_formats(request: BuildRequest, missing: tuple[MissingFormat, ...]) -> None:
+    """Refuse a set without any format that was asked for, or without one where all must be."""
+    lacking = [m for m in missing if m.format in request.formats]
+    if lacking and (request.require_all_formats or len(lacking) == len(request.formats)):
+        raise UnsupportedOperatorError(f"no .{lacking[0].format} file: {lacking[0].reason}")
 
 
 def _gate_delegation(request: BuildRequest, artifacts: tuple[Artifact, ...]) -> None:

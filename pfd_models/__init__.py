@@ -12,7 +12,12 @@ from pfd_models.errors import PfdError
 
 if TYPE_CHECKING:
     from pfd_models.checkpoints.loading import load_weights
-    from pfd_models.convert import to_bsconv, to_padding_free
+    from pfd_models.convert import (
+        to_bsconv,
+        to_hybrid_stem,
+        to_padding_free,
+        to_paper_recipe,
+    )
     from pfd_models.layers.bsconv import BSConvS, BSConvU, orthonormality_regulariser
     from pfd_models.layers.conv import ConvBNAct
     from pfd_models.layers.downsample import PaddingFreeDownsample
@@ -52,12 +57,14 @@ __all__ = [
     "orthonormality_regulariser",
     "thop_counts",
     "to_bsconv",
+    "to_hybrid_stem",
     "to_padding_free",
+    "to_paper_recipe",
 ]
 
 _HOMES = {
     "checkpoints": ("load_weights",),
-    "convert": ("to_bsconv", "to_padding_free"),
+    "convert": ("to_bsconv", "to_hybrid_stem", "to_padding_free", "to_paper_recipe"),
     "paper.counting": ("bsconv_profile", "count_params", "layer_macs", "thop_counts"),
     "zoo.factory": ("build_model", "create_model", "get_spec", "list_variants"),
     "layers.bsconv": ("BSConvS", "BSConvU", "orthonormality_regulariser"),

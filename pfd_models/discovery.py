@@ -7,10 +7,33 @@ file of a package. A name that begins with an underscore is shared machinery of 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
-__all__ = ["import_file", "import_files", "list_files"]
+__all__ = ["BrokenFile", "import_file", "import_files", "import_whole_files", "list_files"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenFile:
+    """A file of a package that cannot be imported; ``str(it)`` says why in one line.
+
+    Attributes:
+        path: Where it lies.
+        line: Of the file, where it fails; 0 where that is not known.
+        reason: The error's class and first line.
+    """
+
+    path: Path
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        """Say where and why in one line."""
+        return f"{self.path}{f':{self.line}' if self.line else ''}: {self.reason}"
 
 
 def list_files(package: str) -> tuple[str, ...]:
@@ -34,3 +57,31 @@ def import_file(package: str, name: str) -> ModuleType:
 def import_files(package: str) -> tuple[ModuleType, ...]:
     """Import every file that `list_files` names, in that order."""
     return tuple(import_file(package, name) for name in list_files(package))
+
+
+def import_whole_files(package: str) -> tuple[tuple[ModuleType, ...], tuple[BrokenFile, ...]]:
+    """Import every file that `list_files` names, in that order, and return those that cannot be.
+
+    One bad file takes nothing else down: who asks for what the others hold gets it.
+    """
+    modules: list[ModuleType] = []
+    broken: list[BrokenFile] = []
+    for name in list_files(package):
+        try:
+            modules.append(import_file(package, name))
+        except Exception as error:  # somebody's new file may fail in any way while it is imported
+            broken.append(_describe(package, name, error))
+    return tuple(modules), tuple(broken)
+
+
+def _describe(package: str, name: str, error: Exception) -> BrokenFile:
+    found = importlib.util.find_spec(f"{package}.{name}")
+    path = Path(found.origin) if found is not None and found.origin else Path(f"{name}.py")
+    if isinstance(error, SyntaxError):
+        line = error.lineno or 0
+        what = error.msg
+    else:
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path]
+        line = (frames[-1].lineno or 0) if frames else 0
+        what = (str(error).strip() or "no message").splitlines()[0]
+    return BrokenFile(path=path, line=line, reason=f"{type(error).__name__}: {what}")

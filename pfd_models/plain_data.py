@@ -20,6 +20,8 @@ __all__ = ["CpuMask", "decode_json", "from_plain", "is_hex", "to_plain"]
 
 T = TypeVar("T")
 
+_SHOWN = 150  # characters of either end of a long value
+
 if TYPE_CHECKING:
     CpuMask = int
 else:
@@ -87,7 +89,7 @@ def from_plain(
     except msgspec.ValidationError as wrong:
         raise error(_shape_message(what, wrong)) from wrong
     if extra := _unknown_field(plain, made, ""):
-        raise error(f"{what} has no field {extra!r}; was it written by a newer version?")
+        raise error(f"{what} has no field {_shorten(extra)!r}; was it written by a newer version?")
     return made
 
 
@@ -134,7 +136,14 @@ def _shape_message(what: str, wrong: Exception) -> str:
 
 
 def _one_line(wrong: Exception) -> str:
-    return " ".join(str(wrong).split())
+    """Return an error's words, without the middle of a value that it repeats at full length."""
+    return _shorten(" ".join(str(wrong).split()))
+
+
+def _shorten(text: str) -> str:
+    if len(text) <= 2 * _SHOWN:
+        return text
+    return f"{text[:_SHOWN]} … {text[-_SHOWN:]}"
 
 
 def _decode_special(kind: Any, value: Any) -> Any:

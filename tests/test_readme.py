@@ -27,7 +27,7 @@ def snippets(text, language):
 def test_every_python_snippet_runs_beside_the_artifacts(readme, built, tmp_path, repository):
     (tmp_path / "artifacts").symlink_to(built.folder)
     codes = snippets(readme.partition("## Add a model")[0], "python")
-    assert len(codes) == 5
+    assert len(codes) == 6
     for code in codes:
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=False,
@@ -92,3 +92,30 @@ def test_the_new_model_of_the_readme_reaches_zoo_export_and_tables(
     assert tables.main(["--json"]) == 0
     (row,) = [row for row in json.loads(capsys.readouterr().out) if row["model"] == mynet]
     assert (row["params"], row["is_exact"]) == (2340, True)
+
+
+@pytest.mark.slow  # three test files are collected in a process of their own
+def test_the_new_model_of_the_readme_passes_the_zoos_tests(readme, tmp_path, repository):
+    (code,) = snippets(readme.partition("## Add a model")[2], "python")
+    (tmp_path / "families").mkdir()
+    (tmp_path / "families" / "mynet.py").write_text(code)
+    (tmp_path / "with_mynet.py").write_text(
+        "import pfd_models.families\n"
+        f"pfd_models.families.__path__.append({str(tmp_path / 'families')!r})\n"
+    )
+    tests = [
+        f"tests/pfd_models/{t}.py"
+        for t in ("zoo/test_zoo", "zoo/test_spec", "variants/test_variants")
+    ]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider"),
+            *("-p", "with_mynet", "-o", "addopts=--import-mode=importlib"),
+            *("-k", "mynet or figures"),
+            *tests,
+        ],
+        capture_output=True, text=True, check=False, cwd=repository,
+        env={**os.environ, "PYTHONPATH": f"{repository}{os.pathsep}{tmp_path}"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    assert re.search(r"\d\d passed", done.stdout)

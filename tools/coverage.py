@@ -188,7 +188,8 @@ def show_heat_lengths(
         " together: campaigns that resolve it, and the median, and nine of ten, of their device"
         " time.\n"
     )
-    print(f"{'conditions':<11}{'turns':>7}{'a twin in every second heat':>32}{'no twin':>22}")
+    titles = ("with the bench's twins", "no twin")
+    print(f"{'conditions':<11}{'turns':>7}{titles[0]:>32}{titles[1]:>22}")
     for how in chosen:
         for seconds in (0.4, 0.7, 1.0, 1.5, 3.0):
             cells = []

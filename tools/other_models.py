@@ -19,7 +19,7 @@ from rich.table import Table
 
 from export.cli.workers import Outcome, Workers
 from export.request.request import BuildRequest
-from export.request.source import ModuleSource
+from export.request.source import InputTensor, ModuleSource
 from export.sets.manifest import Artifact
 
 TORCHVISION = (
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shape = tuple(int(n) for n in options.input.split(","))
     requests = [
         BuildRequest(
-            source=ModuleSource(target=target, input_shapes=(shape,)),
+            source=ModuleSource(target=target, inputs=(InputTensor(shape=shape),)),
             formats=formats,
             out=options.out,
         )

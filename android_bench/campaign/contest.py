@@ -52,7 +52,7 @@ class BenchFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contest:
-    """What one campaign compares: files of one network, run by one engine.
+    """What one campaign compares: files of one network, or modules with one input, and one engine.
 
     Attributes:
         name: A line for the reader.
@@ -157,7 +157,7 @@ def _described(
 def contests_of(
     files: Sequence[BenchFile], engines: Sequence[EngineInfo], wanted: Sequence[str] = ()
 ) -> tuple[Contest, ...]:
-    """Group files into what is compared with each other: one network, one engine.
+    """Group files into what is compared: one network (or a user's modules), one input, one engine.
 
     Args:
         files: In the order to show them; the first of a group is its baseline, but the variant
@@ -187,7 +187,9 @@ def contests_of(
 
 
 def _network(file: BenchFile) -> tuple[object, ...]:
-    return (file.manifest.model, file.manifest.dataset, file.artifact.inputs)
+    # A module of a user's own has no variants: who measures two of them wants them compared.
+    model = file.manifest.model if file.manifest.variant else ""
+    return (model, file.manifest.dataset, file.artifact.inputs)
 
 
 def _contest(files: list[BenchFile], engine: str) -> Contest:

@@ -25,12 +25,20 @@ from android_bench.records import (
     HeatRecord,
     Limits,
     TimedRun,
+    TurnSamples,
 )
 from android_bench.statistics.comparison import collect_heats
 from android_bench.statistics.design import is_disturbed
 from android_bench.statistics.heat_order import HeatPlan, next_heat
 from android_bench.statistics.monitor import Reason, start_monitor
-from android_bench.statistics.pace import Pace, PilotPlan, choose_pace, describe_pace, plan_pilot
+from android_bench.statistics.pace import (
+    Pace,
+    PilotPlan,
+    choose_masks,
+    choose_pace,
+    describe_pace,
+    plan_pilot,
+)
 from android_bench.statistics.turns import Heat
 from pfd_models.errors import DeviceError
 from pfd_models.plain_data import to_plain
@@ -53,19 +61,32 @@ def choose_campaign_pace(
     bench.watch.step("a pilot heat: how long turns must be")
     # One variant alone displaces nothing: its turns follow its twin's.
     labels = design.labels if design.candidates else (design.baseline, design.control_label)
+    masks = choose_masks(record.rules.cpu_mask, record.rules.threads)
+    jobs = {label: _pin(jobs[label], masks[0] if masks else 0) for label in labels}
     trial = _run_pilot(bench, labels, jobs, PilotPlan(inferences=1, turns=2))
     slowest_s = float(trial.turns.samples_ns.max()) / 1e9
     plan = plan_pilot(len(labels), slowest_s)
     begin = time.monotonic()
     pilot = _run_pilot(bench, labels, jobs, plan)
-    took_s = time.monotonic() - begin
-    turning_s = (int(pilot.turns.turn_end_ns[-1]) - int(pilot.turns.turn_begin_ns[0])) / 1e9
-    pace = choose_pace(pilot.turns, start_seconds=max(0.0, took_s - turning_s))
+    start_s = max(0.0, time.monotonic() - begin - _turning_seconds(pilot.turns))
+    pace = choose_pace(pilot.turns, start_seconds=start_s)
     bursts = tuple(burst for burst in pace.bursts if burst.label in design.labels)
-    pace = dataclasses.replace(pace, bursts=bursts)
+    pace = dataclasses.replace(pace, bursts=bursts, cpu_masks=masks)
     journal.tell(PACE, describe_pace(pace), data=to_plain(pace))
     bench.watch.step(describe_pace(pace))
     return pace
+
+
+def _turning_seconds(turns: TurnSamples) -> float:
+    """Return the device's time from the first turn to the end of the last."""
+    if not len(turns.turn_child):
+        return 0.0
+    return (int(turns.turn_end_ns[-1]) - int(turns.turn_begin_ns[0])) / 1e9
+
+
+def _pin(job: Job, cpu_mask: int) -> Job:
+    """Return a job on these CPUs; on its own where there are none."""
+    return dataclasses.replace(job, cpu_mask=cpu_mask) if cpu_mask else job
 
 
 def _run_pilot(bench: Bench, labels: Sequence[str], jobs: Jobs, plan: PilotPlan) -> HeatResult:
@@ -78,21 +99,40 @@ def _run_pilot(bench: Bench, labels: Sequence[str], jobs: Jobs, plan: PilotPlan)
         order=tuple(range(len(labels))) * plan.turns,
     )
     if result.flags():
-        raise DeviceError(f"the pilot heat {result.status.value}: {result.message}; try again")
+        label = labels[result.child or 0]
+        who = f"{jobs[label].engine} on {label}" if result.child is not None else "the harness"
+        raise DeviceError(f"{who} {result.status.value} in the pilot heat: {result.message}")
     return result
 
 
 def run_one_heat(
-    bench: Bench, record: CampaignRecord, jobs: Mapping[str, Job], plan: HeatPlan, limits: Limits
+    bench: Bench,
+    record: CampaignRecord,
+    jobs: Mapping[str, Job],
+    plan: HeatPlan,
+    limits: Limits,
+    *,
+    start_seconds: float = 0.0,
 ) -> HeatRecord:
-    """Wait for a calm device and run one heat, watched."""
+    """Wait for a calm device and run one heat, watched.
+
+    Args:
+        bench: Device, store and who watches.
+        record: The campaign.
+        jobs: Label to what it runs.
+        plan: The heat.
+        limits: What the device must be like.
+        start_seconds: What it takes until the first turn; a phone is not asked before the turns
+            should be over, since each question runs a shell there.
+    """
     rules = record.rules
     labels = plan.children
+    turning_s = sum(plan.bursts[child].seconds for child in plan.order)
     with bench.device.watch(limits, patience_s=rules.patience_s) as watch:
         started = utc_now()
         result = run_heat(
             bench.device.harness,
-            [jobs[label] for label in labels],
+            [_pin(jobs[label], plan.cpu_mask) for label in labels],
             HeatSchedule(
                 burst=tuple(burst.inferences for burst in plan.bursts),
                 seconds=0.0,  # the order is that of the whole heat
@@ -101,6 +141,7 @@ def run_one_heat(
             labels=labels,
             order=plan.order,
             handicaps_ppm=[rules.handicap_ppm.get(label, 0) for label in labels],
+            quiet_s=start_seconds + turning_s,
         )
         outside = TimedRun(
             before=result.before, after=result.after, harness_version=record.harness_version
@@ -147,10 +188,14 @@ def run_heats(bench: Bench, journal: Journal, record: CampaignRecord, jobs: Jobs
     monitor, decision = start_monitor(
         design, collect_heats(design, judged), time.monotonic() - begin
     )
+    start_s = pace.start_seconds
     while not decision.stop:
         plan = next_heat(design, pace, judged)
+        asked = time.monotonic()
         with bench.lock.quiet():  # renewed just before; nothing of ours runs beside a heat
-            heat = run_one_heat(bench, record, jobs, plan, limits)
+            heat = run_one_heat(bench, record, jobs, plan, limits, start_seconds=start_s)
+        # A phone that is asked too late ends late, and one cannot see by how much: the least holds.
+        start_s = min(start_s, max(0.0, time.monotonic() - asked - _turning_seconds(heat.turns)))
         bench.store.add_heat(heat)
         heats.append(heat)
         judged += judge_heats(record, pace, [heat])

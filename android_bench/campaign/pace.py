@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from android_bench.records import CampaignRecord, Event, HeatRecord
+from android_bench.statistics.heat_order import draw_mask
 from android_bench.statistics.pace import Pace
 from android_bench.statistics.turns import Heat, measure_heat
 from pfd_models.plain_data import from_plain
 
-__all__ = ["PACE", "judge_heats", "read_pace"]
+__all__ = ["PACE", "find_mask", "judge_heats", "read_pace"]
 
 PACE = "pace_chosen"  # kind of the event that holds how long turns and heats are
 
@@ -26,10 +27,19 @@ def judge_heats(record: CampaignRecord, pace: Pace, heats: Sequence[HeatRecord])
     """Reduce stored heats to their log-ratios, disturbed ones included, in order of running."""
     design = record.design
     discards = {burst.label: burst.discards for burst in pace.bursts}
-    mask = record.rules.cpu_mask
     return [
         measure_heat(
-            design, heat.turns, discards, number=heat.number, cpu_mask=mask, flags=heat.flags
+            design,
+            heat.turns,
+            discards,
+            number=heat.number,
+            cpu_mask=find_mask(record, pace, heat.number),
+            flags=heat.flags,
         )
         for heat in heats
     ]
+
+
+def find_mask(record: CampaignRecord, pace: Pace, number: int) -> int:
+    """Return the CPUs that a heat's processes were pinned to, as a mask; 0 when they were not."""
+    return draw_mask(record.design, pace, number) or record.rules.cpu_mask

@@ -19,7 +19,7 @@ from export.request.provenance import git_state
 from export.sets.manifest import load_manifest
 from pfd_models.errors import InputError
 
-__all__ = ["arms_of", "new_record", "resumable"]
+__all__ = ["arms_of", "name_campaign", "new_record", "resumable"]
 
 _PACKAGES = ("numpy", "scipy", "sqlalchemy")
 
@@ -30,7 +30,7 @@ def new_record(device: Device, contest: Contest, rules: Rules) -> CampaignRecord
     revision, dirty = git_state(Path(__file__).parent)
     return CampaignRecord(
         campaign_id=f"{begin:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
-        name=_name(contest, rules),
+        name=name_campaign(contest, rules),
         device_id=device.record.device_id,
         started_utc=begin.isoformat(),
         arms=arms_of(contest, rules),
@@ -45,7 +45,8 @@ def new_record(device: Device, contest: Contest, rules: Rules) -> CampaignRecord
     )
 
 
-def _name(contest: Contest, rules: Rules) -> str:
+def name_campaign(contest: Contest, rules: Rules) -> str:
+    """Return what a campaign is called: the same for the same comparison."""
     plural = "s" if rules.threads > 1 else ""
     return f"{contest.name}, {rules.threads} thread{plural}"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from android_bench.campaign.pace import judge_heats, read_pace
+from android_bench.campaign.pace import find_mask, judge_heats, read_pace
 from android_bench.records import (
     ArtifactRecord,
     Block,
@@ -22,7 +22,6 @@ from android_bench.records import (
     MemoryRecord,
     OperatorProfile,
     Pairing,
-    TurnSamples,
 )
 from android_bench.statistics.comparison import (
     Comparison,
@@ -152,15 +151,12 @@ def _undisturbed(
         return compare_undisturbed_blocks(design, blocks)
     assert pace is not None  # there are heats
     discards = {burst.label: burst.discards for burst in pace.bursts}
-    return compare_undisturbed_turns(
-        design, _good(heats, judged), discards, cpu_mask=record.rules.cpu_mask
-    )
-
-
-def _good(heats: Sequence[HeatRecord], judged: Sequence[Heat]) -> list[TurnSamples]:
-    """Return the turns of the heats that no flag forbids to use."""
     pairs = zip(heats, judged, strict=True)
-    return [heat.turns for heat, verdict in pairs if not is_disturbed(verdict)]
+    good = [heat for heat, verdict in pairs if not is_disturbed(verdict)]
+    masks = [find_mask(record, pace, heat.number) for heat in good]
+    return compare_undisturbed_turns(
+        design, [heat.turns for heat in good], discards, cpu_masks=masks
+    )
 
 
 def _summarise_heats(

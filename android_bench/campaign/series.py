@@ -20,7 +20,7 @@ from android_bench.campaign.contest import BenchFile, Contest, contests_of
 from android_bench.campaign.extra_passes import run_passes
 from android_bench.campaign.failure import Failure
 from android_bench.campaign.journal import Journal, utc_now
-from android_bench.campaign.record import arms_of, resumable
+from android_bench.campaign.record import arms_of, name_campaign, resumable
 from android_bench.campaign.result import STOPPED, CampaignResult, read_result
 from android_bench.devices.cpu_choice import choose_cpus
 from android_bench.records import CampaignRecord, Limits, Pairing, Rules
@@ -39,6 +39,13 @@ __all__ = [
 ]
 
 DEFAULTS = Rules()
+
+PRECISION = 0.005
+"""Half-width at which measuring stops when nothing else is asked for."""
+
+PAIRING = Pairing.TURNS
+"""How variants are measured when nothing else is asked for; rules of old records say nothing of it
+and mean blocks."""
 
 Todo = Sequence[tuple[Contest, Rules]]
 
@@ -62,11 +69,11 @@ class SeriesOptions:
     runtimes: Sequence[str] = ()
     threads: Sequence[int] = (1,)
     cores: str = "auto"
-    precision: float = DEFAULTS.precision
+    precision: float = PRECISION
     budget_seconds: float = DEFAULTS.budget_seconds
     seed: int | None = None
     start_temperature_mc: int | None = None
-    pairing: Pairing = DEFAULTS.pairing
+    pairing: Pairing = PAIRING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,9 +152,10 @@ def compare(
     runtimes: Sequence[str] = (),
     threads: Sequence[int] = (1,),
     cores: str = "auto",
-    precision: float = DEFAULTS.precision,
+    precision: float = PRECISION,
     budget_seconds: float = DEFAULTS.budget_seconds,
     seed: int | None = None,
+    pairing: Pairing = PAIRING,
 ) -> Iterator[CampaignResult]:
     """Measure files against each other: a campaign for each network, engine and thread count.
 
@@ -160,6 +168,7 @@ def compare(
         precision: Half-width of the ratio's interval at which measuring stops, as 0.01.
         budget_seconds: Device time of one comparison, after which it stops in any case.
         seed: Of the order of blocks; None draws one.
+        pairing: Blocks one after the other, or variants that take turns.
 
     Returns:
         The results, each as its campaign ends.
@@ -174,6 +183,7 @@ def compare(
         precision=precision,
         budget_seconds=budget_seconds,
         seed=seed,
+        pairing=pairing,
     )
     return _results(run_series(bench, plan_series(bench, files, options)))
 
@@ -272,6 +282,8 @@ def _find_earlier(store: Store, contest: Contest, rules: Rules) -> CampaignRecor
     arms = arms_of(contest, rules)
     for record in store.campaigns():
         theirs = record.rules
+        if record.name != name_campaign(contest, rules):  # the same files once more
+            continue
         same_call, same_governor = theirs.batch == rules.batch, theirs.governor == rules.governor
         same_handicap = theirs.handicap_ppm == rules.handicap_ppm
         if same_call and same_governor and same_handicap and record.arms == arms:

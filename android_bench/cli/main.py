@@ -120,7 +120,9 @@ def qualify(options: Options) -> int:
     def work(lanes: Lanes) -> None:
         require_one_real_device(lanes)
         files = find_or_build(choice, lanes.display, lanes.keep_alive)
-        qualify_last(lanes, files, how, options.handicaps, resume=options.resume)
+        qualify_last(
+            lanes, files, how, options.handicaps, repeats=options.repeats, resume=options.resume
+        )
 
     measured = measure(read_device_choice(options), options.store, work)
     return conclude(measured, print_qualified, store=options.store, json=options.json)

@@ -91,15 +91,19 @@ def qualify_last(
     how: SeriesOptions,
     handicaps: Sequence[float],
     *,
+    repeats: int,
     resume: bool,
 ) -> None:
     """Run the last variant of the first comparison against itself, slowed."""
     bench = lanes.open[0].bench
     contest, rules = plan_series(bench, files, how)[0]
     _, file = contest.entries[-1]
-    most = format_time(len(handicaps) * rules.budget_seconds)
-    lanes.display.say(f"{len(handicaps)} handicaps, at most {most}")
-    outcomes = qualify(bench, file, contest.engine, rules, handicaps, resume=resume)
+    most = format_time(len(handicaps) * repeats * rules.budget_seconds)
+    times = f", {repeats} times each" if repeats > 1 else ""
+    lanes.display.say(f"{len(handicaps)} handicaps{times}, at most {most}")
+    outcomes = qualify(
+        bench, file, contest.engine, rules, handicaps, repeats=repeats, resume=resume
+    )
     lanes.follow(lambda lane: outcomes)
 
 
@@ -157,7 +161,7 @@ def conclude(
         print_line(line)
     statuses.append(check_slower(results, fail_if_slower))
     if measured.is_interrupted:
-        kept = ": every block so far is kept, --resume goes on" if measured.has_begun else ""
+        kept = ": what is measured so far is kept, --resume goes on" if measured.has_begun else ""
         sys.stderr.write(f"interrupted{kept}\n")
         return INTERRUPTED
     if isinstance(measured.untold, PfdError):

@@ -121,6 +121,9 @@ def _make_parser(verbs: Mapping[str, str]) -> argparse.ArgumentParser:
         "--handicaps", type=_shares, default=qualify.HANDICAPS, help=f"default: {handicaps}"
     )
     made["qualify"].add_argument(
+        "--repeats", type=_positive, default=1, help="campaigns with each handicap (default: 1)"
+    )
+    made["qualify"].add_argument(
         "--resume", action="store_true", help="go on with the same command after an interruption"
     )
     _add_what(made["doctor"], variant="orig")

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from android_bench.cancellation import Cancellation
 from android_bench.devices.cpu_choice import describe_mask
-from android_bench.records import CampaignRecord, DeviceRecord
+from android_bench.records import CampaignRecord, DeviceRecord, Pairing
 from android_bench.report.escape import escape_controls
 from android_bench.report.wording import change
 from android_bench.statistics.comparison import Comparison
@@ -116,7 +116,7 @@ class Display:
         self.cancellation.raise_if_cancelled()
         if self._plan is None:
             return
-        line = f"{blocks} blocks" + (f", {disturbed} disturbed" if disturbed else "")
+        line = _count_units(self._plan, blocks, disturbed)
         if self._shows_intervals:
             line = interval_line(self._plan, blocks, disturbed, decision)
         if self._live:
@@ -150,10 +150,15 @@ def interval_line(record: CampaignRecord, blocks: int, disturbed: int, decision:
     shown = decision.comparisons or ((decision.control,) if decision.control else ())
     parts = [_standing(one) for one in shown] or ["too few rounds to say"]
     parts.append(f"aim ±{record.rules.precision:.2%}")
-    parts.append(f"{blocks} blocks" + (f", {disturbed} disturbed" if disturbed else ""))
+    parts.append(_count_units(record, blocks, disturbed))
     if not decision.stop and math.isfinite(decision.seconds_left):
         parts.append(f"about {max(decision.seconds_left, 0):.0f} s left")
     return " · ".join(parts)
+
+
+def _count_units(record: CampaignRecord, units: int, disturbed: int) -> str:
+    name = "heats" if record.rules.pairing is Pairing.TURNS else "blocks"
+    return f"{units} {name}" + (f", {disturbed} disturbed" if disturbed else "")
 
 
 def _standing(one: Comparison) -> str:

@@ -78,6 +78,7 @@ def run_heat(
     order: Sequence[int],
     handicaps_ppm: Sequence[int] = (),
     verify_samples: int = 1,
+    quiet_s: float = 0.0,
     on_line: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> HeatResult:
     """Run one heat.
@@ -93,6 +94,7 @@ def run_heat(
             millionths; nothing when empty.
         verify_samples: How many expected samples each child checks before; 0 for all. One is
             checked again afterwards.
+        quiet_s: For how long a phone is not asked how the heat stands: what it takes at least.
         on_line: Hears every line of the protocol, all of them when the heat is over.
 
     Returns:
@@ -119,7 +121,8 @@ def run_heat(
         on_line=on_line,
     )
     timeout_s = schedule.timeout_seconds + PATIENCE_S
-    result = reader.result(harness.launch(command, timeout_s=timeout_s, on_line=reader.feed))
+    ended = harness.launch(command, timeout_s=timeout_s, on_line=reader.feed, quiet_s=quiet_s)
+    result = reader.result(ended)
     _raise_for(result, jobs)
     return result
 

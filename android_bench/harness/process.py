@@ -43,7 +43,12 @@ class Launcher(Protocol):
     """Runs a command where the harness lies."""
 
     def __call__(
-        self, command: Sequence[str], *, timeout_s: float, on_line: Callable[[str], None]
+        self,
+        command: Sequence[str],
+        *,
+        timeout_s: float,
+        on_line: Callable[[str], None],
+        quiet_s: float = 0.0,
     ) -> Exit:
         """Run it to its end, giving every line of its standard output to `on_line`.
 
@@ -52,14 +57,22 @@ class Launcher(Protocol):
             timeout_s: Patience for the whole run; then it is killed.
             on_line: Called with each line without its newline, as soon as it is complete; what
                 it raises ends the command and is raised again.
+            quiet_s: For how long it is left alone after its start, where asking for its lines
+                would cost the device something.
 
         Raises:
             DeviceError: The command cannot be started.
         """
 
 
-def run_here(command: Sequence[str], *, timeout_s: float, on_line: Callable[[str], None]) -> Exit:
-    """Run a command on this computer; see `Launcher`."""
+def run_here(
+    command: Sequence[str],
+    *,
+    timeout_s: float,
+    on_line: Callable[[str], None],
+    quiet_s: float = 0.0,
+) -> Exit:
+    """Run a command on this computer, where waiting for lines costs nothing; see `Launcher`."""
     with tempfile.TemporaryFile() as stderr:
         try:
             process = subprocess.Popen(

@@ -7,16 +7,22 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
-from android_bench.campaign.qualify import QualifiedRun, find_resolution
+from android_bench.campaign.qualify import QualifiedRun, find_resolution, group_runs
 from android_bench.campaign.result import CampaignResult
 from android_bench.report.escape import escape_controls
-from android_bench.report.tables import operator_table, summary_table, verdict_table
+from android_bench.report.tables import (
+    name_units,
+    operator_table,
+    summary_table,
+    verdict_table,
+)
 from android_bench.report.wording import (
     change,
     control_sentence,
     emulated_sentence,
     interval,
     mebibytes,
+    name_unit,
     sentence,
 )
 from android_bench.statistics.undisturbed import explain_disagreement
@@ -34,14 +40,15 @@ __all__ = [
 
 def verdict_lines(result: CampaignResult) -> list[str]:
     """Return a campaign's verdicts as sentences, and what its control says of them."""
-    where = f"{result.campaign.name}:"
+    where, pairing = f"{result.campaign.name}:", result.campaign.rules.pairing
     if reason := emulated_sentence(result.device):
         return [f"{where} {reason}"]
     lines = [f"{where} {sentence(comparison)}" for comparison in result.comparisons]
     lines += [f"{where} {line}" for line in undisturbed_lines(result)]
     if not result.comparisons and len(result.campaign.arms) > 2:
-        lines.append(f"{where} too few rounds for a verdict: give it a longer --budget")
-    lines.append(f"{where} {control_sentence(result.control)}")
+        few = f"too few {name_unit(pairing)}s for a verdict"
+        lines.append(f"{where} {few}: give it a longer --budget")
+    lines.append(f"{where} {control_sentence(result.control, pairing)}")
     raised = [event.message for event in result.events if event.kind == "limits_raised"]
     return lines + [f"{where} {line}" for line in raised[-1:]]
 
@@ -119,10 +126,11 @@ def render_campaign(result: CampaignResult) -> Iterator[str | Table]:
 
 def qualify_table(runs: Sequence[QualifiedRun]) -> Table:
     """Return a row for each handicap: what was added, what was found."""
-    table = Table("handicap", "estimate", "interval", "covers", "verdict", "rounds", "seconds")
+    units = name_units([run.result for run in runs])
+    table = Table("handicap", "estimate", "interval", "covers", "verdict", units, "seconds")
     for run in runs:
         one = run.comparison
-        found = ("too few rounds", "", "", "", "")
+        found = (f"too few {units}", "", "", "", "")
         if one is not None:
             covers = "yes" if run.covered else "NO"
             found = (
@@ -142,7 +150,19 @@ def qualify_lines(runs: Sequence[QualifiedRun]) -> list[str]:
     held = sum(bool(run.covered) for run in judged)
     smallest = find_resolution(runs)
     resolved = "no handicap" if smallest is None else f"{smallest:.2%} and more"
+    lines = []
+    for group in group_runs(runs):
+        if len(group.runs) > 1:
+            median_s, most_s = group.seconds
+            bias = (
+                "" if group.bias is None else f", off by {100 * group.bias:+.2f} points on average"
+            )
+            lines.append(
+                f"{change(1.0 + group.handicap)}: {group.found} of {len(group.runs)} right"
+                f"{bias}, in {median_s:.0f} s (four of five within {most_s:.0f} s)"
+            )
     return [
+        *lines,
         f"{held} of {len(judged)} intervals hold the true ratio",
         f"this device resolves {resolved} in the given time",
     ]

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from android_bench.campaign.result import CampaignResult
+from android_bench.records import Pairing
 from android_bench.report.escape import escape_for_plot
 from android_bench.report.figure_style import colours, empty_figure, shorten
+from android_bench.report.heats import counted_samples, good_heats
+from android_bench.report.wording import name_run
 from android_bench.statistics.design import is_disturbed
 
 if TYPE_CHECKING:
@@ -18,7 +22,9 @@ __all__ = ["samples_figure"]
 
 
 def samples_figure(result: CampaignResult) -> tuple[go.Figure, float]:
-    """Draw how the undisturbed samples of each arm are distributed, and its block medians.
+    """Draw how the samples of each arm are distributed, with the medians of its blocks or heats.
+
+    Only those that count: of undisturbed blocks or heats, without what turns discard.
 
     Returns:
         The figure, and the share of samples beyond its right edge (a long tail would press
@@ -26,14 +32,14 @@ def samples_figure(result: CampaignResult) -> tuple[go.Figure, float]:
     """
     import plotly.graph_objects as go
 
-    arms = {}
-    for label in colours(result):
-        good = [b for b in result.blocks if b.label == label and not is_disturbed(b)]
-        if good:
-            arms[label] = (
-                np.concatenate([b.run.samples_ns for b in good]) / 1e6,
-                [b.median_ns / 1e6 for b in good],
-            )
+    arms = {
+        label: (
+            np.concatenate(parts) / 1e6,
+            [float(np.median(part)) / 1e6 for part in parts],
+        )
+        for label, parts in _samples_ns(result).items()
+    }
+    run = name_run(result.campaign.rules.pairing)
     figure = empty_figure(90 + 105 * max(1, len(arms)))
     if not arms:
         return figure, 0.0
@@ -71,7 +77,7 @@ def samples_figure(result: CampaignResult) -> tuple[go.Figure, float]:
                     "color": colour,
                     "line": {"width": 1.4, "color": colour},
                 },
-                hovertemplate="block median %{x:.3f} ms<extra></extra>",
+                hovertemplate=f"{run} median %{{x:.3f}} ms<extra></extra>",
                 showlegend=False,
                 name=name,
             )
@@ -94,3 +100,18 @@ def samples_figure(result: CampaignResult) -> tuple[go.Figure, float]:
         }
     )
     return figure, float(np.mean(every > edges[-1]))
+
+
+def _samples_ns(result: CampaignResult) -> dict[str, list[npt.NDArray[np.int64]]]:
+    """Return label to the samples of each of its good blocks or heats; none without any."""
+    found: dict[str, list[npt.NDArray[np.int64]]] = {label: [] for label in colours(result)}
+    if result.campaign.rules.pairing is Pairing.TURNS:
+        for heat in good_heats(result):
+            for label, samples_ns in counted_samples(heat).items():
+                found[label].append(samples_ns)
+    else:
+        for block in result.blocks:
+            if not is_disturbed(block):
+                found[block.label].append(block.run.samples_ns)
+    whole = {label: [part for part in parts if len(part)] for label, parts in found.items()}
+    return {label: parts for label, parts in whole.items() if parts}

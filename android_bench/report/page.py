@@ -15,20 +15,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from android_bench.campaign.result import CampaignResult
+from android_bench.records import Pairing
 from android_bench.report import wording
+from android_bench.report.block_timeline import blocks_figure, has_clipped_block
+from android_bench.report.conditions import spans_of, track_names
 from android_bench.report.distribution import samples_figure
 from android_bench.report.escape import escape_controls
 from android_bench.report.figure_style import colours
 from android_bench.report.forest import forest_figure
+from android_bench.report.heat_timeline import has_clipped_heat, heats_figure
+from android_bench.report.heats import HeatRow, find_curves, heat_rows
 from android_bench.report.paper import (
     PrintedLatency,
     find_printed,
     printed_latencies,
 )
-from android_bench.report.timeline import blocks_figure, has_clipped, track_names
-from android_bench.statistics.comparison import Verdict
+from android_bench.report.turn_curves import curves_figure
+from android_bench.statistics.comparison import Comparison, Verdict
 from android_bench.statistics.design import is_disturbed
 from android_bench.statistics.summary import Summary
+from android_bench.statistics.turn_curve import TurnCurve
+from android_bench.statistics.undisturbed import explain_disagreement
 from pfd_models.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,10 +59,22 @@ class _Section:
     number: int
     result: CampaignResult
     colours: Mapping[str, str]
+    heat_rows: Sequence[HeatRow]
+    curves: Mapping[str, TurnCurve]
     read: Sequence[str]
     unread: Sequence[str]
     beyond: float
     clipped: bool
+
+    @property
+    def pairing(self) -> Pairing:
+        """Return whether blocks or turns were measured."""
+        return self.result.campaign.rules.pairing
+
+    @property
+    def undisturbed(self) -> Mapping[str, Comparison]:
+        """Return label to the second figure."""
+        return {one.label: one for one in self.result.undisturbed}
 
     @property
     def labels_of(self) -> Mapping[str, list[str]]:
@@ -96,21 +115,9 @@ def report_page(
         figures["forest"] = forest_figure(results)
     sections = []
     for number, result in enumerate(results, start=1):
-        read, unread = track_names(result)
-        samples, beyond = samples_figure(result)
-        if any(len(b.run.samples_ns) for b in result.blocks):
-            figures[f"blocks-{number}"] = blocks_figure(result)
-            figures[f"samples-{number}"] = samples
-        section = _Section(
-            number=number,
-            result=result,
-            colours=colours(result),
-            read=read,
-            unread=unread,
-            beyond=beyond,
-            clipped=has_clipped(result),
-        )
+        section, drawn = _make_section(number, result)
         sections.append(section)
+        figures |= drawn
     table = tuple(printed_latencies() if printed is None else printed)
     scripts = (_without_end_tags(_plotly_source()), _DRAW)
     page: str = _template().render(
@@ -122,6 +129,34 @@ def report_page(
         script_hashes=[_csp_hash(script) for script in scripts],
     )
     return page.strip() + "\n"
+
+
+def _make_section(number: int, result: CampaignResult) -> tuple[_Section, dict[str, go.Figure]]:
+    """Return a campaign as the template reads it, and its figures by their place on the page."""
+    in_turns = result.campaign.rules.pairing is Pairing.TURNS
+    samples, beyond = samples_figure(result)
+    read, unread = track_names(spans_of(result))
+    section = _Section(
+        number=number,
+        result=result,
+        colours=colours(result),
+        heat_rows=heat_rows(result),
+        curves=find_curves(result),
+        read=read,
+        unread=unread,
+        beyond=beyond,
+        clipped=has_clipped_heat(result) if in_turns else has_clipped_block(result),
+    )
+    figures = {}
+    if in_turns and any(len(heat.turns.samples_ns) for heat in result.heats):
+        figures[f"heats-{number}"] = heats_figure(result)
+    if not in_turns and any(len(block.run.samples_ns) for block in result.blocks):
+        figures[f"blocks-{number}"] = blocks_figure(result)
+    if figures:
+        figures[f"samples-{number}"] = samples
+    if section.curves:
+        figures[f"curves-{number}"] = curves_figure(section.curves, section.colours)
+    return section, figures
 
 
 def _template() -> Any:
@@ -140,6 +175,7 @@ def _template() -> Any:
         environment.filters[name] = getattr(wording, name)
     environment.tests["disturbed"] = is_disturbed
     environment.globals["Verdict"] = Verdict
+    environment.globals["explain_disagreement"] = explain_disagreement
     return environment.get_template("page.html.j2")
 
 

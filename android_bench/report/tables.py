@@ -11,18 +11,22 @@ from rich.text import Text
 from android_bench.campaign.result import CampaignResult
 from android_bench.records import OperatorProfile
 from android_bench.report.escape import escape_controls
+from android_bench.report.heats import find_curves
 from android_bench.report.wording import (
     change,
+    count_runs,
     gigahertz,
     interval,
     mebibytes,
     milliseconds,
+    name_run,
+    name_unit,
 )
 from android_bench.statistics.comparison import Comparison, Verdict
 from android_bench.statistics.summary import Summary
 from android_bench.store.archive import CampaignOverview
 
-__all__ = ["campaign_table", "operator_table", "summary_table", "verdict_table"]
+__all__ = ["campaign_table", "name_units", "operator_table", "summary_table", "verdict_table"]
 
 _STYLES = {Verdict.FASTER: "bold green", Verdict.SLOWER: "bold red", Verdict.NOT_RESOLVED: "yellow"}
 
@@ -41,9 +45,16 @@ def _name(text: str) -> Text:
     return Text(escape_controls(text))
 
 
+def name_units(results: Sequence[CampaignResult]) -> str:
+    """Return what the intervals of some campaigns rest on: rounds, heats, or both."""
+    words = (f"{name_unit(result.campaign.rules.pairing)}s" for result in results)
+    return " or ".join(dict.fromkeys(words)) or "rounds"
+
+
 def verdict_table(results: Sequence[CampaignResult]) -> Table:
     """Return every comparison: ratio, interval, verdict and what the device can resolve."""
-    table = _table("variant", "against", "latency", "interval", "rounds", "noise floor", "verdict")
+    units = name_units(results)
+    table = _table("variant", "against", "latency", "interval", units, "noise floor", "verdict")
     for result in results:
         for comparison in result.comparisons:
             table.add_row(*_verdict_cells(comparison))
@@ -74,33 +85,41 @@ def summary_table(result: CampaignResult) -> Table:
     """Return what each variant of a campaign takes, a column a variant."""
     title = escape_controls(f"{result.campaign.name} · {result.device.model}")
     table = _table("", *(escape_controls(s.label) for s in result.summaries), title=title)
-    for name, show in _SUMMARY_ROWS.items():
+    for name, show in _summary_rows(name_run(result.campaign.rules.pairing)).items():
         table.add_row(name, *(Text(show(s)) for s in result.summaries))
+    if curves := find_curves(result):
+        costs = [
+            curves[s.label].first_cost if s.label in curves else None for s in result.summaries
+        ]
+        shown = [Text("not seen" if cost is None else change(1 + cost)) for cost in costs]
+        table.add_row("first in a turn", *shown)
     return table
 
 
-_SUMMARY_ROWS: Mapping[str, Callable[[Summary], str]] = {
-    "median": lambda s: milliseconds(s.median_ns),
-    "p10": lambda s: milliseconds(s.p10_ns),
-    "p90": lambda s: milliseconds(s.p90_ns),
-    "min": lambda s: milliseconds(s.min_ns),
-    "MAD": lambda s: milliseconds(s.mad_ns),
-    "cold load": lambda s: milliseconds(s.cold_load_ns),
-    "first inference": lambda s: milliseconds(s.first_inference_ns),
-    "peak memory": lambda s: mebibytes(s.peak_memory_kib),
-    "samples": lambda s: f"{s.n_samples} in {s.n_blocks} blocks",
-    "disturbed blocks": lambda s: str(s.n_disturbed),
-    "threads, cores": lambda s: f"{s.threads} on {','.join(map(str, s.cores)) or 'unknown'}",
-    "frequency": lambda s: gigahertz(s.mean_freq_khz),
-    "last third / first": lambda s: (
-        "too few blocks" if s.sustained_ratio is None else change(s.sustained_ratio)
-    ),
-}
+def _summary_rows(run: str) -> Mapping[str, Callable[[Summary], str]]:
+    """Return name to what is shown; `run` is a block or a heat."""
+    return {
+        "median": lambda s: milliseconds(s.median_ns),
+        "p10": lambda s: milliseconds(s.p10_ns),
+        "p90": lambda s: milliseconds(s.p90_ns),
+        "min": lambda s: milliseconds(s.min_ns),
+        "MAD": lambda s: milliseconds(s.mad_ns),
+        "cold load": lambda s: milliseconds(s.cold_load_ns),
+        "first inference": lambda s: milliseconds(s.first_inference_ns),
+        "peak memory": lambda s: mebibytes(s.peak_memory_kib),
+        "samples": lambda s: f"{s.n_samples} in {s.n_blocks} {run}s",
+        f"disturbed {run}s": lambda s: str(s.n_disturbed),
+        "threads, cores": lambda s: f"{s.threads} on {','.join(map(str, s.cores)) or 'unknown'}",
+        "frequency": lambda s: gigahertz(s.mean_freq_khz),
+        "last third / first": lambda s: (
+            f"too few {run}s" if s.sustained_ratio is None else change(s.sustained_ratio)
+        ),
+    }
 
 
 def campaign_table(overview: Sequence[CampaignOverview]) -> Table:
     """Return the campaigns of a store, the oldest first."""
-    table = _table("campaign", "name", "device", "blocks", "disturbed", "last event")
+    table = _table("campaign", "name", "device", "measured", "disturbed", "last event")
     for column in table.columns[1:3]:
         column.justify = "left"
     for line in overview:
@@ -109,7 +128,7 @@ def campaign_table(overview: Sequence[CampaignOverview]) -> Table:
             _name(line.campaign.campaign_id),
             _name(line.campaign.name),
             _name(f"{line.device.model} ({line.device.serial})"),
-            str(line.blocks),
+            count_runs(line.blocks, line.campaign.rules.pairing),
             str(line.flagged),
             _name("" if event is None else event.message),
         )

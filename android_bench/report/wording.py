@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from android_bench.records import DeviceRecord, Flag
+from collections.abc import Mapping
+
+from android_bench.records import DeviceRecord, Flag, Pairing
 from android_bench.report.escape import escape_controls
 from android_bench.statistics.comparison import Comparison, Verdict
 
@@ -10,16 +12,38 @@ __all__ = [
     "celsius",
     "change",
     "control_sentence",
+    "count_flags",
+    "count_runs",
     "emulated_sentence",
     "flag_words",
     "gigahertz",
     "interval",
     "mebibytes",
     "milliseconds",
+    "name_run",
+    "name_unit",
     "sentence",
 ]
 
 UNKNOWN = "not readable"
+
+_RUNS = {Pairing.BLOCKS: "block", Pairing.TURNS: "heat"}
+_UNITS = {Pairing.BLOCKS: "round", Pairing.TURNS: "heat"}
+
+
+def name_run(pairing: Pairing) -> str:
+    """Return what one call of the harness is: the word for one, to which an s makes many."""
+    return _RUNS[pairing]
+
+
+def count_runs(number: int, pairing: Pairing) -> str:
+    """Return so many blocks or heats in words."""
+    return f"{number} {name_run(pairing)}{'' if number == 1 else 's'}"
+
+
+def name_unit(pairing: Pairing) -> str:
+    """Return what the intervals rest on: the word for one, to which an s makes many."""
+    return _UNITS[pairing]
 
 
 def milliseconds(ns: float | None) -> str:
@@ -72,10 +96,14 @@ def sentence(comparison: Comparison) -> str:
     )
 
 
-def control_sentence(control: Comparison | None) -> str:
+def control_sentence(control: Comparison | None, pairing: Pairing) -> str:
     """Return what the A/A control says about the device."""
     if control is None:
-        return "The A/A control has too few rounds to say anything about this device."
+        few = {Pairing.BLOCKS: "rounds", Pairing.TURNS: "heats with a twin of the baseline"}
+        return (
+            "The campaign ended before its A/A control had an interval (too few "
+            f"{few[pairing]}): nothing here says what this device cannot tell apart."
+        )
     baseline = escape_controls(control.baseline)
     if control.verdict is Verdict.NOT_RESOLVED:
         return (
@@ -99,5 +127,11 @@ def emulated_sentence(device: DeviceRecord) -> str:
 
 
 def flag_words(flags: frozenset[Flag]) -> str:
-    """Return what disturbed a block, in words."""
+    """Return what disturbed a block or a heat, in words."""
     return ", ".join(sorted(flag.value.replace("_", " ") for flag in flags))
+
+
+def count_flags(counts: Mapping[Flag, int]) -> str:
+    """Return what disturbed some pairs of turns, and how many of them, in words."""
+    words = {flag_words(frozenset({flag})): count for flag, count in counts.items()}
+    return ", ".join(f"{count} {word}" for word, count in sorted(words.items()))

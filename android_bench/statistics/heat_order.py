@@ -1,8 +1,9 @@
 """Which heat comes next and in which order its processes take turns. Pure: no clock, no device.
 
-A heat has one process of every variant and, every second time, a **twin**: a second process of
-the baseline under the control's label. The twin is the A/A control; comparisons use both
-processes of the baseline, so that most of what it costs comes back as precision.
+A heat has one process of every variant and, at first and then every second time, a **twin**: a
+second process of the baseline under the control's label. The twin is the A/A control; comparisons
+use both processes of the baseline, so that most of what it costs comes back as precision. The
+first heats all have one, so that the control has an interval as soon as a comparison may have one.
 
 Turns follow the rows of a Williams design for as many processes, each row followed by its mirror
 image, all in an order drawn afresh for each heat from the campaign's seed: A B B A for two.
@@ -16,12 +17,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from android_bench.statistics.design import Design, FlaggedRun, is_disturbed, williams_rows
+from android_bench.statistics.intervals import MIN_ROUNDS
 from android_bench.statistics.pace import Burst, Pace
 from pfd_models.errors import InputError
 
-__all__ = ["TWIN_EVERY", "HeatPlan", "RanHeat", "has_twin", "next_heat", "order_turns"]
+__all__ = ["TWIN_EVERY", "HeatPlan", "RanHeat", "draw_mask", "has_twin", "next_heat", "order_turns"]
 
-TWIN_EVERY = 2  # heats
+TWIN_EVERY = 2  # heats, after the first `MIN_ROUNDS`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,7 @@ class HeatPlan:
         children: Label of each process, in the order of starting them.
         bursts: What each does in its turns.
         order: (turns,) the process of each turn, as a number into `children`.
+        cpu_mask: What all processes are pinned to; 0 leaves them where the campaign is.
     """
 
     number: int
@@ -41,6 +44,7 @@ class HeatPlan:
     children: tuple[str, ...]
     bursts: tuple[Burst, ...]
     order: tuple[int, ...]
+    cpu_mask: int = 0
 
 
 class RanHeat(FlaggedRun, Protocol):
@@ -88,12 +92,23 @@ def next_heat(design: Design, pace: Pace, ran: Iterable[RanHeat]) -> HeatPlan:
         children=children,
         bursts=bursts,
         order=order_turns(len(children), pace.count_rows(bursts), draw),
+        cpu_mask=draw_mask(design, pace, number),
     )
+
+
+def draw_mask(design: Design, pace: Pace, number: int) -> int:
+    """Return what the processes of a heat are pinned to; 0 where the pace leaves that open.
+
+    Drawn and not taken in turn: every second heat has a twin, and none may be tied to a core.
+    """
+    if not pace.cpu_masks:
+        return 0
+    return random.Random(f"{design.seed}/mask/{number}").choice(pace.cpu_masks)
 
 
 def has_twin(design: Design, good_heats: int) -> bool:
     """Say whether the baseline's twin takes part in the heat after so many good ones."""
-    return good_heats % TWIN_EVERY == 0 or not design.candidates
+    return good_heats < MIN_ROUNDS or good_heats % TWIN_EVERY == 0 or not design.candidates
 
 
 def order_turns(processes: int, rows: int, draw: random.Random) -> tuple[int, ...]:

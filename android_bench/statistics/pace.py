@@ -37,6 +37,7 @@ __all__ = [
     "PilotPlan",
     "choose_burst",
     "choose_kept",
+    "choose_masks",
     "choose_pace",
     "describe_pace",
     "make_pace",
@@ -128,10 +129,15 @@ class Pace:
     Attributes:
         bursts: One for each variant, the baseline first.
         turn_seconds: What the turns of a heat shall take together, with a twin or without.
+        start_seconds: What it took until the first turn.
+        cpu_masks: What a heat's processes are all pinned to, one of these for each heat; empty
+            leaves them where the campaign is.
     """
 
     bursts: tuple[Burst, ...]
     turn_seconds: float
+    start_seconds: float = 0.0
+    cpu_masks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse heats that take no time.
@@ -161,6 +167,26 @@ class Pace:
             if burst.label == label:
                 return burst
         raise InputError(unknown("variant", label, [burst.label for burst in self.bursts]))
+
+
+def choose_masks(cpu_mask: int, threads: int) -> tuple[int, ...]:
+    """Choose where heats run: on as many of a campaign's CPUs as there are threads, no more.
+
+    Two processes with more CPUs to choose from settle on different ones, and a neighbour of one
+    CPU then slows one of them for a whole heat.
+
+    Args:
+        cpu_mask: Bit i set: the campaign may use CPU i; 0 when it is not pinned.
+        threads: Of each process.
+
+    Returns:
+        Masks, each CPU in as many of them; none where there is nothing to choose.
+    """
+    cpus = [cpu for cpu in range(cpu_mask.bit_length()) if cpu_mask >> cpu & 1]
+    if len(cpus) <= threads:
+        return ()
+    chosen = ([cpus[(first + i) % len(cpus)] for i in range(threads)] for first in range(len(cpus)))
+    return tuple(sum(1 << cpu for cpu in mask) for mask in chosen)
 
 
 def plan_pilot(variants: int, slowest_seconds: float) -> PilotPlan:
@@ -206,7 +232,8 @@ def make_pace(alone: Sequence[Burst], start_seconds: float) -> Pace:
     )
     # Long heats spend less of their time on starting, short ones give more numbers.
     least, most = HEAT_SECONDS
-    return Pace(bursts=bursts, turn_seconds=min(max(start_seconds, least), most))
+    turn_seconds = min(max(start_seconds, least), most)
+    return Pace(bursts=bursts, turn_seconds=turn_seconds, start_seconds=start_seconds)
 
 
 def choose_burst(label: str, turns_ns: npt.ArrayLike) -> Burst:

@@ -53,7 +53,7 @@ def compare_undisturbed_turns(
     heats: Sequence[TurnSamples],
     discards: Mapping[str, int],
     *,
-    cpu_mask: int = 0,
+    cpu_masks: Sequence[int] = (),
 ) -> tuple[Comparison, ...]:
     """Compare every variant with the baseline at undisturbed speed, from turns.
 
@@ -61,12 +61,16 @@ def compare_undisturbed_turns(
         design: What is compared; its seed makes the bootstrap repeatable.
         heats: The good ones.
         discards: Variant to the inferences at the start of its turns that do not count.
-        cpu_mask: Bit i set: CPU i was allowed; 0 when not pinned.
+        cpu_masks: One for each heat, bit i set: CPU i was allowed, 0 when not pinned; none when
+            no heat was.
 
     Returns:
         One figure per candidate; none for fewer than four heats.
     """
-    levels = [_find_levels(design, heat, discards, cpu_mask) for heat in heats]
+    masks = cpu_masks or [0] * len(heats)
+    levels = [
+        _find_levels(design, heat, discards, mask) for heat, mask in zip(heats, masks, strict=True)
+    ]
     made = []
     for label in design.candidates:
         both = [heat for heat in levels if label in heat and design.baseline in heat]

@@ -99,6 +99,8 @@ def print_results(outcomes: Sequence[Outcome], undefined: Sequence[str], seconds
         manifest, made = outcome.result.manifest, outcome.result.made
         for artifact in manifest.artifacts:
             table.add_row(*_row(artifact, fresh=artifact.format in made))
+        for missing in outcome.lacking:
+            table.add_row(f"{manifest.stem}.{missing.format}", "-", "-", "-", "-", "missing")
     if done:
         console.print(table)
         console.print(
@@ -106,8 +108,15 @@ def print_results(outcomes: Sequence[Outcome], undefined: Sequence[str], seconds
         )
     for outcome in done:
         assert outcome.result is not None
+        if outcome.result.made:
+            _print_origin(console, outcome.result.manifest)
         _print_leftovers(console, outcome.result.manifest)
         _print_cost(console, outcome.result.manifest)
+        for missing in outcome.lacking:
+            console.print(
+                f"{outcome.result.manifest.stem} has no .{missing.format}: {missing.reason}",
+                markup=False, emoji=False, soft_wrap=True,
+            )  # fmt: skip
     for reason in undefined:
         console.print(f"not defined: {reason}", markup=False, emoji=False, soft_wrap=True)
     console.print(_closing(outcomes, seconds), markup=False, emoji=False, soft_wrap=True)
@@ -145,6 +154,16 @@ def _print_cost(console: Console, manifest: Manifest) -> None:
         f"{record.recipe}" + "".join(f"; in float: {line}" for line in record.kept_float),
         markup=False, emoji=False, soft_wrap=True,
     )  # fmt: skip
+
+
+def _print_origin(console: Console, manifest: Manifest) -> None:
+    """Print what was changed in a user's module and what was taken of a checkpoint."""
+    lines = list(manifest.conversions)
+    digest, _, taken = manifest.weights.partition(", ")
+    if digest.startswith("sha256:") and taken:
+        lines.append(f"checkpoint: {taken}")
+    for line in lines:
+        console.print(f"{manifest.stem}: {line}", markup=False, emoji=False, soft_wrap=True)
 
 
 def _print_leftovers(console: Console, manifest: Manifest) -> None:

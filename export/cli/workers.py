@@ -22,6 +22,7 @@ from export.pipeline import BuildResult, make_artifacts
 from export.quiet import quiet_logs
 from export.request.request import BuildRequest
 from export.request.source import ZooSource
+from export.sets.manifest import MissingFormat
 from pfd_models.errors import ModuleError, PfdError, SpecError
 
 __all__ = ["Outcome", "Plan", "Workers", "plan"]
@@ -37,6 +38,14 @@ class Outcome:
     request: BuildRequest
     result: BuildResult | None = None
     error: PfdError | None = None
+
+    @property
+    def lacking(self) -> tuple[MissingFormat, ...]:
+        """Return the formats that were asked for and that the network has no file of."""
+        if self.result is None:
+            return ()
+        missing = self.result.manifest.missing_formats
+        return tuple(m for m in missing if m.format in self.request.formats)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ so parity compares like with like.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
@@ -34,7 +34,9 @@ __all__ = [
     "Written",
     "find_chains",
     "get_format",
+    "kept_axes",
     "list_formats",
+    "turn_images",
     "with_needed",
 ]
 
@@ -51,6 +53,7 @@ class WriteOptions:
         identity: Key-value pairs that go inside the file, so that it says what it is.
         backend: The delegate of a ``.pte``.
         tflite_io: Layout of a ``.tflite``'s image inputs and outputs.
+        pte_io: Layout of a ``.pte``'s.
         made_from: The file of the format that `NEEDS` names.
         delegation: Ask the runtime what stayed outside (costs a little time).
     """
@@ -58,6 +61,7 @@ class WriteOptions:
     identity: Mapping[str, str] = field(default_factory=dict)
     backend: str = "xnnpack"
     tflite_io: Literal["nhwc", "nchw"] = "nhwc"
+    pte_io: Literal["nhwc", "nchw"] = "nchw"
     made_from: Path | None = None
     delegation: bool = True
 
@@ -104,6 +108,40 @@ class Format(Protocol):
         Raises:
             InputError: It is missing, no file of this format, or does not say what it is.
         """
+
+
+def kept_axes(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> dict[str, TensorSpec]:
+    """Return the four-dimensional tensors that are not NCHW, by place: ``input_0``, ``output_1``.
+
+    A file with images in NHWC turns the others and leaves these: they are NHWC in the module.
+    """
+    return {
+        f"{kind}_{i}": spec
+        for kind, specs in (("input", inputs), ("output", outputs))
+        for i, spec in enumerate(specs)
+        if len(spec.shape) == 4 and spec.layout != "NCHW"
+    }
+
+
+def turn_images(
+    arrays: Sequence[np.ndarray[Any, Any]], kind: Literal["input", "output"], kept: Collection[str]
+) -> list[np.ndarray[Any, Any]]:
+    """Turn what goes into an NHWC file from NCHW, and what comes out of it back.
+
+    Args:
+        arrays: All inputs or all outputs, in order.
+        kind: Which of the two they are.
+        kept: From `kept_axes`.
+    """
+    import numpy as np
+
+    axes = (0, 2, 3, 1) if kind == "input" else (0, 3, 1, 2)
+    return [
+        np.ascontiguousarray(array.transpose(axes))
+        if array.ndim == 4 and f"{kind}_{i}" not in kept
+        else array
+        for i, array in enumerate(arrays)
+    ]
 
 
 def list_formats() -> tuple[str, ...]:

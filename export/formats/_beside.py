@@ -1,7 +1,7 @@
 """Calls side by side, each but the last in a forked process of its own.
 
 A fork shares what is loaded already (PyTorch, ExecuTorch, the captured network), so nothing is
-imported or sent a second time. It is right only where no other thread computes: `is_possible`.
+imported or sent a second time. It is right only where no other thread of this process computes.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def _receive(receiver: Connection) -> Any:
         result, error = receiver.recv()
     except EOFError:
         raise ModuleError(
-            "a format's process was killed in native code or by lack of memory; try --jobs 2, "
-            "which makes the formats one after the other"
+            "a format's process was killed in native code or by lack of memory; try --jobs "
+            f"{os.cpu_count()}, which makes the formats one after the other"
         ) from None
     if error is not None:
         raise error

@@ -247,7 +247,7 @@ def _name(node: object) -> str:
 _NORMS = ("aten.native_batch_norm.default", "aten._native_batch_norm_legit_no_training.default")
 _LAYERS = ("aten.convolution.default", "aten.linear.default")
 
-_MATCHES: dict[str, Callable[[fx.Node], bool]] = {
+_MATCHES: dict[str, Callable[[Any], bool]] = {
     "DimOrderOpsRevertPass": lambda node: _name(node).startswith("dim_order_ops."),
     "ConvertToUpsampleBilinear2d": _calls("aten.upsample_bilinear2d.vec"),
     "ConvertToLinearPass": _calls("aten.mm.default", "aten.addmm.default", "aten.bmm.default"),
@@ -276,7 +276,7 @@ _PROMOTING = (
     "add.Tensor", "mul.Tensor", "sub.Tensor", "div.Tensor", "div.Tensor_mode", "minimum.default",
 )  # fmt: skip
 
-_MATCHES_OF_EDGE: dict[str, Callable[[fx.Node], bool]] = {
+_MATCHES_OF_EDGE: dict[str, Callable[[Any], bool]] = {
     "NormalizeTransposePass": _calls("t.default"),
     "ReplaceBrokenOpsWithFunctionalOpsPass": lambda node: getattr(node.target, "is_view", False),
     "ScalarToTensorPass": _has_scalar_for_tensor,

@@ -57,7 +57,9 @@ class _Editor:
         from onnx import numpy_helper
 
         self.graph = model.graph
-        self.arrays = {i.name: numpy_helper.to_array(i) for i in self.graph.initializer}
+        self.arrays: dict[str, np.ndarray[Any, Any]] = {
+            i.name: numpy_helper.to_array(i) for i in self.graph.initializer
+        }
         self.makers = {name: node for node in self.graph.node for name in node.output}
         self.unsigned: dict[str, str] = {}  # the uint8 twin of a constant
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.formats import Run, WriteOptions, Written
+from export.formats import Run, WriteOptions, Written, kept_axes, turn_images
 from export.quiet import quiet_logs
 from export.sets.manifest import Leftover, TensorSpec
 from pfd_models.errors import InputError
@@ -46,10 +46,16 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
         raise InputError("a .tflite file is made from an .onnx file; give made_from")
     seconds: dict[str, float] = {}
     begin = time.perf_counter()
+    kept = kept_axes(program.inputs, program.outputs)
     conversion = convert(
         onnx.load(str(options.made_from)),
         io_layout=options.tflite_io,
-        metadata={**options.identity, "io_layout": options.tflite_io},
+        keep_axes={spec.name for spec in kept.values()},
+        metadata={
+            **options.identity,
+            "io_layout": options.tflite_io,
+            **({"kept_axes": ",".join(kept)} if kept else {}),
+        },
         description=options.identity.get("name", ""),
     )
     seconds["convert"] = time.perf_counter() - begin
@@ -77,23 +83,21 @@ def load(path: Path) -> Run:
     Raises:
         InputError: The file cannot be read as a TFLite model.
     """
-    import numpy as np
-
-    channels_last = read_identity(path).get("io_layout", "nhwc") == "nhwc"
+    identity = read_identity(path)
+    channels_last = identity.get("io_layout", "nhwc") == "nhwc"
+    kept = identity.get("kept_axes", "").split(",")
     with quiet_logs():
         interpreter = _interpreter(path)
     fed = [detail["index"] for detail in interpreter.get_input_details()]
     read = [detail["index"] for detail in interpreter.get_output_details()]
 
-    def turn(array: np.ndarray[Any, Any], axes: tuple[int, ...]) -> np.ndarray[Any, Any]:
-        turned = channels_last and array.ndim == 4
-        return np.ascontiguousarray(array.transpose(axes) if turned else array)
-
     def run(inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-        for index, array in zip(fed, inputs, strict=True):
-            interpreter.set_tensor(index, turn(array, (0, 2, 3, 1)))
+        arrays = turn_images(inputs, "input", kept) if channels_last else inputs
+        for index, array in zip(fed, arrays, strict=True):
+            interpreter.set_tensor(index, array)
         interpreter.invoke()
-        return [turn(interpreter.get_tensor(index), (0, 3, 1, 2)) for index in read]
+        outputs = [interpreter.get_tensor(index) for index in read]
+        return turn_images(outputs, "output", kept) if channels_last else outputs
 
     return run
 

@@ -18,6 +18,8 @@ from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves
 
+from export.graph.contexts import inline_contexts
+from export.graph.naming import flatten_outputs, name_outputs
 from export.graph.refusal import explain_failure, require_static, require_tensors
 from export.sets.manifest import PassRecord, TensorSpec
 
@@ -54,12 +56,15 @@ class Program:
         return self.exported.module(check_guards=False)  # type: ignore[return-value]  # it is one
 
 
-def capture(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> Program:
+def capture(
+    module: nn.Module, example_inputs: tuple[Tensor, ...], *, names: Sequence[str] = ()
+) -> Program:
     """Export a module once, in eval mode, for static shapes.
 
     Args:
         module: Any module; its training flags are as before afterwards.
         example_inputs: Positional inputs; only their shapes and dtypes matter.
+        names: Of the inputs in the files; where one is empty or missing, it is found here.
 
     Raises:
         ModuleError: It does not trace, its output or a shape depends on data, it returns
@@ -77,33 +82,49 @@ def capture(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> Program:
                 exported = torch.export.export(still, example, strict=False)
         except Exception as error:
             raise explain_failure(name, still, example, error) from error
+    inline_contexts(exported)
     require_static(name, exported)
     outputs = _output_values(exported)
     require_tensors(name, outputs)
+    inputs = _specs(example, names, _is_image, "image", "input")
+    output_names = name_outputs(exported, taken={spec.name for spec in inputs})
+    flatten_outputs(exported)
     return Program(
         exported=exported,
         example=example,
-        inputs=_specs(example, _is_image, "image", "input"),
-        outputs=_specs(outputs, lambda t: t.dim() == 2, "scores", "output"),
+        inputs=inputs,
+        outputs=_specs(outputs, output_names, lambda t: t.dim() == 2, "scores", "output"),
         seconds={"export": time.perf_counter() - start},
     )
 
 
 def _is_image(tensor: Tensor) -> bool:
-    return tensor.dim() == 4 and tensor.shape[1] in (1, 3)
+    is_nchw = tensor.dim() == 4 and tensor.shape[1] in (1, 3)
+    return is_nchw or _is_channels_last(tensor)
+
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    """Whether a module takes or gives colour images in NHWC by itself."""
+    return tensor.dim() == 4 and tensor.shape[3] == 3 and min(tensor.shape[1:3]) > 3
 
 
 def _specs(
-    tensors: Sequence[Tensor], is_known: Callable[[Tensor], bool], known: str, other: str
+    tensors: Sequence[Tensor],
+    names: Sequence[str],
+    is_known: Callable[[Tensor], bool],
+    known: str,
+    other: str,
 ) -> tuple[TensorSpec, ...]:
-    """Name each tensor: `known` if exactly one is recognised, the others by number."""
+    """Name each tensor: as given, `known` if exactly one is recognised, the others by number."""
     recognised = [i for i, tensor in enumerate(tensors) if is_known(tensor)]
+    given = [*names, *[""] * (len(tensors) - len(names))]
     return tuple(
         TensorSpec(
-            name=known if recognised == [i] else f"{other}_{i}",
+            name=given[i] or (known if recognised == [i] else f"{other}_{i}"),
             shape=tuple(int(d) for d in tensor.shape),
             dtype=str(tensor.dtype).removeprefix("torch."),
-            layout={2: "NC", 4: "NCHW"}.get(tensor.dim(), ""),
+            # Empty for what is NHWC already: every format leaves it as it is.
+            layout="" if _is_channels_last(tensor) else {2: "NC", 4: "NCHW"}.get(tensor.dim(), ""),
         )
         for i, tensor in enumerate(tensors)
     )

@@ -36,13 +36,24 @@ def has_pristine_batchnorm(module: nn.Module) -> bool:
     )
 
 
-def calibrate_batchnorm(module: nn.Module, shapes: Sequence[tuple[int, ...]], seed: int) -> None:
+def calibrate_batchnorm(
+    module: nn.Module,
+    shapes: Sequence[tuple[int, ...]],
+    seed: int,
+    value_range: tuple[float, float] | None = None,
+    *,
+    dtypes: Sequence[str] = (),
+    integers_below: int = 2,
+) -> None:
     """Set running statistics to those of seeded noise; the module is changed in place.
 
     Args:
         module: In evaluation mode; only its batch norms run in training mode meanwhile.
         shapes: The shape of each input, batch first.
         seed: Of the noise; another stream than the parity inputs of the same seed.
+        value_range: As in `make_inputs`.
+        dtypes: As in `make_inputs`.
+        integers_below: As in `make_inputs`.
     """
     import torch
 
@@ -55,7 +66,14 @@ def calibrate_batchnorm(module: nn.Module, shapes: Sequence[tuple[int, ...]], se
     wide = [(max(shape[0], BATCH_SIZE), *shape[1:]) for shape in shapes]
     try:
         with torch.no_grad():
-            for batch in make_inputs(wide, seed + 1_000_003, samples=BATCHES):
+            for batch in make_inputs(
+                wide,
+                seed + 1_000_003,
+                BATCHES,
+                value_range,
+                dtypes=dtypes,
+                integers_below=integers_below,
+            ):
                 module(*map(torch.from_numpy, batch))
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):

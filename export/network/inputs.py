@@ -13,10 +13,44 @@ Arrays: TypeAlias = list[np.ndarray[Any, Any]]
 """The inputs or the outputs of one sample, in order."""
 
 
-def make_inputs(shapes: Sequence[tuple[int, ...]], seed: int, samples: int = 8) -> list[Arrays]:
-    """Return `samples` sets of standard normal float32 inputs, equal for equal arguments."""
+def make_inputs(
+    shapes: Sequence[tuple[int, ...]],
+    seed: int,
+    samples: int = 8,
+    value_range: tuple[float, float] | None = None,
+    *,
+    dtypes: Sequence[str] = (),
+    integers_below: int = 2,
+) -> list[Arrays]:
+    """Return `samples` sets of noise, equal for equal arguments.
+
+    Args:
+        shapes: Of each input, batch first.
+        seed: Of the noise.
+        samples: How many sets.
+        value_range: Lowest and highest value; None stands for standard normal noise and, where the
+            input is of bytes or booleans, for all their values. Within the range each row of the
+            first two dimensions, an image's channel, has a brightness and a contrast of its own,
+            without which all images of noise look alike to a network that averages.
+        dtypes: NumPy's name for each input, float32 where nothing is said.
+        integers_below: Without a range, wider integers begin at 0 and stay below this, for they
+            index something.
+    """
     generator = np.random.Generator(np.random.PCG64(seed))
-    return [
-        [generator.standard_normal(shape, dtype=np.float32) for shape in shapes]
-        for _ in range(samples)
-    ]
+    kinds = [*dtypes, *["float32"] * (len(shapes) - len(dtypes))]
+
+    def make(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
+        if dtype == "bool":
+            return generator.integers(0, 2, shape).astype(bool)
+        if dtype != "float32":
+            known = {"uint8": (0, 255), "int8": (-128, 127)}
+            low, high = value_range or known.get(dtype, (0, integers_below - 1))
+            return generator.integers(int(low), int(high) + 1, shape).astype(dtype)
+        if value_range is None:
+            return generator.standard_normal(shape, dtype=np.float32)
+        ends = generator.uniform(*value_range, (2, *shape[:2], *[1] * (len(shape) - 2)))
+        low, high = np.min(ends, 0), np.max(ends, 0)
+        noise: np.ndarray[Any, Any] = low + (high - low) * generator.uniform(size=shape)
+        return noise.astype(np.float32)
+
+    return [[make(*each) for each in zip(shapes, kinds, strict=True)] for _ in range(samples)]

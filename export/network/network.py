@@ -6,16 +6,18 @@ import copy
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from export.network.batch_norm import calibrate_batchnorm, has_pristine_batchnorm
+from export.network.inputs import make_inputs
 from export.request.request import BuildRequest
-from export.request.source import ModuleSource, ZooSource
+from export.request.source import InputTensor, ModuleSource, ZooSource
 from export.sets.files import sha256_file
 from pfd_models.plain_data import to_plain
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 __all__ = ["Network", "count_macs", "digest_state", "make_network"]
@@ -30,20 +32,47 @@ class Network:
         name: For the manifest: registered name or ``module:factory``.
         variant: Empty for a user's module.
         dataset: Empty for a user's module.
-        shapes: Of the inputs, batch first.
+        inputs: What it takes, in order.
         spec: As plain data.
         stem: The file stem of the set.
         conversions: What was changed in a user's module, a line a site.
+        notes: What was measured of that; decides nothing.
     """
 
     module: nn.Module
     name: str
     variant: str
     dataset: str
-    shapes: tuple[tuple[int, ...], ...]
+    inputs: tuple[InputTensor, ...]
     spec: Mapping[str, Any]
     stem: str
     conversions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Return the shape of each input, batch first."""
+        return tuple(tensor.shape for tensor in self.inputs)
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Return the dtype of each input."""
+        return tuple(tensor.dtype for tensor in self.inputs)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Return the name that each input has in a file, empty where the request gives none."""
+        return tuple(tensor.name.replace(".", "_") for tensor in self.inputs)
+
+    @property
+    def integers_below(self) -> int:
+        """Return below what integer inputs must stay: they index the smallest embedding."""
+        from torch import nn
+
+        return min(
+            (m.num_embeddings for m in self.module.modules() if isinstance(m, nn.Embedding)),
+            default=2,
+        )
 
 
 def make_network(request: BuildRequest) -> tuple[Network, str]:
@@ -54,30 +83,68 @@ def make_network(request: BuildRequest) -> tuple[Network, str]:
 
     Raises:
         SpecError: A name is unknown, or a combination is not defined.
-        ModuleError: A user's module does not import or its factory fails.
+        ModuleError: A user's module does not import or its factory fails, its weights are not
+            float32 or it has no parameter of an input's name.
         ConversionError: It cannot be made padding-free.
         WeightsError: The checkpoint cannot be read or is another network's.
     """
     import torch
 
+    from export.network.named_inputs import take_named_inputs
+    from export.network.precision import compare_precisions, find_precision, require_float32
+
     torch.manual_seed(request.seed)
     source = request.source
     if isinstance(source, ZooSource):
         network = _zoo_network(source)
-    else:
-        network = _user_network(source, request.name)
-    module = network.module.eval().cpu()
+        network.module.eval()
+        return network, _fill(network, request)
+    network = _user_network(source, request.name)
+    unconverted = None
+    if source.to_float32 and find_precision(network.module) != torch.float32:
+        unconverted = copy.deepcopy(network.module)
+        network.module.float()
+    require_float32(network.module)
+    origin = _fill(network, request)
+    module = take_named_inputs(network.module, network.inputs)
+    notes: tuple[str, ...] = ()
+    if unconverted is not None:
+        samples = make_inputs(
+            network.shapes,
+            request.seed,
+            2,
+            request.input_range,
+            dtypes=network.dtypes,
+            integers_below=network.integers_below,
+        )
+        named = take_named_inputs(unconverted, network.inputs)
+        notes = (compare_precisions(named, module, samples),)
+    return replace(network, module=module, notes=notes), origin
+
+
+def _fill(network: Network, request: BuildRequest) -> str:
+    """Load the request's weights or calibrate the seeded ones, and say which."""
     if request.weights is not None:
         from pfd_models import load_weights
 
-        load_weights(module, request.weights)
-        return network, f"sha256:{sha256_file(request.weights)}"
+        loaded = load_weights(network.module, request.weights, key=request.weights_key)
+        told = f", {loaded.told}" if loaded.told else ""
+        return f"sha256:{sha256_file(request.weights)}{told}"
 
     origin = f"seed:{request.seed}"
-    if has_pristine_batchnorm(module):
-        calibrate_batchnorm(module, network.shapes, request.seed)
+    if has_pristine_batchnorm(network.module):
+        from export.network.named_inputs import take_named_inputs
+
+        calibrate_batchnorm(
+            take_named_inputs(network.module, network.inputs),
+            network.shapes,
+            request.seed,
+            request.input_range,
+            dtypes=network.dtypes,
+            integers_below=network.integers_below,
+        )
         origin += ", untrained, batch-norm statistics of seeded noise"
-    return network, origin
+    return origin
 
 
 def _zoo_network(source: ZooSource) -> Network:
@@ -99,37 +166,69 @@ def _zoo_network(source: ZooSource) -> Network:
         name=spec.model,
         variant=spec.variant,
         dataset=spec.dataset,
-        shapes=((source.batch, spec.input.channels, spec.input.height, spec.input.width),),
+        inputs=(
+            InputTensor(
+                shape=(source.batch, spec.input.channels, spec.input.height, spec.input.width)
+            ),
+        ),
         spec=to_plain(spec.to_dict()),
         stem=f"{stem}_fp32",
     )
 
 
 def _user_network(source: ModuleSource, name: str) -> Network:
-    import torch
-
+    from export.network.plain_module import require_plain
     from export.network.user_factory import call_factory
 
     module = call_factory(source).eval().cpu()
+    require_plain(type(module).__name__, module)
     if not name:  # the whole import path: many a project calls its factory `make` or `Net`
         name = re.sub(r"[^0-9A-Za-z]+", "_", source.target).strip("_")
-    name += "_pfd" if source.padding_free else ""
     conversions: tuple[str, ...] = ()
     if source.padding_free:
-        from pfd_models import to_padding_free
-
-        converted = to_padding_free(module, torch.zeros(source.input_shapes[0]))
-        module, conversions = converted.model.eval(), tuple(str(s) for s in converted.sites)
-    shapes = "_".join("x".join(map(str, shape)) for shape in source.input_shapes)
+        module, conversions = _apply_recipe(module, source.inputs)
+        name += "_pfd"
+    shapes = "_".join("x".join(map(str, tensor.shape)) for tensor in source.inputs)
     return Network(
-        module=module,
+        module=module.eval(),
         name=source.target,
         variant="",
         dataset="",
-        shapes=source.input_shapes,
-        spec={"module": source.target, "input_shapes": to_plain(source.input_shapes)},
+        inputs=source.inputs,
+        spec={"module": source.target, "inputs": to_plain(source.inputs)},
         stem=f"{name}_{shapes}_fp32",
         conversions=conversions,
+    )
+
+
+def _apply_recipe(
+    module: nn.Module, inputs: Sequence[InputTensor]
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """Return the module with padding-free downsampling and the hybrid stem, and what changed."""
+    from export.network.named_inputs import take_named_inputs
+    from export.network.precision import find_precision
+    from pfd_models import to_paper_recipe
+
+    named = take_named_inputs(module, inputs)
+    converted = to_paper_recipe(named, make_zeros(inputs, find_precision(module)))
+    lines = (*map(str, converted.sites), *(f"left as it is: {line}" for line in converted.left))
+    if named is module:
+        return converted.model, lines
+    # Inside the copy is the user's module, whose names the lines are to have.
+    inner = converted.model.get_submodule("module")
+    return inner, tuple(line.replace("module.", "", 1) for line in lines)
+
+
+def make_zeros(inputs: Sequence[InputTensor], precision: torch.dtype) -> tuple[torch.Tensor, ...]:
+    """Return one tensor of zeros for each input, floats in the precision of the weights."""
+    import torch
+
+    return tuple(
+        torch.zeros(
+            tensor.shape,
+            dtype=precision if tensor.dtype == "float32" else getattr(torch, tensor.dtype),
+        )
+        for tensor in inputs
     )
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import traceback
+import warnings
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 from torch import nn
 
 from export.request.source import ModuleSource
-from export.request.user_code import extend_import_path, split_target
+from export.request.user_code import LIBRARIES, Target, extend_import_path, parse_target
 from pfd_models.errors import ModuleError, PfdError, unknown
 
 __all__ = ["call_factory"]
@@ -21,29 +26,72 @@ def call_factory(source: ModuleSource) -> nn.Module:
         ModuleError: The module does not import, has no such factory, or the factory fails or
             returns something else than an ``nn.Module``. The line names the user's own line.
     """
-    name, attribute = split_target(source)
+    target = parse_target(source.target)
     extend_import_path(source)
     try:
-        module = importlib.import_module(name)
+        module = importlib.import_module(target.module)
     except Exception as error:  # user code runs here: whatever it raises is the answer
-        raise ModuleError(f"cannot import {name}: {_blame(error)}") from error
-    factory = getattr(module, attribute, None)
-    if factory is None:
-        public = [n for n in vars(module) if not n.startswith("_") and callable(vars(module)[n])]
-        raise ModuleError(unknown("factory", attribute, public[:20], owner=name))
+        raise ModuleError(f"cannot import {target.module}: {_blame(error)}") from error
+    if target.module in LIBRARIES:
+        factory = _find_in_library(target, module)
+    else:
+        factory = _find(target, module)
+    has_arguments = bool(target.args or target.kwargs)
     if isinstance(factory, nn.Module):
+        if has_arguments:
+            raise ModuleError(
+                f"{target.module}:{target.factory} is a module, not a factory; write it without "
+                "arguments"
+            )
         return factory
+    call = source.target if has_arguments else f"{source.target}()"
     try:
-        built = factory()
+        built = factory(*target.args, **target.kwargs)
     except PfdError:
         raise
     except Exception as error:  # user code runs here: whatever it raises is the answer
-        raise ModuleError(f"{source.target}() failed: {_blame(error)}") from error
+        raise ModuleError(f"{call} failed: {_blame(error)}") from error
     if not isinstance(built, nn.Module):
         raise ModuleError(
-            f"{source.target}() returned {type(built).__name__}; it must return a torch.nn.Module"
+            f"{call} returned {type(built).__name__}; it must return a torch.nn.Module"
         )
     return built
+
+
+def _find(target: Target, module: ModuleType) -> Any:
+    found: Any = module
+    for part in target.factory.split("."):
+        owner, found = found, getattr(found, part, None)
+        if found is None:
+            public = [n for n in vars(owner) if not n.startswith("_") and callable(vars(owner)[n])]
+            raise ModuleError(unknown("factory", part, public[:20], owner=target.module))
+    return found
+
+
+def _find_in_library(target: Target, library: Any) -> Callable[..., Any]:
+    """Return what makes a library's network by its name there, without trained weights.
+
+    Weights are downloaded only where the target's own arguments ask for them.
+    """
+    models = library.models if target.module == "torchvision" else library
+    known = models.list_models()
+    bare = target.factory.partition(".")[0]  # timm's names may end with a tag of the weights
+    if bare not in known:
+        near = [name for name in known if name[:3] == bare[:3]] or known
+        raise ModuleError(unknown("network", bare, near[:20], owner=target.module))
+
+    def make(*args: Any, **kwargs: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as of another way to initialise to come
+            if target.module == "timm":
+                return library.create_model(
+                    target.factory, *args, **{"pretrained": False, **kwargs}
+                )
+            taken = inspect.signature(models.get_model_builder(bare)).parameters
+            absent = {name: None for name in ("weights", "weights_backbone") if name in taken}
+            return models.get_model(bare, *args, **{**absent, **kwargs})
+
+    return make
 
 
 def _blame(error: BaseException) -> str:

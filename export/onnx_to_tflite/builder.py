@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from export.onnx_to_tflite.graph import Array, Op, Tensor, constant
+from export.onnx_to_tflite.graph import DTYPES, FUSABLE, Array, Op, Tensor, constant
 from export.onnx_to_tflite.layout import (
     NHWC,
     Order,
@@ -86,8 +86,10 @@ class Builder:
         """A value in the order it has; a constant becomes a tensor in ONNX's order."""
         if name not in self._values:
             data = self.onnx_graph.constants[name]
+            if self.node is not None and data.dtype.name not in DTYPES:
+                raise refuse(self.node, f"the constant {name!r} is {data.dtype}")
             self._values[name] = Value(
-                tensor=constant(name, data.astype(data.dtype, copy=False)),
+                tensor=constant(name, data),
                 order=identity(data.ndim),
             )
         return self._values[name]
@@ -128,6 +130,10 @@ class Builder:
             raise RuntimeError(
                 f"lowering of {name}: tensor {tensor.shape} in order {order} is not {shape}"
             )
+        if tensor.dtype != self.onnx_graph.dtypes.get(name, tensor.dtype):
+            raise RuntimeError(
+                f"lowering of {name}: tensor {tensor.dtype} is not {self.onnx_graph.dtypes[name]}"
+            )
         self._values[name] = Value(tensor=tensor, order=order)
 
     def emit(
@@ -136,21 +142,36 @@ class Builder:
         inputs: Sequence[Tensor | None],
         shape: Iterable[int],
         options: Mapping[str, object] | None = None,
+        dtype: Any = None,
     ) -> Tensor:
-        """Append an operator with one float32 result of the given physical shape."""
+        """Append an operator with one result of the given physical shape.
+
+        Its element type is that of the first operand unless another is given.
+        """
         first = next(t for t in inputs if t is not None)
-        shape = tuple(int(d) for d in shape)
-        if self.node is not None and len(shape) > MOST_AXES:
-            raise refuse(self.node, f"{len(shape)} axes, the kernels take at most {MOST_AXES}")
-        out = Tensor(
-            name=f"{first.name.split(';')[0]};{kind.lower()}",
-            shape=shape,
-            dtype=np.dtype(np.float32),
-        )
-        op = Op(kind=kind, inputs=tuple(inputs), outputs=(out,), options=dict(options or {}))
-        self.ops.append(op)
-        self._producers[out] = op
+        (out,) = self.emit_many(kind, inputs, [(shape, dtype or first.dtype)], options)
         return out
+
+    def emit_many(
+        self,
+        kind: str,
+        inputs: Sequence[Tensor | None],
+        results: Sequence[tuple[Iterable[int], Any]],
+        options: Mapping[str, object] | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Append an operator with a result for each physical shape and element type."""
+        first = next(t for t in inputs if t is not None)
+        outs = []
+        for shape, dtype in results:
+            sizes = tuple(int(d) for d in shape)
+            if self.node is not None and len(sizes) > MOST_AXES:
+                raise refuse(self.node, f"{len(sizes)} axes, the kernels take at most {MOST_AXES}")
+            name = f"{first.name.split(';')[0]};{kind.lower()}"
+            outs.append(Tensor(name=name, shape=sizes, dtype=np.dtype(dtype)))
+        op = Op(kind=kind, inputs=tuple(inputs), outputs=tuple(outs), options=dict(options or {}))
+        self.ops.append(op)
+        self._producers.update(dict.fromkeys(outs, op))
+        return op.outputs
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensor of each ONNX value that was lowered."""
@@ -160,14 +181,26 @@ class Builder:
         """The operator that makes a tensor; None for inputs and constants."""
         return self._producers.get(tensor)
 
+    def number(self, like: Tensor, value: float) -> Tensor:
+        """Make a scalar constant of the type of another tensor."""
+        return constant("number", np.array(value, like.dtype))
+
+    def cast(self, tensor: Tensor, dtype: Any) -> Tensor:
+        """CAST, or nothing where the type is the same."""
+        if tensor.dtype == np.dtype(dtype):
+            return tensor
+        return self.emit("CAST", [tensor], tensor.shape, dtype=dtype)
+
     def const_tensor(self, name: str, data: Any, dtype: Any = np.float32) -> Tensor:
         """Make a constant operand."""
         return constant(name, np.array(data, dtype))
 
     def reshape(self, tensor: Tensor, shape: Sequence[int]) -> Tensor:
-        """RESHAPE, or nothing where the shape is the same."""
+        """RESHAPE, or nothing where the shape is the same; a constant is reshaped here."""
         if tuple(shape) == tensor.shape:
             return tensor
+        if tensor.data is not None:
+            return constant(tensor.name, tensor.data.reshape(tuple(shape)))
         target = constant("shape", shape)
         return self.emit("RESHAPE", [tensor, target], shape, {"newShape": list(shape)})
 
@@ -186,9 +219,12 @@ class Builder:
         return self.emit("PAD", [tensor, constant("pads", np.array(pads, np.int32))], shape)
 
     def slice(self, tensor: Tensor, axis: int, start: int, size: int) -> Tensor:
-        """SLICE of one physical axis, or nothing where all of it is taken."""
+        """SLICE of a physical axis, or nothing where all of it is taken; a constant is cut here."""
         if start == 0 and size == tensor.shape[axis]:
             return tensor
+        if tensor.data is not None:
+            part = np.take(tensor.data, range(start, start + size), axis=axis)
+            return constant(tensor.name, np.ascontiguousarray(part))
         begin = [0] * len(tensor.shape)
         sizes = list(tensor.shape)
         begin[axis], sizes[axis] = start, size
@@ -216,11 +252,13 @@ class Builder:
         return self.emit("CONCATENATION", tensors, shape, options)
 
     def binary(self, kind: str, left: Tensor, right: Tensor) -> Tensor:
-        """An elementwise operator of two operands with broadcasting."""
+        """An elementwise operator of two operands of one type, with broadcasting."""
+        if left.dtype != right.dtype:
+            raise RuntimeError(f"{kind} of {left.dtype} and {right.dtype}")
         shape = np.broadcast_shapes(left.shape, right.shape)
-        plain = kind in ("MAXIMUM", "MINIMUM", "POW", "SQUARED_DIFFERENCE")
-        options = {} if plain else {"fusedActivationFunction": "NONE"}
-        return self.emit(kind, [left, right], shape, options)
+        options = {"fusedActivationFunction": "NONE"} if kind in FUSABLE else {}
+        dtype = np.bool_ if kind in COMPARISONS else left.dtype
+        return self.emit(kind, [left, right], shape, options, dtype)
 
     def unary(
         self, kind: str, tensor: Tensor, options: Mapping[str, object] | None = None
@@ -229,6 +267,8 @@ class Builder:
         return self.emit(kind, [tensor], tensor.shape, options)
 
 
+#: Operators of two operands whose result is boolean.
+COMPARISONS = frozenset({"EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "NOT_EQUAL"})
 #: Most axes of a tensor inside the XNNPACK delegate, which fails on more instead of declining them.
 MOST_AXES = 6
 #: Most operands of one CONCATENATION that the XNNPACK delegates of 2.14 and 2.3 both take.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from export.onnx_to_tflite.builder import Builder
-from export.onnx_to_tflite.graph import Graph, Tensor
+from export.onnx_to_tflite.graph import DTYPES, Graph, Tensor
 from export.onnx_to_tflite.layout import NHWC, Order, identity, physical_shape
 from export.onnx_to_tflite.ops import Lowering, lowerings
 from export.onnx_to_tflite.passes import MOVING_PASSES, order_channels, run_passes
@@ -34,7 +34,7 @@ class SignatureTensor:
         name: As in the ONNX model and in the signature ``serving_default``.
         shape: As the file expects or returns it.
         dtype: numpy's name of the element type.
-        layout: ``nhwc`` or ``nchw`` for four dimensions, empty otherwise.
+        layout: ``nhwc`` or ``nchw`` for four dimensions, empty otherwise and for kept axes.
     """
 
     name: str
@@ -64,16 +64,20 @@ def convert(
     model: onnx.ModelProto,
     *,
     io_layout: IoLayout = "nhwc",
+    keep_axes: Collection[str] = (),
     metadata: Mapping[str, str] | None = None,
     description: str = "",
 ) -> Conversion:
     """Convert a simplified ONNX model with static shapes to TFLite.
 
     Args:
-        model: As ``torch.onnx.export(dynamo=True)`` and onnxsim write it, float32, or with
-            QuantizeLinear and DequantizeLinear around 8-bit values.
+        model: As ``torch.onnx.export(dynamo=True)`` and onnxsim write it; float32, with integers
+            and booleans where an operator makes or takes them, or with QuantizeLinear and
+            DequantizeLinear around 8-bit values.
         io_layout: Axis order of four-dimensional inputs and outputs: ``nhwc`` costs no TRANSPOSE,
             ``nchw`` keeps ONNX's.
+        keep_axes: Names of inputs and outputs that keep ONNX's order with either: they are NHWC
+            in the model itself.
         metadata: Entries for the file's metadata table, text by name.
         description: Free text of the model.
 
@@ -89,7 +93,7 @@ def convert(
         raise UnsupportedOperatorError(unknown("io_layout", io_layout, ("nhwc", "nchw")))
     model, stored = collapse(model)
     onnx_graph = join_activations(read(model))
-    graph = lower(onnx_graph, io_layout, stored)
+    graph = lower(onnx_graph, io_layout, keep_axes, stored)
     if stored.values:
         run_passes(graph, (*MOVING_PASSES, partial(attach_scales, stored=stored), order_channels))
         store(graph, stored)
@@ -98,17 +102,23 @@ def convert(
     return Conversion(
         data=write(graph, metadata=metadata or {}, description=description),
         ops=graph.histogram(),
-        inputs=_infos(graph.inputs, io_layout),
-        outputs=_infos(graph.outputs, io_layout),
+        inputs=_infos(graph.inputs, io_layout, keep_axes),
+        outputs=_infos(graph.outputs, io_layout, keep_axes),
     )
 
 
-def lower(onnx_graph: OnnxGraph, io_layout: IoLayout, stored: Stored | None = None) -> Graph:
+def lower(
+    onnx_graph: OnnxGraph,
+    io_layout: IoLayout,
+    keep_axes: Collection[str] = (),
+    stored: Stored | None = None,
+) -> Graph:
     """Lower every node, inputs and outputs in the wanted layout.
 
     Args:
         onnx_graph: In float.
         io_layout: Of four-dimensional inputs and outputs.
+        keep_axes: Names of those that keep ONNX's order.
         stored: What a quantised model says of its values.
     """
     table = lowerings()
@@ -116,7 +126,8 @@ def lower(onnx_graph: OnnxGraph, io_layout: IoLayout, stored: Stored | None = No
 
     def border(name: str) -> Order:
         rank = len(onnx_graph.shapes[name])
-        return NHWC if rank == 4 and io_layout == "nhwc" else identity(rank)
+        turned = rank == 4 and io_layout == "nhwc" and name not in keep_axes
+        return NHWC if turned else identity(rank)
 
     wishes = _Wishes(onnx_graph, table, io_layout)
     non_negative = frozenset() if stored is None else stored.non_negative
@@ -152,20 +163,26 @@ def _make_output(build: Builder, name: str, order: Order) -> Tensor:
 
 
 def _check(onnx_graph: OnnxGraph, table: Mapping[str, Lowering]) -> None:
-    """Refuse operators without a lowering and element types other than float32."""
+    """Refuse operators without a lowering, and element types that theirs does not take."""
     for node in onnx_graph.nodes:
         if node.op_type not in table:
             raise refuse(node, "this operator has no lowering to TFLite")
         computed = [n for n in node.inputs if n and n not in onnx_graph.constants]
         for name in (*computed, *(n for n in node.outputs if n)):
             dtype = onnx_graph.dtypes.get(name)
-            if dtype != np.float32:
-                raise refuse(node, f"{name!r} is computed as {dtype}, only float32 is lowered")
+            types = table[node.op_type].types
+            if dtype is None or dtype.name not in types:
+                raise refuse(node, f"{name!r} is computed as {dtype}, {_only(types)}")
     for name in onnx_graph.inputs:
-        if onnx_graph.dtypes[name] != np.float32:
-            raise UnsupportedOperatorError(
-                f"input {name!r} is {onnx_graph.dtypes[name]}, only float32 is lowered"
-            )
+        dtype = onnx_graph.dtypes.get(name)
+        if dtype is None or dtype.name not in DTYPES:
+            raise UnsupportedOperatorError(f"input {name!r} is {dtype}, {_only(DTYPES)}")
+
+
+def _only(types: tuple[str, ...]) -> str:
+    """Say which element types are lowered."""
+    *most, last = types
+    return f"only {', '.join(most)} and {last} are lowered" if most else f"only {last} is lowered"
 
 
 class _Wishes:
@@ -202,14 +219,14 @@ class _Wishes:
 
 
 def _infos(
-    pairs: tuple[tuple[str, Tensor], ...], io_layout: IoLayout
+    pairs: tuple[tuple[str, Tensor], ...], io_layout: IoLayout, keep_axes: Collection[str]
 ) -> tuple[SignatureTensor, ...]:
     return tuple(
         SignatureTensor(
             name=name,
             shape=tensor.shape,
             dtype=tensor.dtype.name,
-            layout=io_layout if len(tensor.shape) == 4 else "",
+            layout=io_layout if len(tensor.shape) == 4 and name not in keep_axes else "",
         )
         for name, tensor in pairs
     )

@@ -15,9 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FUSABLE", "Array", "Graph", "Op", "Quantization", "Tensor"]
+__all__ = ["DTYPES", "FUSABLE", "Array", "Graph", "Op", "Quantization", "Tensor"]
 
 Array = npt.NDArray[Any]
+
+#: Element types that a file of this converter may hold, by numpy's names.
+DTYPES = ("float32", "int32", "int64", "bool", "int8", "uint8")
 
 #: Operators whose options hold a fused activation that the XNNPACK delegate honours.
 FUSABLE = frozenset(

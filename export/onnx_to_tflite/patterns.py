@@ -1,7 +1,7 @@
 """Recognise activations that an exporter wrote as several nodes, before anything is lowered.
 
 Erf has no TFLite operator and stands for nothing but the exact GELU in the models met; a
-hard-swish in parts reads its map four times.
+hard-swish in parts reads its map four times; a soft shrinkage by comparison leaves the delegate.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Nodes:
 
 
 def join_activations(onnx_graph: OnnxGraph) -> OnnxGraph:
-    """Return the model with exact GELUs and hard-swishes as single nodes."""
+    """Return the model with exact GELUs, hard-swishes and soft shrinkages as single nodes."""
     nodes = _Nodes(onnx_graph)
     joined: dict[str, Node] = {}
     for node in onnx_graph.nodes:
@@ -59,6 +59,8 @@ def join_activations(onnx_graph: OnnxGraph) -> OnnxGraph:
             found = _gelu(nodes, node)
         elif node.op_type == "Clip":
             found = _hard_swish(nodes, node)
+        elif node.op_type == "Where":
+            found = _soft_shrink(nodes, node)
         if found is not None:
             joined[found.outputs[0]] = found
     if not joined:
@@ -106,6 +108,30 @@ def _hard_swish(nodes: _Nodes, clip: Node) -> Node | None:
     if parts is None or parts[1] != 3.0 or limits != [0.0, 6.0]:
         return None
     return _scaled_product(nodes, clip.outputs[0], parts[0], 1 / 6, "HardSwish", {})
+
+
+def _soft_shrink(nodes: _Nodes, where: Node) -> Node | None:
+    """X - sign(x) limit where |x| > limit, elsewhere 0 x."""
+    condition, outside, inside = (nodes.makers.get(name) for name in where.inputs)
+    if condition is None or outside is None or inside is None:
+        return None
+    if (condition.op_type, outside.op_type, inside.op_type) != ("Greater", "Sub", "Mul"):
+        return None
+    x, moved = outside.inputs
+    limit = nodes.number(condition.inputs[1])
+    magnitude, product = nodes.makers.get(condition.inputs[0]), nodes.makers.get(moved)
+    if limit is None or magnitude is None or product is None or product.op_type != "Mul":
+        return None
+    parts = nodes.split(product)
+    sign = nodes.makers.get(parts[0]) if parts is not None else None
+    if parts is None or parts[1] != limit or sign is None:
+        return None
+    if (magnitude.op_type, magnitude.inputs) != ("Abs", (x,)):
+        return None
+    if (sign.op_type, sign.inputs, nodes.split(inside)) != ("Sign", (x,), (x, 0.0)):
+        return None
+    attrs = {"lambd": limit, "bias": limit}
+    return replace(where, op_type="Shrink", inputs=(x,), attrs=attrs)
 
 
 def _scaled_product(

@@ -34,7 +34,7 @@ def push_through_concat(graph: Graph, can_take: Callable[[Op, Op], bool]) -> boo
             continue
         reader = next(iter(consumers.get(concat.output, [])), None)
         makers = [producers.get(t) for t in concat.inputs if t is not None]
-        if reader is None or reader.output.shape != concat.output.shape or reader in replaced:
+        if reader is None or reader.outputs[0].shape != concat.output.shape or reader in replaced:
             continue
         if all(
             maker is not None and uses[maker.outputs[0]] == 1 and can_take(maker, reader)

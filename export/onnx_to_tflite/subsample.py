@@ -34,7 +34,7 @@ def subsample(
         ]
         return build.emit("SLICE", operands, sizes)
     reach = [(n - 1) * s + 1 for n, s in zip(sizes, steps, strict=True)]
-    if len(x.shape) == 4 and set(stepped) <= set(SPATIAL):
+    if len(x.shape) == 4 and set(stepped) <= set(SPATIAL) and x.dtype == np.float32:
         return _single_tap(build, x, begin, reach, sizes, steps)
     operands = [
         x,

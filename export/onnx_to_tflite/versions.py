@@ -15,8 +15,10 @@ __all__ = ["HIGHEST_IN_2_14", "version"]
 #: Highest version that tflite-runtime 2.14.0 (2023) accepts, found by loading one-operator models.
 HIGHEST_IN_2_14 = {
     "ADD": 5,
+    "ARG_MAX": 3,
     "AVERAGE_POOL_2D": 3,
     "BATCH_MATMUL": 4,
+    "CAST": 5,
     "CONCATENATION": 4,
     "CONV_2D": 7,
     "DEPTHWISE_CONV_2D": 7,
@@ -51,6 +53,31 @@ HIGHEST_IN_2_14 = {
 }
 
 
+#: The version that an element type of the first operand needs, where the shape needs no higher.
+OF_TYPE = {
+    ("ADD", "int64"): 4,
+    ("ADD", "int8"): 2,
+    ("CONCATENATION", "int8"): 2,
+    ("CONV_2D", "int8"): 3,
+    ("DEPTHWISE_CONV_2D", "int8"): 3,
+    ("DEQUANTIZE", "int8"): 2,
+    ("FULLY_CONNECTED", "int8"): 4,
+    ("GATHER", "bool"): 3,
+    ("GATHER", "int8"): 2,
+    ("MAX_POOL_2D", "int8"): 2,
+    ("MEAN", "int8"): 2,
+    ("MUL", "int64"): 5,
+    ("MUL", "int8"): 2,
+    ("PAD", "int8"): 2,
+    ("SLICE", "int8"): 2,
+    ("STRIDED_SLICE", "bool"): 3,
+    ("STRIDED_SLICE", "int8"): 2,
+    ("SUB", "int64"): 4,
+    ("TRANSPOSE", "bool"): 3,
+    ("TRANSPOSE", "int8"): 2,
+}
+
+
 def _rank(op: Op) -> int:
     return max(len(t.shape) for t in (*op.inputs, *op.outputs) if t is not None)
 
@@ -64,32 +91,13 @@ def _is_dilated(op: Op) -> bool:
     return (op.options.get("dilationHFactor", 1), op.options.get("dilationWFactor", 1)) != (1, 1)
 
 
-#: Version that added int8, of the operators whose first version lacks it.
-INT8 = {
-    "ADD": 2,
-    "CONCATENATION": 2,
-    "CONV_2D": 3,
-    "DEPTHWISE_CONV_2D": 3,
-    "DEQUANTIZE": 2,
-    "FULLY_CONNECTED": 4,
-    "MAX_POOL_2D": 2,
-    "MEAN": 2,
-    "MUL": 2,
-    "PAD": 2,
-    "SLICE": 2,
-    "STRIDED_SLICE": 2,
-    "TRANSPOSE": 2,
-}
-
-
 def version(op: Op) -> int:
-    """Return the lowest version for an operator, of float32 or int8 tensors."""
-    plain = _float_version(op)
-    if op.data_input.dtype != np.int8:
-        return plain
-    if op.kind == "MUL" and _grows(op):
+    """Return the lowest version for an operator."""
+    if op.kind == "CAST":
+        return 3 if "int8" in (op.data_input.dtype.name, op.output.dtype.name) else 1
+    if op.kind == "MUL" and op.data_input.dtype == np.int8 and _grows(op):
         return 3
-    return max(plain, INT8.get(op.kind, 1))
+    return max(_of_shape(op), OF_TYPE.get((op.kind, op.data_input.dtype.name), 1))
 
 
 def _grows(op: Op) -> bool:
@@ -99,7 +107,8 @@ def _grows(op: Op) -> bool:
     return left * right >= out
 
 
-def _float_version(op: Op) -> int:
+def _of_shape(op: Op) -> int:
+    """Return the version that shapes and options need."""
     rank = _rank(op)
     if op.kind == "CONV_2D":
         return 6 if _is_grouped(op) else 1

@@ -26,6 +26,8 @@ MOST_BYTES = 2**31 - 2**24
 #: Options table of each operator whose fields a lowering sets.
 OPTIONS = {
     "ADD": "AddOptions",
+    "ARG_MAX": "ArgMaxOptions",
+    "ARG_MIN": "ArgMinOptions",
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "BATCH_MATMUL": "BatchMatMulOptions",
     "CONCATENATION": "ConcatenationOptions",
@@ -43,6 +45,7 @@ OPTIONS = {
     "MUL": "MulOptions",
     "REDUCE_MAX": "ReducerOptions",
     "REDUCE_MIN": "ReducerOptions",
+    "REDUCE_PROD": "ReducerOptions",
     "RESHAPE": "ReshapeOptions",
     "RESIZE_BILINEAR": "ResizeBilinearOptions",
     "RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighborOptions",
@@ -58,6 +61,7 @@ OPTIONS = {
 ENUMERATIONS = {
     "fusedActivationFunction": schema.ActivationFunctionType,
     "mode": schema.MirrorPadMode,
+    "outputType": schema.TensorType,
     "padding": schema.Padding,
     "weightsFormat": schema.FullyConnectedOptionsWeightsFormat,
 }
@@ -67,6 +71,7 @@ TYPES = {
     np.dtype(np.float32): schema.TensorType.FLOAT32,
     np.dtype(np.float16): schema.TensorType.FLOAT16,
     np.dtype(np.int8): schema.TensorType.INT8,
+    np.dtype(np.uint8): schema.TensorType.UINT8,
     np.dtype(np.int32): schema.TensorType.INT32,
     np.dtype(np.int64): schema.TensorType.INT64,
     np.dtype(np.bool_): schema.TensorType.BOOL,
@@ -120,9 +125,9 @@ class _Tables:
         if tensor in self._tensor_index:
             return self._tensor_index[tensor]
         small = None
-        shareable = tensor.data is not None and tensor.quantization is None
-        if shareable and tensor.data.nbytes <= SHARED_CONSTANT_BYTES:
-            small = (f"{tensor.dtype}{tensor.shape}", tensor.data.tobytes())
+        data = tensor.data if tensor.quantization is None else None
+        if data is not None and data.nbytes <= SHARED_CONSTANT_BYTES:
+            small = (f"{tensor.dtype}{tensor.shape}", data.tobytes())
             if small in self._constants:
                 self._tensor_index[tensor] = self._constants[small]
                 return self._constants[small]

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from export.graph.aliasing import owns_memory
+
 __all__ = [
     "arguments",
     "aten",
@@ -22,7 +24,10 @@ __all__ = [
     "expand_to",
     "insert",
     "is_call",
+    "multiply_along",
+    "neighbour_groups",
     "normal_dim",
+    "repeat_each",
     "replace",
     "reshape",
     "value",
@@ -69,6 +74,20 @@ def normal_dim(dim: int, rank: int) -> int:
     return dim % rank
 
 
+def neighbour_groups(dims: list[int]) -> list[tuple[int, int]]:
+    """Split ascending dimensions into runs of neighbours, (first, end), the last run first.
+
+    Whoever reduces them in this order, keeping each dimension, meets the others unmoved.
+    """
+    groups: list[tuple[int, int]] = []
+    for dim in reversed(dims):
+        if groups and groups[-1][0] == dim + 1:
+            groups[-1] = (dim, groups[-1][1])
+        else:
+            groups.append((dim, dim + 1))
+    return groups
+
+
 def insert(like: fx.Node, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
     """Insert a call in front of `like` and compute the shape and dtype of its value."""
     graph = like.graph
@@ -96,25 +115,65 @@ def expand_to(like: fx.Node, node: fx.Node, shape: Any) -> fx.Node:
     if own == sizes:
         return reshape(like, node, sizes)
     ones = torch.ones([1 if a == b else b for a, b in zip(own, sizes, strict=True)])
-    return insert(like, aten.mul.Tensor, node, constant(like, ones, "ones"))
+    return insert(like, aten.mul.Tensor, node, constant(like, ones, "ones", meets=node))
 
 
-def constant(like: fx.Node, tensor: Tensor, name: str) -> fx.Node:
-    """Make a tensor a buffer of the graph's module and insert a node that reads it."""
+def repeat_each(like: fx.Node, node: fx.Node, dim: int, times: int) -> fx.Node:
+    """Repeat each element of one dimension; the others are grouped to keep the rank at three."""
+    shape = value(node).shape
+    if times == 1:
+        return node
+    elements, inner = shape[: dim + 1].numel(), shape[dim + 1 :].numel()
+    column = reshape(like, node, [elements, 1, inner])
+    repeated = insert(like, aten.cat.default, [column] * times, 1)
+    return reshape(like, repeated, [*shape[:dim], shape[dim] * times, *shape[dim + 1 :]])
+
+
+def multiply_along(like: fx.Node, node: fx.Node, dim: int, matrix: Tensor, name: str) -> fx.Node:
+    """Multiply one dimension by a constant matrix of (outputs, inputs): a fully connected layer."""
+    last = value(node).dim() - 1
+    weight = constant(like, matrix, name, meets=node)
+    if dim == last:
+        return insert(like, aten.linear.default, node, weight)
+    swapped = insert(like, aten.transpose.int, node, dim, last)
+    product = insert(like, aten.linear.default, swapped, weight)
+    return insert(like, aten.transpose.int, product, dim, last)
+
+
+def constant(like: fx.Node, tensor: Tensor, name: str, *, meets: fx.Node | None = None) -> fx.Node:
+    """Make a tensor a buffer of the graph's module and insert a node that reads it.
+
+    Args:
+        like: Where the node goes.
+        tensor: Its values. The buffer owns its memory: a view of a larger tensor would end up in
+            a ``.pte`` as the beginning of that tensor.
+        name: The buffer's name begins with it.
+        meets: The value it is computed with, whose dtype it takes; None keeps its own.
+    """
     module = like.graph.owning_module
     assert module is not None  # graphs here always come from ExportedProgram.module()
+    dtype = tensor.dtype if meets is None else value(meets).dtype
+    own = tensor.detach().to(dtype).contiguous()
+    if not owns_memory(own):
+        own = own.clone()
     index = 0
     while hasattr(module, f"{name}_{index}"):
         index += 1
-    module.register_buffer(f"{name}_{index}", tensor.detach())
+    module.register_buffer(f"{name}_{index}", own)
     with like.graph.inserting_before(like):
         node = like.graph.get_attr(f"{name}_{index}")
-    node.meta["val"] = _fake_mode(like).from_tensor(tensor.detach(), static_shapes=True)
+    node.meta["val"] = _fake_mode(like).from_tensor(own, static_shapes=True)
     return node
 
 
 def replace(node: fx.Node, new: fx.Node) -> None:
-    """Let `new` take the place of `node` everywhere and erase `node`."""
+    """Let `new` take the place of `node` everywhere and erase `node`.
+
+    Where the network would then return its own input or a constant itself, it returns a copy: no
+    file can hand out its input.
+    """
+    if new.op in ("placeholder", "get_attr") and any(u.op == "output" for u in node.users):
+        new = insert(node, aten.clone.default, new)
     node.replace_all_uses_with(new)
     node.graph.erase_node(node)
 

@@ -26,6 +26,8 @@ def rewrite(graph: fx.Graph) -> int:
     for node in calls(graph, aten.pad.default, aten.constant_pad_nd.default):
         given = arguments(node)
         mode, pads = given.get("mode", "constant"), list(given["pad"])
+        if not pads:
+            continue
         if mode == "constant" and min(pads) < 0:
             replace(node, _crop(node, pads))
         elif mode != "constant" and min(pads) >= 0 and _is_narrow(mode, pads):

@@ -18,7 +18,7 @@ import operator
 import torch
 from torch import Tensor, fx
 
-from export.passes._editing import aten, calls, constant, insert, is_call, replace, value
+from export.passes._editing import aten, calls, insert, is_call, multiply_along, replace, value
 
 __all__ = ["rewrite"]
 
@@ -59,16 +59,13 @@ def _average(node: fx.Node, source: fx.Node, kernel: list[int] | None) -> fx.Nod
         return insert(node, aten.mean.dim, source, [2, 3], True)
     if kernel is not None:
         return insert(node, aten.avg_pool2d.default, source, kernel, kernel)
-    columns = constant(node, _windows(size[1], output[1]), "pool_columns")
-    rows = constant(node, _windows(size[0], output[0]), "pool_rows")
-    narrow = insert(node, aten.linear.default, source, columns)
-    turned = insert(node, aten.transpose.int, narrow, 2, 3)
-    return insert(node, aten.transpose.int, insert(node, aten.linear.default, turned, rows), 2, 3)
+    narrow = multiply_along(node, source, 3, _windows(size[1], output[1]), "pool_columns")
+    return multiply_along(node, narrow, 2, _windows(size[0], output[0]), "pool_rows")
 
 
 def _windows(size: int, count: int) -> Tensor:
     """Return the (count, size) matrix whose rows average the windows."""
-    matrix = torch.zeros(count, size)
+    matrix = torch.zeros(count, size, dtype=torch.float64)
     for i in range(count):
         start, end = i * size // count, -(-(i + 1) * size // count)
         matrix[i, start:end] = 1 / (end - start)

@@ -4,8 +4,10 @@ Reason: ExecuTorch's own decomposition of ``scaled_dot_product_attention`` leave
 scalar products, ``where`` and ``any`` outside the delegate.
 
 Algebra: ``softmax(scale q k^T + mask, -1) v`` with batch and heads flattened into one
-dimension; a boolean mask and causality are constants and become 0 and -inf. PyTorch scales q
-and k by sqrt(scale) each; here the product is scaled once. Equal within 1e-5.
+dimension; a boolean mask and causality are constants and become 0 and -inf. A query that a
+constant mask keeps from every key gets zeros, as PyTorch has it: its row of the mask becomes 0
+and its row of the weights is multiplied by 0. PyTorch scales q and k by sqrt(scale) each; here
+the product is scaled once. Equal within 1e-5.
 Source: Attention Is All You Need, https://arxiv.org/abs/1706.03762, equation 1.
 """
 
@@ -40,13 +42,17 @@ def rewrite(graph: fx.Graph) -> int:
         if not _is_plain(given):
             continue
         q, k, v = (_flat(node, given[name]) for name in ("query", "key", "value"))
-        scale = given["scale"] or 1 / math.sqrt(value(q).shape[-1])
+        scale = given["scale"]
+        if scale is None:
+            scale = 1 / math.sqrt(value(q).shape[-1])
         scores = insert(node, aten.bmm.default, q, insert(node, aten.transpose.int, k, 1, 2))
         scores = insert(node, aten.mul.Tensor, scores, float(scale))
-        mask = _mask(node, given, value(scores).shape)
+        mask, answered = _mask(node, given, scores)
         if mask is not None:
-            scores = _add_mask(node, given, scores, mask)
+            scores = _combine(node, given, aten.add.Tensor, scores, mask)
         weights = insert(node, aten.softmax.int, scores, -1)
+        if answered is not None:
+            weights = _combine(node, given, aten.mul.Tensor, weights, answered)
         replace(node, reshape(node, insert(node, aten.bmm.default, weights, v), value(node).shape))
         rewrites += 1
     return rewrites
@@ -69,25 +75,41 @@ def _flat(node: fx.Node, tensor: fx.Node) -> fx.Node:
     return reshape(node, tensor, [shape[:-2].numel(), *shape[-2:]])
 
 
-def _mask(node: fx.Node, given: dict[str, Any], scores: torch.Size) -> fx.Node | None:
-    """Return what is added to the scores: a float mask, or a constant made from a boolean one."""
+def _mask(
+    node: fx.Node, given: dict[str, Any], scores: fx.Node
+) -> tuple[fx.Node | None, fx.Node | None]:
+    """Return what is added to the scores, and what the weights are multiplied by, if anything."""
     mask = given["attn_mask"]
     if given["is_causal"]:
-        keep = torch.ones(scores[-2:], dtype=torch.bool).tril()
-    elif mask is not None and value(mask).dtype == torch.bool:
+        keep = torch.ones(value(scores).shape[-2:], dtype=torch.bool).tril()
+        added = torch.zeros(keep.shape)
+    elif mask is None or mask.op != "get_attr":
+        return mask, None
+    elif value(mask).dtype == torch.bool:
         keep = attribute(mask)
+        added = torch.zeros(keep.shape)
     else:
-        return mask  # type: ignore[no-any-return]  # a node or None
-    return constant(node, torch.zeros(keep.shape).masked_fill(~keep, -math.inf), "attention_mask")
+        added = attribute(mask)
+        keep = added > -math.inf
+        if keep.any(-1).all():
+            return mask, None
+    answered = keep.any(-1, keepdim=True)
+    added = added.masked_fill(~keep, -math.inf).masked_fill(~answered, 0.0)
+    return (
+        constant(node, added, "attention_mask", meets=scores),
+        None if answered.all() else constant(node, answered, "answered_queries", meets=scores),
+    )
 
 
-def _add_mask(node: fx.Node, given: dict[str, Any], scores: fx.Node, mask: fx.Node) -> fx.Node:
-    """Add the mask on rank three where its shape allows, else on the operands' own rank."""
+def _combine(
+    node: fx.Node, given: dict[str, Any], target: Any, scores: fx.Node, other: fx.Node
+) -> fx.Node:
+    """Apply a mask on rank three where its shape allows, else on the operands' own rank."""
     full = [*value(given["query"]).shape[:-1], value(scores).shape[-1]]
-    own = list(value(mask).shape)
+    own = list(value(other).shape)
     if all(d == 1 for d in own[:-2]):
-        return insert(node, aten.add.Tensor, scores, reshape(node, mask, [1, *own[-2:]]))
+        return insert(node, target, scores, reshape(node, other, [1, *own[-2:]]))
     if own == full:
-        return insert(node, aten.add.Tensor, scores, reshape(node, mask, value(scores).shape))
-    wide = insert(node, aten.add.Tensor, reshape(node, scores, full), mask)
+        return insert(node, target, scores, reshape(node, other, value(scores).shape))
+    wide = insert(node, target, reshape(node, scores, full), other)
     return reshape(node, wide, value(scores).shape)

@@ -50,7 +50,8 @@ def _normalise(node: fx.Node, given: dict[str, Any], affine: list[fx.Node | None
     source, rank = given["input"], len(given["normalized_shape"])
     shape, size = value(source).shape, math.prod(given["normalized_shape"])
     x = reshape(node, source, [*shape[: len(shape) - rank], size])
-    row = constant(node, torch.full((1, size), 1 / size), "mean_row")
+    ones = torch.ones(1, size, dtype=torch.float64)
+    row = constant(node, ones / size, "mean_row", meets=x)
     if node.target is aten.layer_norm.default:
         x = insert(node, aten.sub.Tensor, x, insert(node, aten.linear.default, x, row))
     eps = torch.finfo(value(x).dtype).eps if given["eps"] is None else float(given["eps"])

@@ -1,16 +1,28 @@
-"""Log-softmax is spelt out in its stable form.
+"""Log-softmax and log-sum-exp are spelt out in their stable form.
 
-Reason: XNNPACK has none. (The pool, the product and the flat softmax that the pieces become are
+Reason: XNNPACK has neither. (The pool, the product and the flat softmax that the pieces become are
 the work of the passes behind this one.)
 
-Algebra: with s = x - max(x), ``log_softmax(x) = s - log(sum(exp(s)))``. Equal within 1e-6.
+Algebra: with m = max(x) and s = x - m, ``logsumexp(x) = m + log(sum(exp(s)))`` and
+``log_softmax(x) = s - log(sum(exp(s)))``, for finite values. Equal within 1e-6.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import fx
 
-from export.passes._editing import arguments, aten, calls, insert, normal_dim, replace, value
+from export.passes._editing import (
+    arguments,
+    aten,
+    calls,
+    insert,
+    normal_dim,
+    replace,
+    reshape,
+    value,
+)  # fmt: skip
 
 __all__ = ["rewrite"]
 
@@ -23,10 +35,25 @@ def rewrite(graph: fx.Graph) -> int:
         assert isinstance(x, fx.Node)
         if given.get("dtype") is not None or value(x).dim() < 2:
             continue
-        dims = [normal_dim(given["dim"], value(x).dim())]
-        shifted = insert(node, aten.sub.Tensor, x, insert(node, aten.amax.default, x, dims, True))
-        exponentials = insert(node, aten.exp.default, shifted)
-        total = insert(node, aten.sum.dim_IntList, exponentials, dims, True)
-        replace(node, insert(node, aten.sub.Tensor, shifted, insert(node, aten.log.default, total)))
+        _, shifted, total = _stable_sum(node, x, [given["dim"]])
+        replace(node, insert(node, aten.sub.Tensor, shifted, total))
+        rewrites += 1
+    for node in calls(graph, aten.logsumexp.default):
+        x, dims = node.args[0], arguments(node)["dim"]
+        assert isinstance(x, fx.Node)
+        if value(x).dim() < 2 or not dims or not value(x).is_floating_point():
+            continue
+        top, _, total = _stable_sum(node, x, dims)
+        replace(node, reshape(node, insert(node, aten.add.Tensor, top, total), value(node).shape))
         rewrites += 1
     return rewrites
+
+
+def _stable_sum(node: fx.Node, x: fx.Node, dims: Any) -> tuple[fx.Node, fx.Node, fx.Node]:
+    """Return the maximum, the distance from it, and the log of the sum of its exponentials."""
+    over = [normal_dim(d, value(x).dim()) for d in dims]
+    top = insert(node, aten.amax.default, x, over, True)
+    shifted = insert(node, aten.sub.Tensor, x, top)
+    exponentials = insert(node, aten.exp.default, shifted)
+    total = insert(node, aten.sum.dim_IntList, exponentials, over, True)
+    return top, shifted, insert(node, aten.log.default, total)

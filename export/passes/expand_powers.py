@@ -50,5 +50,5 @@ def _power(node: fx.Node, x: fx.Node, exponent: object) -> fx.Node | None:
     if exponent == -0.5:
         return insert(node, aten.rsqrt.default, x)
     if exponent == -1:
-        return insert(node, aten.div.Tensor, constant(node, torch.ones(1), "one"), x)
+        return insert(node, aten.div.Tensor, constant(node, torch.ones(1), "one", meets=x), x)
     return None

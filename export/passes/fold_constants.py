@@ -4,8 +4,12 @@ Reason: a gathered position bias, an attention mask that is filled in place or a
 weight is the same for every input, yet leaves operators no delegate takes (``index``,
 ``slice_scatter``, ``arange``).
 
+A constant that is a view of a larger tensor is stored as a tensor of its own: ExecuTorch writes
+a constant's storage from its beginning, so the second half of a packed weight would become the
+first.
+
 Algebra: none. The same operators run in eager mode on the same values, so the result is
-bit-equal. A parameter that is only expanded stays small: see `broadcast_parameters`.
+bit-equal. A parameter that is only expanded stays small: see `broadcast_expands`.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from export.graph.aliasing import owns_memory
 from export.passes._editing import aten, constant, is_call, replace, value
 
 __all__ = ["rewrite"]
@@ -43,11 +48,12 @@ def rewrite(graph: fx.Graph) -> int:
             known[node] = _evaluate(node, known)
     rewrites = 0
     for node in list(graph.nodes):
-        if node.op != "call_function" or not isinstance(known.get(node), Tensor):
+        tensor = known.get(node)
+        if not isinstance(tensor, Tensor) or (node.op == "get_attr" and owns_memory(tensor)):
             continue
         if all(user in known for user in node.users):
             continue  # a step on the way to a value that is folded, or dead
-        replace(node, constant(node, known[node].contiguous(), "folded"))
+        replace(node, constant(node, tensor, "folded"))
         rewrites += 1
     return rewrites
 

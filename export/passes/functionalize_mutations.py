@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import fx
 
-from export.graph.aliasing import memory_owners, mutates
+from export.graph.aliasing import memory_owners, mutates, written_arguments
 from export.passes._editing import insert
 
 __all__ = ["has_mutations", "rewrite"]
@@ -33,10 +33,10 @@ def rewrite(graph: fx.Graph) -> int:
     for node in list(graph.nodes):
         if not mutates(node):
             continue
-        target = _functional_form(node)
-        written = node.args[0]
-        if target is None or not isinstance(written, fx.Node):
+        target, all_written = _functional_form(node), written_arguments(node)
+        if target is None or all_written != [node.args[0]]:
             continue
+        written = all_written[0]
         sharing = [other for other, owner in memory.items() if owner is memory[written]]
         before = (o for o in sharing if order[o] < order[node] and o is not written)
         if any(order[user] > order[node] for other in before for user in other.users):

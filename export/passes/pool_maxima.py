@@ -1,11 +1,12 @@
-"""A maximum or minimum over neighbouring dimensions becomes a max pool.
+"""A maximum or minimum over dimensions becomes max pools.
 
 Reason: ExecuTorch 1.5.1 has no XNNPACK configuration for ``amax``; the one it has for
 ``max(dim)`` accepts dimensions that XNNPACK's serializer then raises on.
 
 Algebra: height and width of a 4-D tensor are pooled over the whole map. Otherwise the tensor is
 reshaped to (1, before, D, after), D being the reduced dimensions, and pooled with a kernel of
-(D, 1). ``min(x) = -max(-x)``. Bit-equal. A maximum whose indices are used is left alone.
+(D, 1). Dimensions that are no neighbours are pooled one group after the other.
+``min(x) = -max(-x)``. Bit-equal. A maximum whose indices are used is left alone.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from export.passes._editing import (
     calls,
     insert,
     is_call,
+    neighbour_groups,
     normal_dim,
     replace,
     reshape,
@@ -46,8 +48,7 @@ def rewrite(graph: fx.Graph) -> int:
         rank = value(source).dim()
         dims = [given["dim"]] if isinstance(given["dim"], int) else list(given["dim"])
         dims = sorted(normal_dim(d, rank) for d in dims or range(rank))
-        neighbours = dims == list(range(dims[0], dims[-1] + 1))
-        if not neighbours or not value(source).is_floating_point() or rank < 2:
+        if not value(source).is_floating_point() or rank < 2:
             continue
         negated = node.target in (aten.amin.default, aten.min.dim)
         for result in results:
@@ -60,13 +61,19 @@ def rewrite(graph: fx.Graph) -> int:
 
 def _insert_pool(node: fx.Node, source: fx.Node, dims: list[int], *, negated: bool) -> fx.Node:
     x = insert(node, aten.neg.default, source) if negated else source
-    shape = value(x).shape
-    kernel = list(shape[2:])
-    if dims != [2, 3] or len(shape) != 4:
-        before, after = shape[: dims[0]], shape[dims[-1] + 1 :]
-        kernel = [shape[dims[0] : dims[-1] + 1].numel(), 1]
-        x = reshape(node, x, [1, before.numel(), kernel[0], after.numel()])
-    if kernel != [1, 1]:  # XNNPACK has no pool over a single element
-        x = insert(node, aten.max_pool2d.default, x, kernel, kernel)
+    for first, end in neighbour_groups(dims):
+        x = _pool(node, x, first, end)
     x = reshape(node, x, value(node).shape)
     return insert(node, aten.neg.default, x) if negated else x
+
+
+def _pool(node: fx.Node, x: fx.Node, first: int, end: int) -> fx.Node:
+    """Pool over neighbouring dimensions; each stays with size one."""
+    shape = value(x).shape
+    kernel = list(shape[2:])
+    if (first, end) != (2, 4) or len(shape) != 4:
+        kernel = [shape[first:end].numel(), 1]
+        x = reshape(node, x, [1, shape[:first].numel(), kernel[0], shape[end:].numel()])
+    if kernel != [1, 1]:  # XNNPACK has no pool over a single element
+        x = insert(node, aten.max_pool2d.default, x, kernel, kernel)
+    return reshape(node, x, [*shape[:first], *[1] * (end - first), *shape[end:]])

@@ -2,7 +2,8 @@
 
 Reason: a slice over the full range (GhostNet's ``out[:, :oup]``) becomes an ``alias_copy`` and
 a shape-preserving ``expand`` an ``expand_copy``; XNNPACK takes neither, and each cuts the
-network in two. GhostNet falls into 49 delegates because of 32 such slices.
+network in two. GhostNet falls into 49 delegates because of 32 such slices, DenseNet into 5
+because each block begins with a concatenation of one tensor.
 
 Algebra: none, bit-equal. A call whose input is an input of the network and whose result is
 returned stays, for a file must not hand out its own input.
@@ -27,6 +28,8 @@ def rewrite(graph: fx.Graph) -> int:
         if node.op != "call_function" or node.target not in _IS_NOOP:
             continue
         source = node.args[1 if node.target is aten.copy.default else 0]
+        if node.target is aten.cat.default and len(source) == 1:  # type: ignore[arg-type]  # a list
+            source = source[0]  # type: ignore[index]  # a list
         if not isinstance(source, fx.Node) or not _IS_NOOP[node.target](node, arguments(node)):
             continue
         if source.op in ("placeholder", "get_attr") and any(u.op == "output" for u in node.users):
@@ -78,10 +81,12 @@ _IS_NOOP: dict[Any, Callable[[fx.Node, dict[str, Any]], bool]] = {
     aten.alias.default: _always,
     aten.detach.default: _always,
     aten.detach_.default: _always,
+    aten._assert_tensor_metadata.default: _always,  # what a conversion leaves for tracing
     aten.lift_fresh_copy.default: _always,
     aten.dropout.default: _is_eval_dropout,
     aten.feature_dropout.default: _is_eval_dropout,
     aten.alpha_dropout.default: _is_eval_dropout,
+    aten.cat.default: _always,  # of one tensor
     aten.slice.Tensor: _is_full_slice,
     aten.expand.default: _same_shape,
     aten.view.default: _same_shape,

@@ -141,7 +141,13 @@ def quantize_for(
     """
     if request.calibration is None:
         raise SpecError("int8 needs --calibration")
-    data = load_calibration(request.calibration, shapes, image)
+    data = load_calibration(
+        request.calibration,
+        shapes,
+        image,
+        request.input_range,
+        [spec.dtype for spec in program.inputs],
+    )
     quantized = quantize(program, data.samples, integer_io=request.io == "int8")
     fed = [
         _fed(quantized, sample, integers=request.io == "int8")

@@ -48,6 +48,7 @@ def load_calibration(
     shapes: Sequence[tuple[int, ...]],
     image: Mapping[str, Any],
     value_range: tuple[float, float] | None = None,
+    dtypes: Sequence[str] = (),
 ) -> CalibrationData:
     """Load a source for a network.
 
@@ -55,7 +56,9 @@ def load_calibration(
         source: What the user named.
         shapes: Of the network's inputs, batch first.
         image: How the network wants its image, with ``mean`` and ``std``; empty where unknown.
-        value_range: What pixels of 0 and 255 become, where `image` does not say it.
+        value_range: What pixels of 0 and 255 become, where `image` does not say it; of noise its
+            lowest and highest value.
+        dtypes: NumPy's name for each input, float32 where nothing is said.
 
     Raises:
         DataError: The data cannot be read, do not fit the network, or are all alike.
@@ -64,12 +67,13 @@ def load_calibration(
     if source.kind == "synthetic":
         count, held = source.split(2 * source.count)
         rounds = [-(-n // shapes[0][0]) for n in (count, held)]
-        data = CalibrationData(
-            samples=_as_tensors(make_inputs(shapes, source.seed, rounds[0])),
-            held=_as_tensors(make_inputs(shapes, source.seed + _HELD_STREAM, rounds[1])),
+        samples, others = (
+            make_inputs(shapes, seed, number, value_range, dtypes=dtypes)
+            for seed, number in zip((source.seed, source.seed + _HELD_STREAM), rounds, strict=True)
         )
+        data = CalibrationData(samples=_as_tensors(samples), held=_as_tensors(others))
     elif source.kind == "npz":
-        data = _load_arrays(source, shapes)
+        data = _load_arrays(source, shapes, dtypes)
     else:
         _require_image(source, shapes)
         data = _load_images(source, shapes[0], image, value_range)
@@ -101,8 +105,11 @@ def _require_variety(source: CalibrationSource, data: CalibrationData) -> None:
             )
 
 
-def _load_arrays(source: CalibrationSource, shapes: Sequence[tuple[int, ...]]) -> CalibrationData:
+def _load_arrays(
+    source: CalibrationSource, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[str]
+) -> CalibrationData:
     path = Path(source.place)
+    kinds = [*dtypes, *["float32"] * (len(shapes) - len(dtypes))]
     columns = []
     try:
         with np.load(path, allow_pickle=False) as stored:
@@ -111,7 +118,7 @@ def _load_arrays(source: CalibrationSource, shapes: Sequence[tuple[int, ...]]) -
                 if f"input_{i}" not in stored:
                     has = ", ".join(stored) or "nothing"
                     raise DataError(f"--calibration {path} has no input_{i}; it has {has}")
-                columns.append(_batches(path, f"input_{i}", stored[f"input_{i}"], shape))
+                columns.append(_batches(path, f"input_{i}", stored[f"input_{i}"], shape, kinds[i]))
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"--calibration {path} cannot be read as an .npz: {line}") from error
@@ -129,7 +136,7 @@ def _load_arrays(source: CalibrationSource, shapes: Sequence[tuple[int, ...]]) -
 
 
 def _batches(
-    path: Path, name: str, array: np.ndarray[Any, Any], shape: tuple[int, ...]
+    path: Path, name: str, array: np.ndarray[Any, Any], shape: tuple[int, ...], dtype: str
 ) -> list[Tensor]:
     if array.dtype.kind not in "fiub" or array.ndim != len(shape) or array.shape[1:] != shape[1:]:
         wanted = ", ".join(map(str, shape[1:]))
@@ -137,8 +144,7 @@ def _batches(
             f"--calibration {path}: {name} is {array.dtype} of shape {array.shape}; the network "
             f"wants numbers of shape (samples, {wanted})"
         )
-    kind = array.astype(np.float32) if array.dtype.kind in "fu" else array
-    whole = torch.from_numpy(np.ascontiguousarray(kind))
+    whole = torch.from_numpy(np.ascontiguousarray(array, dtype=dtype))
     return list(whole[: len(whole) // shape[0] * shape[0]].split(shape[0]))
 
 
@@ -173,7 +179,7 @@ def _normaliser(
     if "mean" not in image:
         raise DataError(
             f"--calibration {source.place}: nothing says what the pixel values 0 and 255 become "
-            "for this module; give an .npz with input_0 as the module is fed"
+            "for this module; say it, as --input-range 0,1, or give an .npz with input_0"
         )
     mean, std = (torch.tensor(image[key]).view(-1, 1, 1) for key in ("mean", "std"))
     return lambda pixels: (pixels.float() / 255 - mean) / std
@@ -200,7 +206,8 @@ def _read(path: Path, shape: tuple[int, ...]) -> Tensor:
         larger = [max(round(pixels.shape[i + 1] * factor), shape[i + 2]) for i in range(2)]
         pixels = functional.resize(pixels, larger, antialias=True)
         pixels = functional.center_crop(pixels, [height, width])
-    return pixels
+    result: Tensor = pixels
+    return result
 
 
 def _read_dataset(

@@ -19,7 +19,7 @@ from torch import Tensor, fx
 from torch.utils._pytree import tree_leaves
 
 from export.graph.program import Program
-from export.passes._editing import arguments, aten, is_call, value
+from export.passes._editing import arguments, aten, is_call
 from export.quantization.insert import QDQ
 from export.quantization.roles import MOVES
 from export.quantization.walk import call, walk
@@ -82,7 +82,7 @@ def _compute(node: fx.Node, operands: list[Any]) -> Any:
     if _is_stored(node):
         if is_call(node, *MOVES):
             return _move(node, operands)
-        kernel = _KERNELS.get(node.target)
+        kernel = _KERNELS.get(node.target)  # type: ignore[call-overload]  # whatever is called
         read = [table[n] for n in node.args[:2] if isinstance(n, fx.Node)]
         if kernel is not None and all(isinstance(o, _Integers) for o in read):
             return _Pending(kernel(node, table))
@@ -102,15 +102,16 @@ def _stored(node: fx.Node, operands: list[Any]) -> tuple[Tensor, Tensor, int]:
 
 
 def _quantize(node: fx.Node, operand: Any) -> Tensor:
-    scale, zero, low, high = node.args[1:5]
+    numbers: Any = node.args[1:5]
+    scale, zero, low, high = numbers
     wanted = torch.tensor(scale, dtype=torch.float32)
     if isinstance(operand, _Integers):  # it was only moved
         return operand.integers
     if isinstance(operand, _Pending):
-        units = operand.finish(wanted, int(zero))  # type: ignore[arg-type]  # a number
+        units = operand.finish(wanted, zero)
     else:
         units = torch.round(operand * (1.0 / wanted)) + zero
-    return units.clamp(low, high).to(torch.int8)  # type: ignore[type-var]  # numbers
+    return units.clamp(low, high).to(torch.int8)
 
 
 def _plain(operand: Any) -> Any:
@@ -164,9 +165,9 @@ def _sum(node: fx.Node, table: dict[fx.Node, Any]) -> Callable[[Tensor, int], Te
 
 
 def _mean(node: fx.Node, table: dict[fx.Node, Any]) -> Callable[[Tensor, int], Tensor]:
-    source = table[node.args[0]]
+    source = table[node.all_input_nodes[0]]
     total = source.centred().sum((2, 3), keepdim=True)
-    count = value(node.args[0])[0, 0].numel()  # type: ignore[arg-type]  # a node
+    count = source.integers[0, 0].numel()
     return lambda scale, zero: _scale_down(total, source.scale / scale / count) + zero
 
 

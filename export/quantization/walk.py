@@ -37,13 +37,7 @@ def walk(
     inputs = iter(range(len(samples[0])))
     for node in graph.nodes:
         if node.op == "output":
-            yield (
-                node,
-                [
-                    fx.node.map_arg(node.args[0], lambda n, i=i: values[n][i])
-                    for i in range(len(samples))
-                ],
-            )
+            yield node, [_returned(node, values, i) for i in range(len(samples))]
             return
         if node.op == "placeholder":
             index = next(inputs)
@@ -63,6 +57,10 @@ def walk(
         else:
             continue
         yield node, values[node]
+
+
+def _returned(output: fx.Node, values: dict[fx.Node, list[Any]], index: int) -> Any:
+    return fx.node.map_arg(output.args[0], lambda node: values[node][index])
 
 
 def call(node: fx.Node, operands: list[Any]) -> Any:

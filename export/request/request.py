@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from typing import Any, Literal
 
 from export.request.calibration import WAYS, CalibrationSource
 from export.request.provenance import source_digest, versions
+from export.request.samples import samples_digest
 from export.request.source import ModuleSource, ZooSource
 from export.request.user_code import find_distributions, find_sources
 from export.sets.files import sha256_file
@@ -36,10 +38,17 @@ class BuildRequest:
         name: What the files of a user's module are called; empty: after its import path.
         formats: Which files, by format name.
         weights: A checkpoint; None leaves the seeded initialisation.
+        weights_key: Where in the checkpoint the state dict lies, where it holds several.
         seed: Of the initialisation and of the parity inputs.
         out: The folder to publish into.
         backend: The delegate of the ``.pte``.
         tflite_io: Layout of the ``.tflite``'s image inputs and outputs.
+        pte_io: Layout of the ``.pte``'s.
+        input_range: Lowest and highest value of the noise that the network and its files are fed;
+            None stands for standard normal noise. Of images in `samples`, what 0 and 255 become.
+        samples: A folder of images or an ``.npz`` to feed them instead.
+        allow_flat_output: Publish a network whose outputs hardly depend on its input.
+        require_all_formats: Refuse a set that lacks a format, instead of making the others.
         precision: What the files compute in.
         calibration: What ``int8`` is calibrated on.
         io: Whether the caller of an ``int8`` file feeds and reads numbers or their integers.
@@ -52,10 +61,16 @@ class BuildRequest:
     name: str = ""
     formats: tuple[str, ...] = ("pte", "onnx", "tflite")
     weights: Path | None = None
+    weights_key: str = ""
     seed: int = 0
     out: Path = Path("artifacts")
     backend: str = "xnnpack"
     tflite_io: Literal["nhwc", "nchw"] = "nhwc"
+    pte_io: Literal["nhwc", "nchw"] = "nchw"
+    input_range: tuple[float, float] | None = None
+    samples: Path | None = None
+    allow_flat_output: bool = False
+    require_all_formats: bool = False
     precision: Precision = "fp32"
     calibration: CalibrationSource | None = None
     io: Literal["float", "int8"] = "float"
@@ -80,13 +95,19 @@ class BuildRequest:
                 f"--name {self.name!r} is no name for files; use letters, digits, '_', '-' and "
                 "'.', a letter or digit first"
             )
+        if self.input_range is not None:
+            low, high = self.input_range
+            if not -math.inf < low < high < math.inf:
+                raise SpecError(
+                    f"the input range {low:g},{high:g} is empty; give 0,255 or the like"
+                )
 
     def request_key(self) -> str:
         """Return the SHA-256 of everything that decides the result, without loading torch.
 
         Raises:
             WeightsError: The checkpoint cannot be read.
-            DataError: The calibration data cannot be read.
+            DataError: The samples or the calibration data cannot be read.
         """
         return content_key(
             {**self.decisive_options(), "source": to_plain(self.source), "name": self.name}
@@ -116,9 +137,14 @@ class BuildRequest:
         return {
             "code": source_digest(roots),
             "weights": self._weights_digest(),
+            "weights_key": self.weights_key,
             "seed": self.seed,
             "backend": self.backend,
             "tflite_io": self.tflite_io,
+            "pte_io": self.pte_io,
+            "input_range": self.input_range,
+            "samples": samples_digest(self.samples),
+            "allow_flat_output": self.allow_flat_output,
             "precision": self.precision,
             "calibration": self.calibration.digest() if self.calibration is not None else "",
             "io": self.io,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ModuleSource", "ZooSource"]
+__all__ = ["InputTensor", "ModuleSource", "ZooSource"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,19 +25,39 @@ class ZooSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InputTensor:
+    """One tensor that a module takes.
+
+    Attributes:
+        shape: Batch first, as ``(1, 3, 224, 224)``.
+        dtype: NumPy's name.
+        name: The parameter of ``forward`` it goes to; ``batch.ids`` goes into the dictionary
+            and ``state.0`` into the tuple that a parameter takes. Empty: by position.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleSource:
     """A user's own module.
 
     Attributes:
-        target: ``package.module:factory``; the factory is called without arguments.
-        input_shapes: One shape per input, batch first, as ``(1, 3, 224, 224)``.
-        padding_free: Convert its stride-2 depthwise convolutions first.
+        target: ``package.module:factory``, with literal arguments where the factory takes some,
+            as ``net:make(width=0.5)``; or a library's own name of a network, ``timm:NAME`` and
+            ``torchvision:NAME``.
+        inputs: What its ``forward`` takes.
+        padding_free: Apply the paper's recipe first: padding-free downsampling, hybrid stem.
+        to_float32: Convert its weights to float32 first.
         search_path: Folder put first on the import path.
     """
 
     target: str
-    input_shapes: tuple[tuple[int, ...], ...]
+    inputs: tuple[InputTensor, ...]
     padding_free: bool = False
+    to_float32: bool = False
     search_path: str = ""
 
     @property

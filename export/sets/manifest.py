@@ -26,6 +26,7 @@ __all__ = [
     "Artifact",
     "Leftover",
     "Manifest",
+    "MissingFormat",
     "Parity",
     "PassRecord",
     "PrecisionCost",
@@ -212,6 +213,19 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MissingFormat:
+    """A format that was asked for and that the network has no file of.
+
+    Attributes:
+        format: ``pte``, ``onnx`` or ``tflite``.
+        reason: What in the network that format cannot express, one line.
+    """
+
+    format: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """A set of artifacts of one network.
 
@@ -222,11 +236,12 @@ class Manifest:
         variant: The variant's name; empty for a user's module.
         dataset: The data-set shape's name; empty for a user's module.
         spec: The full specification as plain data (input shape, normalisation, source).
-        weights: ``seed:N`` or ``sha256:...`` of the checkpoint.
+        weights: ``seed:N`` or ``sha256:...`` of the checkpoint, and what was taken of it.
         params: Trainable parameters.
         macs: Multiply-accumulates of one inference of one image, convolutions and matrix products.
         passes: The graph rewrites, in order.
         artifacts: The files.
+        missing_formats: What was asked for and cannot be made of this network.
         reference: Inputs and expected outputs for verification elsewhere.
         versions: Package name to version, and the Python version.
         git_revision: Of the exporter's source; empty outside a checkout.
@@ -235,6 +250,9 @@ class Manifest:
         build_seconds: Wall seconds of the steps that all files share.
         conversions: What a conversion of the user's module changed, a line a site.
         code_place: Where the network's code lies (see `BuildRequest.code_place`).
+        parity_inputs: What the network and the files were fed.
+        allow_flat_output: Whether outputs that hardly depend on the input were accepted; parity
+            then says less.
         quantization: How an 8-bit set was calibrated; None for float32.
     """
 
@@ -254,9 +272,12 @@ class Manifest:
     git_revision: str
     git_dirty: bool
     created: str
+    missing_formats: tuple[MissingFormat, ...] = ()
     build_seconds: Mapping[str, float] = field(default_factory=dict)
     conversions: tuple[str, ...] = ()
     code_place: str = ""
+    parity_inputs: str = "standard normal noise"
+    allow_flat_output: bool = False
     quantization: Quantization | None = None
     schema_version: int = SCHEMA_VERSION
     folder: Path = field(default=Path(), compare=False, repr=False, metadata={"stored": False})
@@ -270,6 +291,9 @@ class Manifest:
         for artifact in self.artifacts:
             if artifact.format == format_name:
                 return artifact
+        for missing in self.missing_formats:
+            if missing.format == format_name:
+                raise InputError(f"{self.stem} has no {format_name} file: {missing.reason}")
         have = ", ".join(a.format for a in self.artifacts)
         raise InputError(f"{self.stem} has no {format_name} file; it has {have}")
 

@@ -27,7 +27,10 @@ STAGING = ".building-"
 
 
 def find(out: Path, key: str, formats: tuple[str, ...]) -> Manifest | None:
-    """Return the verified set an equal request made before, if it holds all the formats."""
+    """Return the verified set an equal request made before, if it holds all the formats.
+
+    A format that could not be made of the network then cannot be made now either.
+    """
     stem = _read_index(out).get(key)
     if stem is None:
         return None
@@ -35,7 +38,7 @@ def find(out: Path, key: str, formats: tuple[str, ...]) -> Manifest | None:
         manifest = load_manifest(out / f"{stem['stem']}.json")
     except PfdError:
         return None  # gone or changed since: build it again
-    have = {a.format for a in manifest.artifacts}
+    have = {a.format for a in manifest.artifacts} | {m.format for m in manifest.missing_formats}
     same = manifest.build_id == stem["build_id"]
     return manifest if same and have >= set(formats) else None
 

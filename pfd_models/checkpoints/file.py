@@ -1,29 +1,43 @@
-"""Read a checkpoint file of unknown origin: nothing in it runs, damage is told, wrappers go."""
+"""Read a checkpoint file of unknown origin: nothing in it runs, and damage is told."""
 
 from __future__ import annotations
 
+import argparse
 import io
 import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from pfd_models.errors import WeightsError
 
-__all__ = ["find_state_dict", "read_checkpoint"]
+__all__ = ["read_checkpoint"]
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights")
-_PREFIXES = ("module.", "_orig_mod.")  # DataParallel's and torch.compile's
+_SCALAR: Callable[..., Any] = np.float64(0).__reduce__()[0]  # type: ignore[assignment]  # object in NumPy's stubs
+_SAFE: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    # What training scripts keep beside the weights: their options, and figures such as the best
+    # accuracy. Reading them runs nothing: a namespace takes attributes, a NumPy scalar a dtype
+    # and its bytes. NumPy 1 and 2 call the function for the latter by different names.
+    argparse.Namespace,
+    (_SCALAR, "numpy._core.multiarray.scalar"),
+    (_SCALAR, "numpy.core.multiarray.scalar"),
+    np.dtype,
+    *(
+        type(np.dtype(kind))
+        for kind in ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
+                     "uint64", "float16", "float32", "float64")
+    ),
+]  # fmt: skip
 
 
 def read_checkpoint(path: Path) -> Any:
-    """Load a file without running anything in it.
+    """Load a file of ``torch.save`` or of safetensors without running anything in it.
 
     Raises:
         WeightsError: It cannot be read, is damaged or no checkpoint, or holds pickled objects.
@@ -33,9 +47,11 @@ def read_checkpoint(path: Path) -> Any:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise WeightsError(f"cannot read {path}: {reason}") from error
+    if _is_safetensors(data):
+        return _read_safetensors(path, data)
     try:
         _check_sums(data)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_SAFE):
             warnings.simplefilter("ignore")  # torch warns of file kinds that are refused below
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -48,9 +64,34 @@ def read_checkpoint(path: Path) -> Any:
         ) from error
     except Exception as error:  # a damaged file fails in any way: zip, pickle, sizes, encodings
         what = str(error).strip().splitlines()
+        if what and "TorchScript" in what[0]:
+            raise WeightsError(
+                f"{path} is a TorchScript archive, which holds code; save the state_dict of "
+                "torch.jit.load(...) alone"
+            ) from error
         raise WeightsError(
             f"{path} is no checkpoint or is damaged ({what[0] if what else type(error).__name__})"
         ) from error
+
+
+def _is_safetensors(data: bytes) -> bool:
+    """Say whether a file begins as safetensors do: the header's length, then its JSON."""
+    return 8 + int.from_bytes(data[:8], "little") <= len(data) and data[8:9] == b"{"
+
+
+def _read_safetensors(path: Path, data: bytes) -> Any:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+    except ImportError as error:
+        raise WeightsError(
+            f"{path} is a safetensors file; install the package to read it: pip install safetensors"
+        ) from error
+    try:
+        return load(data)
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        line = " ".join(str(error).split()) or type(error).__name__
+        raise WeightsError(f"{path} is a damaged safetensors file ({line[:200]})") from error
 
 
 def _check_sums(data: bytes) -> None:
@@ -65,37 +106,3 @@ def _check_sums(data: bytes) -> None:
         damaged = zipfile.ZipFile(io.BytesIO(data)).testzip()
         if damaged is not None:
             raise ValueError(f"the checksum of {damaged} differs")
-
-
-def find_state_dict(stored: Any, path: Path) -> dict[str, Tensor]:
-    """Find the state dict in what a training script saved, and strip wrappers' prefixes.
-
-    Args:
-        stored: What `read_checkpoint` returned.
-        path: For messages.
-
-    Raises:
-        WeightsError: There is none.
-    """
-    weights = stored
-    for _ in _WRAPPERS:
-        inner = [
-            weights[key]
-            for key in _WRAPPERS
-            if isinstance(weights, Mapping) and isinstance(weights.get(key), Mapping)
-        ]
-        if not inner:
-            break
-        weights = inner[0]
-    if not isinstance(weights, Mapping) or not weights:
-        raise WeightsError(f"{path} holds a {type(stored).__name__}, not a state dict")
-    strangers = [str(k) for k, v in weights.items() if not isinstance(v, Tensor)]
-    if strangers:
-        raise WeightsError(
-            f"{path} holds no state dict: {strangers[0]!r} is no tensor; a state dict is looked "
-            f"for at the top and under {', '.join(_WRAPPERS)}"
-        )
-    plain = {str(key): value for key, value in weights.items()}
-    while prefix := next((p for p in _PREFIXES if all(k.startswith(p) for k in plain)), None):
-        plain = {key.removeprefix(prefix): value for key, value in plain.items()}
-    return plain

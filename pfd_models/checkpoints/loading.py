@@ -1,8 +1,8 @@
 """Weights in and out: strict, whole or not at all, and never by running what is in a file.
 
-Three kinds of file are read: what `save_weights` wrote, a state dict with this zoo's keys (bare
-or inside the dictionary that a training script saved), and a state dict with the keys of the
-paper's reference repository. docs/checkpoints.md describes them.
+Three kinds of file are read: what `save_weights` wrote, a state dict with the module's own keys
+(bare, in safetensors, or inside what a training script saved), and a state dict with the keys of
+the paper's reference repository. docs/checkpoints.md describes them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from pfd_models.checkpoints.file import find_state_dict, read_checkpoint
+from pfd_models.checkpoints.file import read_checkpoint
 from pfd_models.checkpoints.reference_names import ignored_keys, reference_names
+from pfd_models.checkpoints.selection import Selection, find_state_dict, strip_prefix
 from pfd_models.errors import SpecError, WeightsError
 from pfd_models.files import atomic_write
 from pfd_models.zoo.spec import ModelSpec
@@ -31,6 +32,7 @@ _SCHEMA_VERSION = 1
 # data set need not: where they change a weight, its shape tells.
 _ARCHITECTURE = ("model", "variant", "num_classes", "small_input", "options")
 _SHOWN = 3
+_SHOWN_LEFT = 6
 _NOTHING = re.compile("(?!)")
 
 
@@ -42,11 +44,14 @@ class LoadedWeights:
         path: The file.
         names: Whose keys the file has: this zoo's or the reference repository's.
         ignored: The file's keys that hold nothing the network needs.
+        told: One line on what was taken and what was left; empty where the file holds the
+            network's weights and nothing else.
     """
 
     path: Path
     names: Literal["zoo", "reference"]
     ignored: tuple[str, ...] = ()
+    told: str = ""
 
 
 def save_weights(model: nn.Module, path: str | Path) -> None:
@@ -73,15 +78,18 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
     atomic_write(Path(path), buffer.getvalue())
 
 
-def load_weights(model: nn.Module, path: str | Path) -> LoadedWeights:
+def load_weights(model: nn.Module, path: str | Path, *, key: str = "") -> LoadedWeights:
     """Fill a module with the weights of a file; all of them fit or the module is not touched.
 
-    The file is read with ``weights_only``: pickled objects are refused, not run.
+    The file is read with ``weights_only``: pickled objects are refused, not run. What training
+    adds to a network (wrappers' prefixes, averaging counters, other heads) is left.
 
     Args:
         model: Any module with this zoo's keys; the reference repository's keys are understood
             for networks of `create_model`.
-        path: A file written by `save_weights` or `torch.save`.
+        path: A file written by `save_weights`, `torch.save` or safetensors.
+        key: Where in the file the weights are, as ``state_dict_ema``; needed where it holds
+            several.
 
     Raises:
         WeightsError: The file is missing, corrupt or no checkpoint, or holds another
@@ -89,10 +97,12 @@ def load_weights(model: nn.Module, path: str | Path) -> LoadedWeights:
     """
     path = Path(path)
     stored = read_checkpoint(path)
-    if isinstance(stored, Mapping) and stored.get("format") == _FORMAT:
+    is_ours = isinstance(stored, Mapping) and stored.get("format") == _FORMAT
+    if is_ours:
         _check_header(model, stored, path)
-    weights = find_state_dict(stored, path)
     own = model.state_dict()
+    selection = strip_prefix(find_state_dict(stored, path, key), own, path)
+    weights = selection.weights
     translated = _translate(model, own, weights)
     ours = _Fit.of(
         own,
@@ -107,7 +117,32 @@ def load_weights(model: nn.Module, path: str | Path) -> LoadedWeights:
         _check_numbering(model, weights, path)
     model.load_state_dict(fit.matched)
     names: Literal["zoo", "reference"] = "reference" if fit is theirs else "zoo"
-    return LoadedWeights(path=path, names=names, ignored=fit.ignored)
+    return LoadedWeights(
+        path=path,
+        names=names,
+        ignored=(*fit.ignored, *selection.left),
+        told="" if is_ours else _tell(selection, own, fit.ignored),
+    )
+
+
+def _tell(selection: Selection, own: Mapping[str, Tensor], ignored: Sequence[str]) -> str:
+    """Say in one line what was taken of a file and what was left; nothing where it is all."""
+    left = [*selection.left, *ignored, *selection.beside]
+    kinds = {v.dtype for v in selection.weights.values() if v.is_floating_point()}
+    cast = kinds - {v.dtype for v in own.values()}
+    if not (left or selection.place or selection.prefix or cast):
+        return ""
+    line = f"took {len(selection.weights) - len(ignored)} tensors"
+    if selection.place:
+        line += f" of {selection.place!r}"
+    if cast:
+        line += f" in {' and '.join(sorted(str(c).removeprefix('torch.') for c in cast))}"
+    if selection.prefix:
+        line += f" without the prefix {selection.prefix!r}"
+    if left:
+        more = f" and {len(left) - _SHOWN_LEFT} more" if len(left) > _SHOWN_LEFT else ""
+        line += f"; left {', '.join(left[:_SHOWN_LEFT])}{more}"
+    return line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

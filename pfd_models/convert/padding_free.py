@@ -34,8 +34,9 @@ from pfd_models.convert.sites import Conversion, Site
 from pfd_models.convert.surgery import copy_module, replace_everywhere
 from pfd_models.errors import ConversionError, unknown
 from pfd_models.layers.downsample import PaddingFreeDownsample, padding_free_padding
+from pfd_models.layers.stem import HybridStem
 
-__all__ = ["AddAfter", "to_padding_free"]
+__all__ = ["AddAfter", "find_activation", "is_activation", "is_norm", "to_padding_free"]
 
 AddAfter = Literal["activation", "norm", "conv"]
 
@@ -60,9 +61,9 @@ def to_padding_free(
 
     A site is an nn.Conv2d (or a subclass) with as many groups as input channels, stride 2 both
     ways and a kernel larger than 1x1, that the model runs on the example input and that is
-    neither inside a `PaddingFreeDownsample` nor already without outer padding. The copy keeps
-    weights, devices, training modes and in-place flags; only names change: the convolution
-    ``a.b`` becomes ``a.b.body`` or, with what it takes along, ``a.b.body.0``.
+    neither inside a `PaddingFreeDownsample` or `HybridStem` nor already without outer padding.
+    The copy keeps weights, devices, training modes and in-place flags; only names change: the
+    convolution ``a.b`` becomes ``a.b.body`` or, with what it takes along, ``a.b.body.0``.
 
     Args:
         model: Any module that runs on the example input; not changed.
@@ -114,11 +115,11 @@ def to_padding_free(
 
 
 def _candidates(model: nn.Module) -> tuple[list[str], list[str]]:
-    """Name the stride-2 depthwise convolutions outside padding-free blocks: padded, and not."""
+    """Name the stride-2 depthwise convolutions outside the paper's blocks: padded, and not."""
     done = {
         inner
         for block in model.modules()
-        if isinstance(block, PaddingFreeDownsample)
+        if isinstance(block, PaddingFreeDownsample | HybridStem)
         for inner in block.modules()
     }
     padded: list[str] = []
@@ -182,14 +183,14 @@ def _describe(model: nn.Module, name: str, flow: Flow, add_after: AddAfter) -> _
             f"{conv.out_channels}; only depthwise convolutions with multiplier 1 can be rewritten"
         )
     norm = flow.sole_consumer(conv) if add_after != "conv" else None
-    if norm is None or not _is_norm(norm) or not _same_parent(model, conv, norm):
+    if norm is None or not is_norm(norm) or not _same_parent(model, conv, norm):
         return _Found(name=name, conv=conv, followers=(), position="convolution")
     if add_after == "norm":
         return _Found(name=name, conv=conv, followers=(norm,), position="normalisation")
-    if _has_activation(norm):
+    if find_activation(norm) is not None:
         return _Found(name=name, conv=conv, followers=(norm,), position="activation")
     activation = flow.sole_consumer(norm)
-    if activation and _same_parent(model, conv, activation) and _is_activation(activation):
+    if activation and _same_parent(model, conv, activation) and is_activation(activation):
         return _Found(name=name, conv=conv, followers=(norm, activation), position="activation")
     return _Found(name=name, conv=conv, followers=(), position="convolution")
 
@@ -199,16 +200,17 @@ def _same_parent(model: nn.Module, first: nn.Module, second: nn.Module) -> bool:
     return any(second in parent._modules.values() for parent in parents)
 
 
-def _is_norm(module: nn.Module) -> bool:
+def is_norm(module: nn.Module) -> bool:
+    """Say whether a module is a normalisation, by its class's name."""
     return "norm" in type(module).__name__.lower()
 
 
-def _has_activation(norm: nn.Module) -> bool:
-    """Say whether a normalisation contains its activation, as timm's BatchNormAct2d does."""
-    return any(_is_activation(child) for child in norm.children())
+def find_activation(norm: nn.Module) -> nn.Module | None:
+    """Return the activation inside a normalisation, as timm's BatchNormAct2d has one."""
+    return next((child for child in norm.children() if is_activation(child)), None)
 
 
-def _is_activation(module: nn.Module) -> bool:
+def is_activation(module: nn.Module) -> bool:
     """Say whether a module without weights acts on each element and changes some.
 
     Names would miss home-made activations, so the module is tried: it must give the same on a

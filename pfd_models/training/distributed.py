@@ -159,5 +159,7 @@ def processes(device: torch.device) -> Iterator[Processes]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
     try:
         yield Processes(rank=dist.get_rank(), count=dist.get_world_size())
+        # One that leaves while another still talks to it aborts that one.
+        dist.barrier()
     finally:
         dist.destroy_process_group()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from torch import nn
 
-from pfd_models.discovery import import_files
+from pfd_models.discovery import import_whole_files
 from pfd_models.errors import SpecError
 from pfd_models.layers.conv import Activation, Norm
 
@@ -157,14 +157,24 @@ def load_variants() -> Mapping[str, Variant]:
     The paper's own come first, then the others by file name.
 
     Raises:
-        ValueError: Two files define a variant of the same name.
+        SpecError: A file cannot be imported or defines none, or two define the same name.
     """
     found: dict[str, Variant] = {}
     papers = f"{__name__}.paper"
-    for module in sorted(import_files(__name__), key=lambda m: (m.__name__ != papers, m.__name__)):
+    modules, broken = import_whole_files(__name__)
+    if broken:
+        raise SpecError(
+            f"the variants cannot be listed: {'; '.join(map(str, broken))}; mend that file or take "
+            "it out of the folder"
+        )
+    for module in sorted(modules, key=lambda m: (m.__name__ != papers, m.__name__)):
+        if not (hasattr(module, "VARIANTS") or hasattr(module, "VARIANT")):
+            raise SpecError(f"{module.__file__} defines no VARIANT; add it or move the file")
         variants = module.VARIANTS if hasattr(module, "VARIANTS") else (module.VARIANT,)
         for variant in variants:
             if variant.name in found:
-                raise ValueError(f"{module.__name__}: variant {variant.name!r} is already defined")
+                raise SpecError(
+                    f"{module.__file__}: a variant {variant.name!r} is defined already; rename it"
+                )
             found[variant.name] = variant
     return found

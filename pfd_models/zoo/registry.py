@@ -6,14 +6,14 @@ A family file registers builders with `architecture`; it is discovered by being 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
 
 from torch import nn
 
-from pfd_models.discovery import import_files
+from pfd_models.discovery import BrokenFile, import_whole_files
 from pfd_models.errors import SpecError, unknown
 from pfd_models.variants import Variant
 from pfd_models.zoo import legacy_names
@@ -144,14 +144,39 @@ def _plain_name(name: str, listed: tuple[str, ...]) -> ParsedName | None:
 
 
 def load_families() -> Mapping[str, Architecture]:
-    """Import every family file, also one added since, and return what they registered."""
-    import_files(_FAMILIES)
-    return _ARCHITECTURES
+    """Import every family file, also one added since, and return what they registered.
+
+    A file that cannot be imported registers nothing and leaves the others alone; `list_models`
+    and an unknown name tell of it.
+    """
+    return _load()[0]
+
+
+def _load() -> tuple[Mapping[str, Architecture], tuple[BrokenFile, ...]]:
+    modules, broken = import_whole_files(_FAMILIES)
+    if broken:  # it may have registered a network before it failed
+        whole = {module.__name__ for module in modules}
+        for name, entry in list(_ARCHITECTURES.items()):
+            home = entry.build.__module__
+            if home.startswith(f"{_FAMILIES}.") and home not in whole:
+                del _ARCHITECTURES[name]
+    return _ARCHITECTURES, broken
 
 
 def list_models() -> tuple[str, ...]:
-    """Return the listed names, sorted; parametric families build more than they list."""
-    return tuple(sorted(load_families()))
+    """Return the listed names, sorted; parametric families build more than they list.
+
+    Raises:
+        SpecError: A family file cannot be imported, so the list would not be whole.
+    """
+    found, broken = _load()
+    if broken:
+        raise SpecError(f"not every model can be listed: {_tell(broken)}")
+    return tuple(sorted(found))
+
+
+def _tell(broken: Sequence[BrokenFile]) -> str:
+    return f"{'; '.join(map(str, broken))}; mend that file or take it out of the folder"
 
 
 def get_architecture(name: str) -> Architecture:
@@ -175,9 +200,10 @@ def find_model(name: str) -> tuple[Architecture, ParsedName, bool | None]:
     """
     lowered = name.lower()
     legacy = legacy_names.translate(lowered)
-    known = load_families()
+    known, broken = _load()
     wanted = lowered if legacy is None else legacy.model
     for entry in dict.fromkeys(known.values()):
         if parsed := entry.parse(wanted):
             return entry, parsed, None if legacy is None else legacy.small_input
-    raise SpecError(unknown("model", name, sorted(known)))
+    line = unknown("model", name, sorted(known))
+    raise SpecError(f"{line}; a family file is missing here: {_tell(broken)}" if broken else line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from export.request.source import ModuleSource
+from export.request.source import InputTensor, ModuleSource
 
 
 @pytest.fixture
@@ -14,7 +14,9 @@ def write_factory(tmp_path):
     def write(name, text, factory="make"):
         (tmp_path / f"{name}.py").write_text(text)
         return ModuleSource(
-            target=f"{name}:{factory}", input_shapes=((1, 3, 8, 8),), search_path=str(tmp_path)
+            target=f"{name}:{factory}",
+            inputs=(InputTensor(shape=(1, 3, 8, 8)),),
+            search_path=str(tmp_path),
         )
 
     return write

@@ -11,13 +11,18 @@ import time
 
 import pytest
 
-from export import BuildRequest, ModuleSource, ZooSource, load_manifest, make_artifacts
+from export import BuildRequest, InputTensor, ModuleSource, ZooSource, load_manifest, make_artifacts
 from export.build import main
 from export.cli.progress import print_results
 from export.cli.workers import Outcome
 from export.formats import list_formats
 from export.sets.files import sha256_file
-from pfd_models.errors import IntegrityError, OutputError, WeightsError
+from pfd_models.errors import (
+    IntegrityError,
+    OutputError,
+    ParityError,
+    WeightsError,
+)
 
 # ---- the README's command ----
 
@@ -67,14 +72,21 @@ class Plain(nn.Module):
         self.a = nn.Conv2d(3, 16, 3, padding=1)
         self.b = nn.Conv2d(16, 16, 3, stride=2, padding=1, groups=16, bias=False)
         self.norm = nn.BatchNorm2d(16)
+        # Two threads share out this product, so that the statistics behind it round otherwise.
+        self.c, self.last = nn.Conv2d(16, 32, 1), nn.BatchNorm2d(32)
     def forward(self, x):
-        return self.norm(self.b(self.a(x).relu())).relu().mean((2, 3))
+        x = self.norm(self.b(self.a(x).relu())).relu()
+        return self.last(self.c(x)).relu().mean((2, 3))
 
 class Branches(Plain):
     def forward(self, x):
         if x.sum() > 0:
             return super().forward(x)
         return x.mean((2, 3))
+
+class Flat(Plain):
+    def forward(self, x):
+        return super().forward(x) * 1e-6 + 1.0
 """
 
 
@@ -90,10 +102,10 @@ def user(tmp_path_factory):
 def request_of(user):
     """Return the request to build `Plain` into a folder."""
 
-    def request(out, *formats, padding_free=False, folder=user, **options):
+    def request(out, *formats, factory="Plain", padding_free=False, folder=user, **options):
         source = ModuleSource(
-            target="user_nets:Plain",
-            input_shapes=((1, 3, 17, 17),),
+            target=f"user_nets:{factory}",
+            inputs=(InputTensor(shape=(1, 3, 17, 17)),),
             padding_free=padding_free,
             search_path=str(folder),
         )
@@ -166,11 +178,13 @@ def test_neither_threads_nor_processes_nor_the_folder_change_a_byte(
     torch.set_num_threads(2)
     try:
         request = request_of(tmp_path / "out", "onnx", "pte", folder=moved)
-        two = make_artifacts(request, processes=2).manifest
+        steps = []
+        two = make_artifacts(request, steps.append, processes=2).manifest
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
     assert two.build_id == one.build_id
+    assert steps[-3:] == ["onnx", "pte", "publish"]
     assert two.artifact("onnx").sha256 == one.artifact("onnx").sha256
     assert two.reference.sha256 == one.reference.sha256
 
@@ -179,8 +193,8 @@ def test_a_set_never_mixes_networks(plain, request_of, tmp_path, monkeypatch):
     """Another machine's arithmetic may make another network of the same request."""
     from export.network import network
 
-    def calibrate(module, shapes, seed):
-        calibrate_batchnorm(module, shapes, seed)
+    def calibrate(module, *arguments, **options):
+        calibrate_batchnorm(module, *arguments, **options)
         module.norm.running_mean += 1e-6
 
     calibrate_batchnorm = network.calibrate_batchnorm
@@ -209,15 +223,50 @@ def test_a_users_module_is_built_padding_free(request_of, tmp_path):
     request = request_of(tmp_path, "onnx", "pte", "tflite", padding_free=True)
     manifest = make_artifacts(request).manifest
     assert manifest.stem == "user_nets_Plain_pfd_1x3x17x17_fp32"
-    assert len(manifest.conversions) == 1
+    assert len(manifest.conversions) == 2
+    assert manifest.conversions[0].startswith("b: depthwise 3x3 s2 p1")
+    assert manifest.conversions[1].startswith("left as it is: stem: a: no normalisation")
     assert {a.delegates for a in manifest.artifacts} == {None, 1}
+
+
+def test_a_network_that_is_flat_by_nature_is_built_when_asked_and_says_so(
+    plain, request_of, tmp_path
+):
+    with pytest.raises(ParityError, match="outputs barely depend on the input") as caught:
+        make_artifacts(request_of(tmp_path, "onnx", factory="Flat"))
+    line = str(caught.value)
+    assert "\n" not in line
+    for advice in ("--weights", "--input-range 0,255", "--samples", "--allow-flat-output"):
+        assert advice in line
+    assert not list(tmp_path.glob("[!.]*"))
+    _, other = plain
+    asked = request_of(
+        tmp_path, "onnx", factory="Flat", allow_flat_output=True,
+        samples=other.path(other.reference),
+    )  # fmt: skip
+    manifest = load_manifest(tmp_path / f"{make_artifacts(asked).manifest.stem}.json")
+    assert manifest.allow_flat_output
+    assert manifest.parity_inputs.startswith(f"2 samples of {other.reference.file}, sha256 ")
+    assert manifest.artifact("onnx").parity.samples == 2
+    assert not other.allow_flat_output
+    assert other.parity_inputs == "standard normal noise"
+
+
+def test_the_line_about_flat_outputs_asks_for_weights_only_where_there_are_none(
+    request_of, checkpoint, tmp_path
+):
+    fed = {"weights": checkpoint, "input_range": (0.0, 255.0)}
+    with pytest.raises(ParityError, match="barely depend") as caught:
+        make_artifacts(request_of(tmp_path, "onnx", factory="Flat", **fed))
+    assert "--weights" not in str(caught.value)
+    assert "--samples" in str(caught.value)
 
 
 def test_a_users_module_that_cannot_be_built_is_one_line(user, monkeypatch, capfd):
     monkeypatch.chdir(user)
     assert main(["--module", "user_nets:Branches", "--input", "1,3,16,16"]) == 2
     (error,) = [x for x in capfd.readouterr().err.splitlines() if x.startswith("error")]
-    assert re.search(r"user_nets:Branches: .*user_nets\.py:16", error)
+    assert re.search(r"user_nets:Branches: .*user_nets\.py:19", error)
     assert not list((user / "artifacts").glob("[!.]*"))
 
 
@@ -270,7 +319,15 @@ def test_a_wrong_name_is_one_line_of_the_command(tmp_path, capfd):
             "with --module the batch is the first number of --input, as in --input 4,3,224,224",
         ),
         (["--module", "a:b", "--input", "1,3,8,8", "--name", "../x"], "--name '../x' is no name"),
+        (["--model", "a", "--to", "float32"], "--to goes with --module"),
+        (["--module", "a:b", "--input", "1,3,-1,-1"], "files have fixed shapes"),
+        (["--module", "src/a.py:b", "--input", "1,3,8,8"], "write it with dots, as src.a:b"),
+        (["--module", "a:b(c)", "--input", "1,3,8,8"], "the argument c is no literal"),
+        (["--module", "a:b", "--input", "x:1,3", "1,3"], "stands behind 'x'"),
         (["--module", "a:b"], "needs the input's shape"),
+        (["--model", "a", "--input-range", "255"], "write it as 0,255"),
+        (["--model", "a", "--input-range", "-1,-2"], "the input range -1,-2 is empty"),
+        (["--model", "a", "--samples", "/no/such"], "is no .npz file and no folder"),
         (["--module", "a:b", "--input", "1,3,x"], "write it as 1,3,224,224"),
     ],
 )
@@ -310,6 +367,26 @@ def test_a_checkpoint_goes_into_the_files_and_into_their_key(
     assert seeded.stem == trained.stem
     assert seeded.build_id != trained.build_id
     assert seeded.artifact("onnx").sha256 != trained.artifact("onnx").sha256
+
+
+def test_a_training_script_s_checkpoint_is_told_and_a_key_chooses(
+    request_of, checkpoint, tmp_path, capfd
+):
+    import torch
+
+    weights = torch.load(checkpoint, weights_only=True)["state_dict"]
+    path = tmp_path / "both.pt"
+    torch.save({"state_dict": weights, "ema_state_dict": weights, "epoch": 3}, path)
+    with pytest.raises(
+        WeightsError, match="choose with --weights-key state_dict or ema_state_dict"
+    ):
+        make_artifacts(request_of(tmp_path, "onnx", weights=path))
+    request = request_of(tmp_path, "onnx", weights=path, weights_key="ema_state_dict")
+    result = make_artifacts(request)
+    taken = f"took {len(weights)} tensors of 'ema_state_dict'; left state_dict, epoch"
+    assert result.manifest.weights == f"sha256:{sha256_file(path)}, {taken}"
+    print_results([Outcome(request=request, result=result)], (), 1.0)
+    assert f"user_nets_Plain_1x3x17x17_fp32: checkpoint: {taken}" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("damage", ["another network", "cut short", "one bit"])

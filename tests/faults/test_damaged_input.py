@@ -169,8 +169,13 @@ STORES = {
 
 @pytest.fixture
 def filled(host, adb_bench):
-    """A store with a campaign, and passes."""
-    assert adb_bench("--artifacts", "artifacts/*.pte", "--memory", "--profile") == 0
+    """A store with a campaign of heats, and passes."""
+    return fill(adb_bench, "turns")
+
+
+def fill(adb_bench, pairing):
+    call = ("--artifacts", "artifacts/*.pte", "--memory", "--profile", "--pairing", pairing)
+    assert adb_bench(*call) == 0
     return Path("bench.sqlite")
 
 
@@ -194,6 +199,7 @@ def test_a_store_that_is_not_there_or_is_a_folder(host, adb_bench):
 
 ROWS = {
     "a table that is gone": "DROP TABLE samples",
+    "another table that is gone": "DROP TABLE turns",
     "a rule of text": "UPDATE campaigns SET precision = 'fine'",
     "a budget below zero": "UPDATE campaigns SET budget_seconds = -1",
     "settings that are cut": "UPDATE campaigns SET settings = '{'",
@@ -203,12 +209,20 @@ ROWS = {
     "one sample too many": "UPDATE samples SET count = count + 1",
     "a flag nobody knows": "UPDATE blocks SET flags = '[\"tired\"]'",
     "a reading of text": "UPDATE blocks SET before = '\"cold\"'",
+    "a heat whose turns are cut": "UPDATE turns SET turn_begin_ns = x'0102'",
+    "turns counted in text": "UPDATE turns SET turn_count = 'many'",
+    "samples of a heat counted in text": "UPDATE turns SET sample_count = 'many'",
+    "one turn too many": "UPDATE turns SET turn_count = turn_count + 1",
+    "children of a heat that are no list": "UPDATE heats SET children = '{}'",
+    "a pace of text": "UPDATE events SET data = '[1]' WHERE kind = 'pace_chosen'",
     "a device without clusters": "UPDATE devices SET clusters = '{\"a\": 1}'",
 }
 
 
 @pytest.mark.parametrize("statement", ROWS.values(), ids=ROWS)
-def test_damaged_rows(filled, adb_bench, statement):
+def test_damaged_rows(host, adb_bench, statement):
+    of_heats = any(word in statement for word in ("turns", "heats", "pace_chosen"))
+    fill(adb_bench, "turns" if of_heats else "blocks")
     with open_store("bench.sqlite") as store, store.writing() as connection:
         connection.execute(text(statement))
     told = 0

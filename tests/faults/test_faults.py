@@ -18,7 +18,7 @@ from android_bench.store import device_lock, open_store
 from export.sets.files import sha256_file
 from export.sets.manifest import load_manifest
 
-PTE = ("--artifacts", "artifacts/*.pte", "--budget", "20s")
+PTE = ("--artifacts", "artifacts/*.pte", "--pairing", "blocks", "--budget", "20s")
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_an_artifact_of_another_executorch(standin_host, adb_bench):
 
 def test_a_local_build_of_the_same_executorch_is_accepted(standin_host, adb_bench):
     standin_host.make_set("orig", suffixes=(".pte",), versions={"executorch": "1.5.1+cu130"})
-    assert adb_bench(*PTE[:2], "--budget", "1s") == 0
+    assert adb_bench(*PTE[:4], "--budget", "1s") == 0
 
 
 def test_a_missing_delegate(standin_host, adb_bench):
@@ -266,7 +266,7 @@ def test_a_disk_that_gets_full(host, adb_bench, monkeypatch):
         real(store, block)
 
     monkeypatch.setattr(Store, "add_block", add_block)
-    assert adb_bench(*PTE[:2], "--budget", "4s", "--precision", "0.001%") == 2
+    assert adb_bench(*PTE[:4], "--budget", "4s", "--precision", "0.001%") == 2
     assert "the disk is full; make room, then resume" in adb_bench.error
     monkeypatch.setattr(Store, "add_block", real)
     with open_store("bench.sqlite") as store:

@@ -68,10 +68,13 @@ def test_both_engines_run_one_network_and_find_no_difference_to_itself(network, 
     for campaign_id in ids:
         result = stored(campaign_id)
         assert result.events[0].data["relative_linf"]["orig"] < 1e-4
-        good = [block for block in result.blocks if not is_disturbed(block)]
-        assert all(len(block.run.samples_ns) >= 90 for block in good)
-        assert all(block.run.load_ns and block.run.first_inference_ns for block in good)
-        assert all(block.run.warmup_inferences >= 10 for block in good)
+        pairs = zip(result.heats, result.judged, strict=True)
+        good = [heat for heat, judged in pairs if not is_disturbed(judged)]
+        assert good
+        for child in (child for heat in good for child in heat.children):
+            assert child.load_ns
+            assert child.first_inference_ns
+            assert child.warmup_inferences >= 10
 
 
 def test_a_delegate_that_is_not_there(tiny, adb_bench):
@@ -113,7 +116,7 @@ def test_a_harness_killed_from_outside_is_run_again(tiny, adb_bench, monkeypatch
     device, victims, blocks = opening.DEVICES["host"](), [], []
     plain = device.harness.launch
 
-    def launch(command, *, timeout_s, on_line):
+    def launch(command, *, timeout_s, on_line, quiet_s=0.0):
         pids = []
 
         def heard(text):
@@ -130,7 +133,8 @@ def test_a_harness_killed_from_outside_is_run_again(tiny, adb_bench, monkeypatch
 
     device._harness = dataclasses.replace(device.harness, launch=launch)
     monkeypatch.setattr(opening, "DEVICES", {"host": lambda: device})
-    assert adb_bench("--artifacts", "artifacts/*.tflite", "--budget", "2s") == 0
+    call = ("--artifacts", "artifacts/*.tflite", "--pairing", "blocks", "--budget", "2s")
+    assert adb_bench(*call) == 0
     assert len(victims) == 1
     result = stored()
     killed = [block for block in result.blocks if Flag.HARNESS_KILLED in block.flags]
@@ -139,20 +143,20 @@ def test_a_harness_killed_from_outside_is_run_again(tiny, adb_bench, monkeypatch
     assert result.complete
 
 
-def test_a_host_killed_in_the_middle_goes_on_at_the_next_block(tiny, adb_bench, start_bench):
+def test_a_host_killed_in_the_middle_goes_on_at_the_next_heat(tiny, adb_bench, start_bench):
     arguments = ("--artifacts", "artifacts/*.tflite", "--budget", "4s", "--precision", "0.001%")
     bench = start_bench("harness", *arguments)
-    wait_for(bench, "1 blocks")
+    wait_for(bench, "1 heats")
     bench.kill()
     bench.wait()
     with open_store("bench.sqlite") as store:
-        before = store.blocks(store.campaign("last").campaign_id)
+        before = store.heats(store.campaign("last").campaign_id)
     assert before
     assert not stored().complete
     assert adb_bench("--resume") == 0
     result = stored()
-    assert result.blocks[: len(before)] == before
-    assert len(result.blocks) > len(before)
+    assert result.heats[: len(before)] == before
+    assert len(result.heats) > len(before)
     assert result.complete
     kinds = [e.kind for e in result.events if e.kind in ("started", "resumed", "stopped")]
     assert kinds == ["started", "resumed", "stopped"]

@@ -45,7 +45,7 @@ def kinds(result):
     return [event.kind for event in result.events]
 
 
-@pytest.mark.parametrize("stage", ["verify", "time"])
+@pytest.mark.parametrize("stage", ["verify", "heat"])
 def test_an_engine_that_crashes_on_one_file_does_not_end_the_call(host, adb_bench, stage):
     change_file(host, ".pte", **{stage: {"*": "crash"}})
     assert adb_bench(*BOTH, "--json", "r.json", *SLOW) == 3
@@ -146,8 +146,8 @@ def test_a_campaign_that_cannot_go_on_says_so_on_record(host, adb_bench, monkeyp
     for again in (("--resume",), ("--resume", "last"), (*call, "--resume")):
         assert adb_bench(*again) == 3
         assert "the engine is gone" in adb_bench.error
-    assert kinds(stored()) == ["started", "interrupted", "failed", "failed", "failed"]
-    assert len(stored().blocks) == 1
+    assert kinds(stored()) == ["started", "pace_chosen", "interrupted", *["failed"] * 3]
+    assert len(stored().heats) == 1
 
 
 def test_one_handicap_that_cannot_be_measured_leaves_the_others(host, adb_bench, monkeypatch):

@@ -123,13 +123,15 @@ def tiny_set(make_once):
 
 
 def _make_tiny_set(folder):
-    from export import BuildRequest, ModuleSource, make_artifacts
+    from export import BuildRequest, InputTensor, ModuleSource, make_artifacts
 
     with tempfile.TemporaryDirectory() as temporary:
         made = Path(temporary)
         (made / "tiny_net.py").write_text(TINY)
         source = ModuleSource(
-            target="tiny_net:make", input_shapes=((1, 3, 32, 32),), search_path=str(made)
+            target="tiny_net:make",
+            inputs=(InputTensor(shape=(1, 3, 32, 32)),),
+            search_path=str(made),
         )
         request = BuildRequest(source=source, formats=("pte", "tflite"), out=made / "out")
         manifest = make_artifacts(request).manifest
@@ -206,13 +208,13 @@ class PhoneRig:
         """Have each action happen while one block is timed, in turn."""
         waiting, plain = list(actions), self.device.harness.launch
 
-        def launch(command, *, timeout_s, on_line):
+        def launch(command, *, timeout_s, on_line, quiet_s=0.0):
             def heard(text):
                 on_line(text)
                 if '"edge":"before"' in text.replace(" ", "") and waiting:
                     waiting.pop(0)()
 
-            return plain(command, timeout_s=timeout_s, on_line=heard)
+            return plain(command, timeout_s=timeout_s, on_line=heard, quiet_s=quiet_s)
 
         self.device._harness = dataclasses.replace(self.device.harness, launch=launch)
         return waiting

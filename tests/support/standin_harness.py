@@ -261,7 +261,7 @@ class Heat(Run):
             turns = turns[: len(turns) // 2] if halved else turns
             samples = samples[: len(turns)]
             yield (turns[-1][2] - turns[0][1]) / 1e9 if turns else 0.0
-            told += [turns_line(turns, samples), samples_line(samples)]
+            told += [turns_line(turns, samples), samples_line(samples, self.cpu())]
         facts = {"turns": len(turns), "samples": sum(map(len, samples)), "memory_full": False}
         if wrong is not None:
             yield from told
@@ -277,6 +277,11 @@ class Heat(Run):
         yield from self.opened(values, child=number)
         yield from self.loaded(network, child=number)
         yield from self.warmed(network, child=number)
+
+    def cpu(self):
+        """Give the first CPU that the processes may use."""
+        mask = int(self.values.get("--cpu-mask", "1"), 16)
+        return (mask & -mask).bit_length() - 1
 
     def turns(self, networks):
         """Give the turns as (child, begin, end), and the samples of each."""
@@ -302,9 +307,9 @@ def turns_line(turns, samples):
     return line("turns", turn=0, **columns, freq_khz=[-1] * len(turns))
 
 
-def samples_line(samples):
+def samples_line(samples, cpu):
     durations = [ns for inferences in samples for ns in inferences]
-    return line("samples", first=0, ns=durations, cpu=[0] * len(durations))
+    return line("samples", first=0, ns=durations, cpu=[cpu] * len(durations))
 
 
 def main():

@@ -31,7 +31,7 @@ class InProcessLauncher:
         self._pids = itertools.count(1001)
         self.started = []
 
-    def __call__(self, command, *, timeout_s, on_line):
+    def __call__(self, command, *, timeout_s, on_line, quiet_s=0.0):
         if str(STANDIN) not in command:
             raise DeviceError(f"cannot run {command[0]}: no such file or directory")
         arguments = command[command.index(str(STANDIN)) + 1 :]

@@ -105,12 +105,18 @@ class PhoneLauncher:
     keep_alive: Callable[[], None] = _do_nothing
 
     def __call__(
-        self, command: Sequence[str], *, timeout_s: float, on_line: Callable[[str], None]
+        self,
+        command: Sequence[str],
+        *,
+        timeout_s: float,
+        on_line: Callable[[str], None],
+        quiet_s: float = 0.0,
     ) -> Exit:
         """Run a command to its end; the phone keeps nothing of it afterwards."""
         run = self._start(shlex.join(command))
         try:
-            ended = self._follow(run, timeout_s, on_line)
+            self.transport.cancellation.sleep(quiet_s)  # each look runs a shell on the phone
+            ended = self._follow(run, timeout_s - quiet_s, on_line)
         except BaseException:
             # Once and shortly: the phone may be gone, and the next bench clears what is left.
             with contextlib.suppress(DeviceError):

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.formats import Run, WriteOptions, Written
+from export.formats import Run, WriteOptions, Written, kept_axes, turn_images
 from export.formats.pte.backends import get_backend
 from export.quiet import quiet_logs
-from pfd_models.errors import InputError, ModuleError
+from pfd_models.errors import InputError, ModuleError, SpecError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,8 +39,19 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
     from export.formats.pte.lowering import lower
 
     backend = get_backend(options.backend)
+    precision = options.identity.get("precision", "fp32")
+    if precision not in backend.precisions:
+        takes = ", ".join(backend.precisions)
+        raise SpecError(f"backend {options.backend!r} has no {precision}; it takes {takes}")
+    identity = dict(options.identity)
+    if options.pte_io == "nhwc":
+        from export.formats.pte.channels_last import turn_images
+
+        identity["io_layout"] = "nhwc"
+        identity["kept_axes"] = ",".join(kept_axes(program.inputs, program.outputs))
+        program = turn_images(program)
     constants = {
-        "identity": json.dumps(dict(options.identity), sort_keys=True),
+        "identity": json.dumps(identity, sort_keys=True),
         "input_names": [spec.name for spec in program.inputs],
         "output_names": [spec.name for spec in program.outputs],
     }
@@ -77,15 +88,20 @@ def load(path: Path) -> Run:
     import torch
 
     program = _load_program(path)
+    identity = _read_identity(program, path)
+    channels_last = identity.get("io_layout") == "nhwc"
+    kept = identity.get("kept_axes", "").split(",")
     with quiet_logs(), _refusals(path):
         method = program.load_method("forward")
 
     def run(inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-        tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in inputs]
+        fed = turn_images(inputs, "input", kept) if channels_last else inputs
+        tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in fed]
         with quiet_logs(), _refusals(path):
             outputs = method.execute(tensors)
         # The method writes its next results into the same memory.
-        return [tensor.detach().numpy().copy() for tensor in outputs]
+        arrays = [tensor.detach().numpy().copy() for tensor in outputs]
+        return turn_images(arrays, "output", kept) if channels_last else arrays
 
     return run
 
@@ -96,12 +112,22 @@ def read_identity(path: Path) -> dict[str, str]:
     Raises:
         InputError: The file cannot be read, or has no identity.
     """
-    program = _load_program(path)
+    if identity := _read_identity(_load_program(path), path):
+        return identity
+    raise InputError(f"{path} does not say what it is: it has no method 'identity'")
+
+
+def _read_identity(program: Any, path: Path) -> dict[str, str]:
+    """Return what a program says of itself; nothing where `write` did not make it."""
     if "identity" not in program.method_names:
-        raise InputError(f"{path} does not say what it is: it has no method 'identity'")
-    text = program.load_method("identity").execute([])[0]
-    identity: dict[str, str] = json.loads(text)
-    return identity
+        return {}
+    with quiet_logs(), _refusals(path):
+        (text,) = program.load_method("identity").execute([])
+    try:
+        identity = json.loads(text)
+    except (TypeError, ValueError):  # a method of this name in somebody else's file
+        return {}
+    return identity if isinstance(identity, dict) else {}
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import numpy as np
 from export.onnx_to_tflite.builder import Builder
 from export.onnx_to_tflite.graph import Tensor
 from export.onnx_to_tflite.layout import transpose_constant
-from export.onnx_to_tflite.ops import lowers
+from export.onnx_to_tflite.ops import NUMBERS, lowers
 from export.onnx_to_tflite.reader import Node, refuse
 
 
@@ -23,6 +23,10 @@ def clamp(build: Builder, x: Tensor, low: float, high: float) -> Tensor:
 
     RELU_N1_TO_1 is delegated and fusable, RELU_0_TO_1 is not delegated, so it is RELU and MINIMUM.
     """
+    if x.dtype != np.float32:
+        if low != -np.inf:
+            x = build.binary("MAXIMUM", x, build.number(x, low))
+        return x if high == np.inf else build.binary("MINIMUM", x, build.number(x, high))
     if (low, high) == (0.0, 6.0):
         return build.unary("RELU6", x)
     if (low, high) == (-1.0, 1.0):
@@ -36,14 +40,14 @@ def clamp(build: Builder, x: Tensor, low: float, high: float) -> Tensor:
     return x
 
 
-@lowers("Clip", layout="any")
+@lowers("Clip", layout="any", types=NUMBERS)
 def clip(node: Node, build: Builder) -> None:
     """Clip between constant limits."""
     low, high = -np.inf, np.inf
     if node.input(1):
-        low = float(build.need_const(node, 1, "the lower limit").reshape(()))
+        low = build.need_const(node, 1, "the lower limit").reshape(()).item()
     if node.input(2):
-        high = float(build.need_const(node, 2, "the upper limit").reshape(()))
+        high = build.need_const(node, 2, "the upper limit").reshape(()).item()
     value = build.value(node.inputs[0])
     # ONNX: min greater than max makes every element max.
     low = min(low, high)
@@ -74,13 +78,11 @@ def hard_swish(node: Node, build: Builder) -> None:
 
 
 SIMPLE = {
-    "Abs": "ABS",
     "Ceil": "CEIL",
     "Cos": "COS",
     "Exp": "EXP",
     "Floor": "FLOOR",
     "Log": "LOG",
-    "Neg": "NEG",
     "Round": "ROUND",
     "Sigmoid": "LOGISTIC",
     "Sin": "SIN",
@@ -94,6 +96,78 @@ def simple(node: Node, build: Builder) -> None:
     """Operators with a TFLite twin of the same meaning."""
     value = build.value(node.inputs[0])
     build.bind(node.outputs[0], build.unary(SIMPLE[node.op_type], value.tensor), value.order)
+
+
+@lowers("Neg", layout="any", types=NUMBERS)
+def negate(node: Node, build: Builder) -> None:
+    """NEG."""
+    value = build.value(node.inputs[0])
+    build.bind(node.outputs[0], build.unary("NEG", value.tensor), value.order)
+
+
+@lowers("Abs", layout="any", types=NUMBERS)
+def absolute(node: Node, build: Builder) -> None:
+    """ABS; of an integer the larger of it and its negative, ABS has no int64."""
+    value = build.value(node.inputs[0])
+    x = value.tensor
+    if x.dtype == np.float32:
+        y = build.unary("ABS", x)
+    else:
+        y = build.binary("MAXIMUM", x, build.unary("NEG", x))
+    build.bind(node.outputs[0], y, value.order)
+
+
+@lowers("Sign", layout="any", types=NUMBERS)
+def sign(node: Node, build: Builder) -> None:
+    """SIGN; of an integer (x > 0) - (x < 0), SIGN has no int64."""
+    value = build.value(node.inputs[0])
+    x = value.tensor
+    if x.dtype == np.float32:
+        y = build.unary("SIGN", x)
+    else:
+        zero = build.number(x, 0)
+        above, below = (build.binary(kind, x, zero) for kind in ("GREATER", "LESS"))
+        y = build.binary("SUB", build.cast(above, x.dtype), build.cast(below, x.dtype))
+    build.bind(node.outputs[0], y, value.order)
+
+
+@lowers("Softsign", layout="any")
+def softsign(node: Node, build: Builder) -> None:
+    """ABS, ADD and DIV."""
+    value = build.value(node.inputs[0])
+    x = value.tensor
+    grown = build.binary("ADD", build.unary("ABS", x), build.const_tensor("one", 1.0))
+    build.bind(node.outputs[0], build.binary("DIV", x, grown), value.order)
+
+
+@lowers("Shrink", layout="any")
+def shrink(node: Node, build: Builder) -> None:
+    """What lies beyond the limits: the soft form is delegated, others need comparisons."""
+    limit, bias = node.attrs.get("lambd", 0.5), node.attrs.get("bias", 0.0)
+    value = build.value(node.inputs[0])
+    x = value.tensor
+    if limit == bias and limit >= 0:
+        y = build.binary("SUB", x, clamp(build, x, -limit, limit))
+    else:
+        zero = build.const_tensor("zero", 0.0)
+        shift = build.const_tensor("bias", bias)
+        below = build.binary("LESS", x, build.const_tensor("low", -limit))
+        above = build.binary("GREATER", x, build.const_tensor("high", limit))
+        raised = build.binary("ADD", x, shift) if bias else x
+        lowered = build.binary("SUB", x, shift) if bias else x
+        y = build.emit("SELECT_V2", [below, raised, zero], x.shape, dtype=x.dtype)
+        y = build.emit("SELECT_V2", [above, lowered, y], x.shape, dtype=x.dtype)
+    build.bind(node.outputs[0], y, value.order)
+
+
+@lowers("ThresholdedRelu", layout="any")
+def thresholded_relu(node: Node, build: Builder) -> None:
+    """X above the threshold, else zero."""
+    value = build.value(node.inputs[0])
+    x = value.tensor
+    above = build.binary("GREATER", x, build.const_tensor("alpha", node.attrs.get("alpha", 1.0)))
+    y = build.emit("SELECT_V2", [above, x, build.const_tensor("zero", 0.0)], x.shape, dtype=x.dtype)
+    build.bind(node.outputs[0], y, value.order)
 
 
 @lowers("Reciprocal", layout="any")

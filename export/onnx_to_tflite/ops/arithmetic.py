@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import reduce
+from typing import Any
 
 import numpy as np
 
 from export.onnx_to_tflite.builder import Builder
 from export.onnx_to_tflite.graph import Tensor
-from export.onnx_to_tflite.layout import Order, identity, transpose_constant
-from export.onnx_to_tflite.ops import lowers
+from export.onnx_to_tflite.integer_range import fits_int32, integer_range
+from export.onnx_to_tflite.layout import Order, identity, physical_shape, transpose_constant
+from export.onnx_to_tflite.ops import NUMBERS, lowers
 from export.onnx_to_tflite.reader import Node, refuse
 
 BINARY = {
@@ -37,8 +39,11 @@ def choose_order(build: Builder, names: tuple[str, ...], rank: int) -> Order:
     return lift(largest.order, rank)
 
 
-def operand(build: Builder, name: str, order: Order) -> Tensor:
-    """A value in a common order; leading axes of size one are left out, as TFLite allows."""
+def operand(build: Builder, name: str, order: Order, dtype: Any = None) -> Tensor:
+    """A value in a common order; leading axes of size one are left out, as TFLite allows.
+
+    A constant takes the element type that is given.
+    """
     rank = len(order)
     shape = build.shape(name)
     lifted = (1,) * (rank - len(shape)) + shape
@@ -46,7 +51,7 @@ def operand(build: Builder, name: str, order: Order) -> Tensor:
     if data is not None:
         stored = transpose_constant(data.reshape(lifted), order)
         kept = next((i for i, d in enumerate(stored.shape) if d != 1), rank)
-        return build.const_tensor(name, stored.reshape(stored.shape[kept:]))
+        return build.const_tensor(name, stored.reshape(stored.shape[kept:]), dtype or data.dtype)
     value = build.value(name)
     if lift(value.order, rank) == order:
         return value.tensor
@@ -56,19 +61,56 @@ def operand(build: Builder, name: str, order: Order) -> Tensor:
     return build.reorder(grown, lifted, lift(value.order, rank), order)
 
 
-@lowers(*BINARY, layout="any")
+def bind_broadcast(build: Builder, name: str, result: Tensor, order: Order) -> None:
+    """Bind a result of operands in a common order, with the leading axes that they left out."""
+    build.bind(name, build.reshape(result, physical_shape(build.shape(name), order)), order)
+
+
+@lowers(*BINARY, layout="any", types=NUMBERS)
 def binary(node: Node, build: Builder) -> None:
     """ADD, SUB, MUL, DIV, MINIMUM, MAXIMUM; more than two operands one after the other."""
     rank = len(build.shape(node.outputs[0]))
     order = choose_order(build, node.inputs, rank)
     operands = [operand(build, name, order) for name in node.inputs]
     kind, divisor = BINARY[node.op_type], operands[-1].data
+    if kind == "DIV" and operands[0].dtype != np.float32:
+        bind_broadcast(build, node.outputs[0], divide_integers(node, build, *operands), order)
+        return
     if kind == "DIV" and divisor is not None and divisor.all():
         # A product is several times faster than a quotient and differs in the last bit at most.
         inverse = (1 / divisor.astype(np.float64)).astype(np.float32)
         kind, operands[-1] = "MUL", build.const_tensor(f"{operands[-1].name}_inverse", inverse)
     result = reduce(lambda a, b: build.binary(kind, a, b), operands)
-    build.bind(node.outputs[0], result, order)
+    bind_broadcast(build, node.outputs[0], result, order)
+
+
+def divide_integers(node: Node, build: Builder, left: Tensor, right: Tensor) -> Tensor:
+    """DIV, which rounds towards zero as ONNX does; it has int32 only."""
+    ranges = [integer_range(build, t) for t in (left, right)]
+    for tensor, limits in zip((left, right), ranges, strict=True):
+        if tensor.dtype != np.int32 and not fits_int32(limits):
+            raise refuse(node, "int64 is divided only where the values provably fit into int32")
+    require_divisor(node, right)
+    small = [build.cast(t, np.int32) for t in (left, right)]
+    return build.cast(build.binary("DIV", *small), left.dtype)
+
+
+def require_divisor(node: Node, divisor: Tensor) -> None:
+    """Refuse a constant zero, which ends the kernel's run with an error."""
+    if divisor.data is not None and not divisor.data.all():
+        raise refuse(node, "the divisor is zero")
+
+
+@lowers("Mod", layout="any", types=("int32", "int64"))
+def modulo(node: Node, build: Builder) -> None:
+    """FLOOR_MOD: the remainder has the sign of the divisor."""
+    if node.attrs.get("fmod", 0):
+        raise refuse(node, "a remainder with the sign of the dividend is not lowered")
+    rank = len(build.shape(node.outputs[0]))
+    order = choose_order(build, node.inputs, rank)
+    left, right = (operand(build, name, order) for name in node.inputs)
+    require_divisor(node, right)
+    bind_broadcast(build, node.outputs[0], build.binary("FLOOR_MOD", left, right), order)
 
 
 @lowers("Sum", "Mean", layout="any")
@@ -80,7 +122,7 @@ def variadic(node: Node, build: Builder) -> None:
     total = reduce(lambda a, b: build.binary("ADD", a, b), operands)
     if node.op_type == "Mean" and len(operands) > 1:
         total = build.binary("DIV", total, build.const_tensor("count", len(operands)))
-    build.bind(node.outputs[0], total, order)
+    bind_broadcast(build, node.outputs[0], total, order)
 
 
 @lowers("Pow", layout="any")
@@ -100,8 +142,8 @@ def power(node: Node, build: Builder) -> None:
             data = build.const(name)
             if data is not None and (data.astype(np.float32) != data).any():
                 raise refuse(node, f"{name!r} is {data.dtype} and does not fit float32")
-        left, right = (operand(build, name, order) for name in node.inputs)
-        build.bind(node.outputs[0], build.binary("POW", left, right), order)
+        left, right = (operand(build, name, order, np.float32) for name in node.inputs)
+        bind_broadcast(build, node.outputs[0], build.binary("POW", left, right), order)
         return
     number = float(exponent.reshape(()))
     if number == 1.0:

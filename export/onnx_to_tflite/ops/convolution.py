@@ -167,7 +167,7 @@ def grouped_transpose_conv(
             "strideW": strides[1],
             "fusedActivationFunction": "NONE",
         }
-        parts.append(build.emit("TRANSPOSE_CONV", operands, shape, options))
+        parts.append(build.emit("TRANSPOSE_CONV", operands, shape, options, x.dtype))
     y = build.concat(parts, 3)
     if bias.data is not None and not bias.data.any():
         return y

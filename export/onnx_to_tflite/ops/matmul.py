@@ -13,13 +13,15 @@ from export.onnx_to_tflite.reader import Node
 def fully_connected(
     build: Builder,
     x: Tensor,
-    weight: Array,
-    bias: Array | None,
+    weight: Array | Tensor,
+    bias: Array | Tensor | None,
     *,
-    name: str = "weight",
     keep_dims: bool = False,
 ) -> Tensor:
-    """FULLY_CONNECTED with weight (O, I); operands of more than two axes keep them."""
+    """FULLY_CONNECTED with weight (O, I); operands of more than two axes keep them.
+
+    Weights and bias that several operators share are given as tensors, which are stored once.
+    """
     if bias is None:
         bias = np.zeros(weight.shape[0], np.float32)
     options = {
@@ -29,8 +31,10 @@ def fully_connected(
     }
     operands = [
         x,
-        constant(name, np.ascontiguousarray(weight)),
-        constant("bias", np.ascontiguousarray(bias)),
+        *(
+            data if isinstance(data, Tensor) else constant(name, np.ascontiguousarray(data))
+            for name, data in (("weight", weight), ("bias", bias))
+        ),
     ]
     return build.emit("FULLY_CONNECTED", operands, (*x.shape[:-1], weight.shape[0]), options)
 
@@ -69,7 +73,8 @@ def gemm(node: Node, build: Builder) -> None:
         rows = addend.size // addend.shape[-1] if addend is not None and addend.ndim else 1
         if addend is not None and rows == 1:
             bias = np.broadcast_to(addend.reshape(-1) * np.float32(beta), (stored.shape[0],))
-        y = fully_connected(build, x, stored, bias, name=node.inputs[1])
+        kernel = constant(node.inputs[1], np.ascontiguousarray(stored))
+        y = fully_connected(build, x, kernel, bias)
     if node.input(2) and bias is None:
         c = build.tensor(node.inputs[2])
         if beta != 1:

@@ -6,17 +6,15 @@ import numpy as np
 
 from export.onnx_to_tflite.builder import Builder
 from export.onnx_to_tflite.graph import Tensor
-from export.onnx_to_tflite.ops import lowers
-from export.onnx_to_tflite.ops.slicing import consecutive_runs
+from export.onnx_to_tflite.ops import NUMBERS, lowers
 from export.onnx_to_tflite.reader import Node, refuse
+from export.onnx_to_tflite.take import take
 
 #: numpy's names of ONNX's modes that repeat elements of the input.
 REPEATING = {"edge": "edge", "reflect": "reflect", "wrap": "wrap"}
-#: Above this many pieces along one axis a repeating pad is refused.
-MOST_PIECES = 64
 
 
-@lowers("Pad", layout="any")
+@lowers("Pad", layout="any", types=NUMBERS)
 def pad(node: Node, build: Builder) -> None:
     """PAD with zeros, plus a constant border for other values; SLICEs for repeating modes.
 
@@ -34,10 +32,12 @@ def pad(node: Node, build: Builder) -> None:
         pads[axis % rank] = (numbers[i], numbers[i + len(axes)])
     fill = 0.0
     if mode == "constant" and node.input(2):
-        fill = float(build.need_const(node, 2, "the value").reshape(()))
+        fill = build.need_const(node, 2, "the value").reshape(()).item()
     elif mode != "constant" and mode not in REPEATING:
         raise refuse(node, f"mode {mode!r} is not lowered, only constant, edge, reflect, wrap")
     x = value.tensor
+    if rank > 5 and x.dtype != np.float32:
+        raise refuse(node, f"{rank} axes, the kernel pads at most 5 of integers")
     for axis, (before, after) in enumerate(pads):
         place = value.order.index(axis)
         x = crop(build, x, place, max(-before, 0), max(-after, 0))
@@ -47,7 +47,7 @@ def pad(node: Node, build: Builder) -> None:
         x = constant_pad(build, x, physical, fill)
     else:
         for place, (before, after) in enumerate(physical):
-            x = repeating_pad(node, build, x, place, before, after, mode)
+            x = repeating_pad(build, x, place, before, after, mode)
     build.bind(node.outputs[0], x, value.order)
 
 
@@ -63,20 +63,16 @@ def constant_pad(build: Builder, x: Tensor, pads: list[tuple[int, int]], fill: f
         return y
     padded = [(d, p) for d, p in zip(x.shape, pads, strict=True)]
     # Axes without pad have size one in the border and are broadcast.
-    inner = np.zeros([d if any(p) else 1 for d, p in padded], np.float32)
+    inner = np.zeros([d if any(p) else 1 for d, p in padded], x.dtype)
     border = np.pad(inner, [p if any(p) else (0, 0) for _, p in padded], constant_values=fill)
-    return build.binary("ADD", y, build.const_tensor("border", border))
+    return build.binary("ADD", y, build.const_tensor("border", border, x.dtype))
 
 
 def repeating_pad(
-    node: Node, build: Builder, x: Tensor, place: int, before: int, after: int, mode: str
+    build: Builder, x: Tensor, place: int, before: int, after: int, mode: str
 ) -> Tensor:
-    """CONCATENATION of the SLICEs that make up the padded axis."""
+    """The elements that make up the padded axis: SLICEs, many of them as one GATHER."""
     if not before and not after:
         return x
-    size = x.shape[place]
-    indices = np.pad(np.arange(size), (before, after), mode=REPEATING[mode])  # type: ignore[call-overload] # the mode is one of three known names
-    runs = consecutive_runs([int(i) for i in indices])
-    if len(runs) > MOST_PIECES:
-        raise refuse(node, f"mode {mode!r} would take {len(runs)} slices along one axis")
-    return build.concat([build.slice(x, place, start, n) for start, n in runs], place)
+    indices = np.pad(np.arange(x.shape[place]), (before, after), mode=REPEATING[mode])  # type: ignore[call-overload] # the mode is one of three known names
+    return take(build, x, place, indices.tolist())

@@ -1,42 +1,50 @@
-"""Resize, nearest and linear, over the two spatial axes of an image."""
+"""Resize: nearest, linear and cubic, along any axes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from fractions import Fraction
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from export.onnx_to_tflite.builder import Builder
-from export.onnx_to_tflite.graph import Array, Tensor
-from export.onnx_to_tflite.layout import NHWC
+from export.onnx_to_tflite.graph import Array
+from export.onnx_to_tflite.interpolation import interpolation_matrix, source_coordinates
+from export.onnx_to_tflite.layout import NHWC, Order
 from export.onnx_to_tflite.ops import lowers
-from export.onnx_to_tflite.ops.slicing import MOST_RUNS, consecutive_runs
+from export.onnx_to_tflite.ops.matmul import fully_connected
 from export.onnx_to_tflite.reader import Node, refuse
-from export.onnx_to_tflite.subsample import subsample
+from export.onnx_to_tflite.take import take
+from export.onnx_to_tflite.window import bind_image, image
+
+#: Coordinates that RESIZE_BILINEAR knows, with its options.
+BILINEAR = {
+    "align_corners": {"alignCorners": True, "halfPixelCenters": False},
+    "asymmetric": {"alignCorners": False, "halfPixelCenters": False},
+    "half_pixel": {"alignCorners": False, "halfPixelCenters": True},
+    "half_pixel_symmetric": {"alignCorners": False, "halfPixelCenters": True},
+    "pytorch_half_pixel": {"alignCorners": False, "halfPixelCenters": True},
+}
 
 
 @lowers("Resize", layout="nhwc")
 def resize(node: Node, build: Builder) -> None:
-    """RESIZE_BILINEAR, or for the nearest neighbour the copies that ONNX's rule selects."""
+    """RESIZE_BILINEAR, the copies of the nearest neighbour, or one matrix product per axis."""
     shape, out = build.shape(node.inputs[0]), build.shape(node.outputs[0])
-    if len(shape) != 4 or shape[:2] != out[:2]:
-        raise refuse(node, f"{shape} to {out}: only H and W of an image are resized")
     if node.attrs.get("keep_aspect_ratio_policy", "stretch") != "stretch":
         raise refuse(node, "only the policy 'stretch' is lowered")
     scales = scales_of(node, build, shape, out)
-    x = build.nhwc(node.inputs[0])
     mode = node.attrs.get("mode", "nearest")
-    if mode == "linear":
-        y = bilinear(node, build, x, shape, out, scales)
-    elif mode == "nearest":
-        y = x
-        for axis in (2, 3):
-            indices = nearest_indices(node, shape[axis], out[axis], scales[axis])
-            y = select(build, y, axis - 1, indices)
+    if mode == "nearest":
+        nearest(node, build, scales)
+    elif mode == "linear" and is_bilinear(node, shape, out, scales):
+        x = image(build, node.inputs[0])
+        height, width = out[2:] if len(out) == 4 else (1, out[2])
+        size = build.const_tensor("size", (height, width), np.int32)
+        options = BILINEAR[node.attrs.get("coordinate_transformation_mode", "half_pixel")]
+        y = build.emit("RESIZE_BILINEAR", [x, size], (out[0], height, width, out[1]), options)
+        bind_image(build, node.outputs[0], y)
     else:
-        raise refuse(node, f"mode {mode!r} is not lowered, only nearest and linear")
-    build.bind(node.outputs[0], y, NHWC)
+        by_matrices(node, build, scales, mode)
 
 
 def scales_of(
@@ -56,39 +64,41 @@ def scales_of(
     return scales
 
 
-def is_ratio(scale: np.float32, size: int, out: int) -> bool:
+def is_ratio(scale: float, size: int, out: int) -> bool:
     """Whether a scale is the ratio of the sizes, to less than a thousandth of an element."""
-    return abs(float(scale) * size - out) < 1e-3
+    return abs(scale * size - out) < 1e-3
 
 
-def bilinear(
-    node: Node,
-    build: Builder,
-    x: Tensor,
-    shape: tuple[int, ...],
-    out: tuple[int, ...],
-    scales: list[np.float32],
-) -> Tensor:
-    """RESIZE_BILINEAR, whose scale is always the ratio of the sizes."""
+def require_ratio(node: Node, coordinates: str, size: int, out: int, scale: float) -> None:
+    """Refuse aligned corners at another scale, where ONNX and onnxruntime differ."""
+    if coordinates == "align_corners" and not is_ratio(scale, size, out):
+        raise refuse(node, f"align_corners with scale {scale:g} of {size} elements to {out}")
+
+
+def is_bilinear(
+    node: Node, shape: Sequence[int], out: Sequence[int], scales: Sequence[np.float32]
+) -> bool:
+    """Whether RESIZE_BILINEAR does it: its scale is the ratio of the sizes, on H and W only."""
     coordinates = node.attrs.get("coordinate_transformation_mode", "half_pixel")
-    half_pixel = coordinates in ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric")
-    corners = coordinates == "align_corners"
-    if not (half_pixel or corners or coordinates == "asymmetric"):
-        raise refuse(node, f"coordinates {coordinates!r} are not lowered")
-    for axis in (2, 3):
-        if node.attrs.get("antialias", 0) and out[axis] < shape[axis]:
-            raise refuse(node, "antialiasing is not lowered")
-        if not is_ratio(scales[axis], shape[axis], out[axis]):
-            raise refuse(
-                node,
-                f"scale {scales[axis]:g} of {shape[axis]} elements is not {out[axis]}, "
-                "TFLite knows no other scale than the ratio of the sizes",
-            )
-        if coordinates == "pytorch_half_pixel" and out[axis] == 1 and shape[axis] > 1:
-            raise refuse(node, "pytorch_half_pixel to a single element is not lowered")
-    operand = build.const_tensor("size", out[2:], np.int32)
-    options = {"alignCorners": corners, "halfPixelCenters": half_pixel}
-    return build.emit("RESIZE_BILINEAR", [x, operand], (out[0], out[2], out[3], out[1]), options)
+    if len(shape) not in (3, 4) or shape[:2] != out[:2] or coordinates not in BILINEAR:
+        return False
+    return all(
+        is_ratio(float(scales[axis]), shape[axis], out[axis])
+        and not (node.attrs.get("antialias", 0) and out[axis] < shape[axis])
+        and not (coordinates == "pytorch_half_pixel" and out[axis] == 1 and shape[axis] > 1)
+        for axis in range(2, len(shape))
+    )
+
+
+def nearest(node: Node, build: Builder, scales: Sequence[np.float32]) -> None:
+    """Take the elements that ONNX's rule selects, axis by axis."""
+    shape, out = build.shape(node.inputs[0]), build.shape(node.outputs[0])
+    order: Order = NHWC if len(shape) == 4 else build.value(node.inputs[0]).order
+    y = build.tensor(node.inputs[0], order)
+    for axis, size in enumerate(shape):
+        indices = nearest_indices(node, size, out[axis], scales[axis])
+        y = take(build, y, order.index(axis), indices)
+    build.bind(node.outputs[0], y, order)
 
 
 def nearest_indices(node: Node, size: int, out: int, scale: np.float32) -> list[int]:
@@ -102,8 +112,7 @@ def nearest_indices(node: Node, size: int, out: int, scale: np.float32) -> list[
     elif coordinates == "asymmetric":
         source = at / scale
     elif coordinates == "align_corners":
-        if not is_ratio(scale, size, out):
-            raise refuse(node, f"align_corners with scale {scale:g} of {size} elements to {out}")
+        require_ratio(node, coordinates, size, out, float(scale))
         source = at * np.float32(size - 1) / np.float32(max(out - 1, 1))
     else:
         raise refuse(node, f"coordinates {coordinates!r} are not lowered")
@@ -119,36 +128,38 @@ def nearest_indices(node: Node, size: int, out: int, scale: np.float32) -> list[
     return [int(i) for i in np.clip(rules[rounding](source), 0, size - 1)]
 
 
-def select(build: Builder, x: Tensor, axis: int, indices: list[int]) -> Tensor:
-    """Take elements of a physical axis, repeated or skipped, in the cheapest delegated form."""
-    size = x.shape[axis]
-    if indices == list(range(size)):
-        return x
-    factor = Fraction(len(indices), size)
-    if factor.denominator == 1 and indices == [i // factor.numerator for i in range(len(indices))]:
-        return repeat(build, x, axis, factor.numerator)
-    steps = set(np.diff(indices).tolist())
-    if len(steps) == 1 and min(steps) > 1:
-        begin, sizes, step = [0] * 4, list(x.shape), [1] * 4
-        begin[axis], sizes[axis], step[axis] = indices[0], len(indices), min(steps)
-        return subsample(build, x, begin, sizes, step)
-    runs = consecutive_runs(indices)
-    if len(runs) <= MOST_RUNS:
-        return build.concat([build.slice(x, axis, start, n) for start, n in runs], axis)
-    shape = [len(indices) if i == axis else d for i, d in enumerate(x.shape)]
-    operand = build.const_tensor("indices", indices, np.int32)
-    return build.emit("GATHER", [x, operand], shape, {"axis": axis, "batchDims": 0})
+def by_matrices(node: Node, build: Builder, scales: Sequence[np.float32], mode: str) -> None:
+    """FULLY_CONNECTED along each axis that changes, the axis brought to the end before it.
 
-
-def repeat(build: Builder, x: Tensor, axis: int, times: int) -> Tensor:
-    """Repeat each element: copies side by side on the next axis, seen as more of this one.
-
-    RESIZE_NEAREST_NEIGHBOR is not delegated; CONCATENATION and RESHAPE are.
+    TFLite has no cubic kernel and none that antialiases; a product with a constant matrix is
+    delegated.
     """
-    inner = int(np.prod(x.shape[axis + 1 :]))
-    rows = int(np.prod(x.shape[: axis + 1]))
-    flat = build.reshape(x, (1, 1, rows, inner))
-    wide = build.concat([flat] * times, 3)
-    shape = list(x.shape)
-    shape[axis] *= times
-    return build.reshape(wide, shape)
+    shape, out = build.shape(node.inputs[0]), build.shape(node.outputs[0])
+    value = build.value(node.inputs[0])
+    y, order, sizes = value.tensor, value.order, list(shape)
+    changed = [a for a in range(len(shape)) if shape[a] != out[a] or scales[a] != 1]
+    for axis in sorted(changed, key=order.index, reverse=True):
+        matrix = axis_matrix(node, shape[axis], out[axis], float(scales[axis]), mode)
+        last = (*(a for a in order if a != axis), axis)
+        y = build.reorder(y, sizes, order, last)
+        y = fully_connected(build, y, matrix.astype(np.float32), None, keep_dims=True)
+        order, sizes[axis] = last, out[axis]
+    build.bind(node.outputs[0], y, order)
+
+
+def axis_matrix(node: Node, size: int, out: int, scale: float, mode: str) -> Array:
+    """Weights (out, size) of one axis by the node's attributes."""
+    coordinates = node.attrs.get("coordinate_transformation_mode", "half_pixel")
+    require_ratio(node, coordinates, size, out, scale)
+    places = source_coordinates(coordinates, size, out, scale)
+    if places is None:
+        raise refuse(node, f"coordinates {coordinates!r} are not lowered")
+    return interpolation_matrix(
+        places,
+        size,
+        mode=mode,
+        scale=scale,
+        antialias=bool(node.attrs.get("antialias", 0)),
+        cubic_a=float(node.attrs.get("cubic_coeff_a", -0.75)),
+        exclude_outside=bool(node.attrs.get("exclude_outside", 0)),
+    )

@@ -6,11 +6,11 @@ import numpy as np
 
 from export.onnx_to_tflite.builder import Builder
 from export.onnx_to_tflite.layout import physical_shape, plan_reshape
-from export.onnx_to_tflite.ops import lowers
+from export.onnx_to_tflite.ops import ANY_TYPE, NUMBERS, lowers
 from export.onnx_to_tflite.reader import Node, refuse
 
 
-@lowers("Reshape", "Flatten", "Squeeze", "Unsqueeze", layout="any")
+@lowers("Reshape", "Flatten", "Squeeze", "Unsqueeze", layout="any", types=ANY_TYPE)
 def reshape(node: Node, build: Builder) -> None:
     """RESHAPE in the order the value has; a TRANSPOSE before only where axes are torn apart."""
     name, result = node.inputs[0], node.outputs[0]
@@ -28,7 +28,7 @@ def reshape(node: Node, build: Builder) -> None:
     build.bind(result, y, plan.target)
 
 
-@lowers("Transpose", layout="any")
+@lowers("Transpose", layout="any", types=ANY_TYPE)
 def transpose(node: Node, build: Builder) -> None:
     """Nothing is emitted: axes get new names, and a later reader asks for the order it needs."""
     value = build.value(node.inputs[0])
@@ -38,9 +38,9 @@ def transpose(node: Node, build: Builder) -> None:
     build.bind(node.outputs[0], value.tensor, renamed)
 
 
-@lowers("Expand", layout="any")
+@lowers("Expand", layout="any", types=(*NUMBERS, "bool"))
 def expand(node: Node, build: Builder) -> None:
-    """Multiply by ones: BROADCAST_TO is not delegated, and x * 1 is exactly x."""
+    """Multiply by ones, or booleans with False, which is exact: BROADCAST_TO is not delegated."""
     build.need_const(node, 1, "the shape")
     shape, new_shape = build.shape(node.inputs[0]), build.shape(node.outputs[0])
     value = build.value(node.inputs[0])
@@ -52,22 +52,33 @@ def expand(node: Node, build: Builder) -> None:
         build.bind(node.outputs[0], value.tensor, order)
         return
     have = (1,) * extra + value.tensor.shape
-    ones = np.ones([g if g != h else 1 for g, h in zip(grown, have, strict=True)])
-    build.bind(
-        node.outputs[0],
-        build.binary("MUL", value.tensor, build.const_tensor("ones", ones)),
-        order,
-    )
+    kind, neutral = ("LOGICAL_OR", 0) if value.tensor.dtype == np.bool_ else ("MUL", 1)
+    sizes = [g if g != h else 1 for g, h in zip(grown, have, strict=True)]
+    neutrals = build.const_tensor("neutral", np.full(sizes, neutral), value.tensor.dtype)
+    build.bind(node.outputs[0], build.binary(kind, value.tensor, neutrals), order)
 
 
-@lowers("Identity", "Dropout", "Cast", layout="any")
+@lowers("Tile", layout="any", types=ANY_TYPE)
+def tile(node: Node, build: Builder) -> None:
+    """CONCATENATION of the whole with itself, axis by axis."""
+    value = build.value(node.inputs[0])
+    y = value.tensor
+    for axis, times in enumerate(build.need_const(node, 1, "the repeats").tolist()):
+        y = build.concat([y] * times, value.order.index(axis))
+    build.bind(node.outputs[0], y, value.order)
+
+
+@lowers("Dropout", layout="any")
+def dropout(node: Node, build: Builder) -> None:
+    """The identity, in eval mode."""
+    mode = build.const(node.input(2)) if node.input(2) else None
+    if node.input(2) and (mode is None or bool(mode)):
+        raise refuse(node, "training mode has no lowering; export the model in eval mode")
+    identity(node, build)
+
+
+@lowers("Identity", layout="any", types=ANY_TYPE)
 def identity(node: Node, build: Builder) -> None:
     """Nothing is emitted: the value gets a second name."""
-    if node.op_type == "Dropout":
-        if len(node.outputs) > 1 and node.outputs[1]:
-            raise refuse(node, "the mask is not lowered")
-        mode = build.const(node.input(2)) if node.input(2) else None
-        if node.input(2) and (mode is None or bool(mode)):
-            raise refuse(node, "training mode has no lowering; export the model in eval mode")
     value = build.value(node.inputs[0])
     build.bind(node.outputs[0], value.tensor, value.order)

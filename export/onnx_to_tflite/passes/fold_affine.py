@@ -69,7 +69,7 @@ def _fold_once(graph: Graph, fold: Callable[[Op, Op], Op | None]) -> bool:
 
 def affine(op: Op) -> Affine | None:
     """Read an elementwise operator with one constant that varies along channels at most."""
-    if op.kind not in AFFINE:
+    if op.kind not in AFFINE or op.output.dtype != np.float32:
         return None
     left, right = op.inputs
     if left is None or right is None or (left.data is None) == (right.data is None):

@@ -15,6 +15,7 @@ from android_bench.statistics.design import is_disturbed
 from pfd_models.errors import DeviceError
 
 FOR_EVER = ("--artifacts", "artifacts/*.pte", "--budget", "600s", "--precision", "0.001%")
+FOR_EVER += ("--pairing", "blocks")
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_a_harness_killed_from_outside_is_run_again(processes):
     counter = processes.folder / "calls" / "toynet_orig_cifar100_4_fp32_xnnpack.pte.time"
     killed, plain = [], processes.device.harness.launch
 
-    def launch(command, *, timeout_s, on_line):
+    def launch(command, *, timeout_s, on_line, quiet_s=0.0):
         pids = []
 
         def heard(text):

@@ -18,7 +18,7 @@ from android_bench.cli.interruption import interrupt_on_sigterm
 from android_bench.cli.progress import Display
 from android_bench.store import device_lock, open_store
 
-KEPT = "interrupted: every block so far is kept, --resume goes on"
+KEPT = "interrupted: what is measured so far is kept, --resume goes on"
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def test_one_command_gives_a_verdict(host, adb_bench):
     assert result.comparisons[0].verdict is Verdict.FASTER
     assert result.comparisons[0].ratio == pytest.approx(0.9, rel=0.01)
     assert result.campaign.rules.budget_seconds == 120
-    assert result.campaign.rules.precision == 0.01
+    assert result.campaign.rules.precision == 0.005
 
 
 def test_the_interval_is_followed_line_by_line_where_there_is_no_terminal(standin_host, adb_bench):
@@ -44,7 +44,7 @@ def test_the_interval_is_followed_line_by_line_where_there_is_no_terminal(standi
     widths = [line.partition("±")[2].partition(" ")[0] for line in shown]
     assert len(set(widths)) >= 3
     assert widths[-1] == f"{stored().comparisons[0].half_width:.2%}"
-    assert all("aim ±1.00%" in line for line in shown)
+    assert all("aim ±0.50%" in line for line in shown)
     assert "\x1b" not in adb_bench.err
 
 
@@ -158,7 +158,7 @@ def test_one_bad_comparison_does_not_end_the_others(standin_host, adb_bench):
 
 
 def test_an_interrupted_call_goes_on_where_it_was(host, adb_bench, monkeypatch):
-    both = ("--artifacts", "artifacts/*", "--budget", "1s", "--precision", "0.001%")
+    both = ("--artifacts", "artifacts/*", "--budget", "9s", "--precision", "0.001%")
     real, calls = Display.block, []
 
     def block(self, *facts):
@@ -170,12 +170,12 @@ def test_an_interrupted_call_goes_on_where_it_was(host, adb_bench, monkeypatch):
 
     monkeypatch.setattr(Display, "block", block)
     assert adb_bench(*both) == 130
-    assert "every block so far is kept" in adb_bench.err
+    assert "what is measured so far is kept" in adb_bench.err
     monkeypatch.setattr(Display, "block", real)
     with open_store("bench.sqlite") as store:
         first, second = store.campaigns()
-        done = store.blocks(first.campaign_id)
-        begun = store.blocks(second.campaign_id)
+        done = store.heats(first.campaign_id)
+        begun = store.heats(second.campaign_id)
     assert len(begun) == 1
     assert adb_bench(*both, "--resume") == 0
     assert f"is measured already ({first.campaign_id})" in adb_bench.err
@@ -184,9 +184,9 @@ def test_an_interrupted_call_goes_on_where_it_was(host, adb_bench, monkeypatch):
             first.campaign_id,
             second.campaign_id,
         ]
-        assert store.blocks(first.campaign_id) == done
-        assert store.blocks(second.campaign_id)[:1] == begun
-        assert len(store.blocks(second.campaign_id)) > 1
+        assert store.heats(first.campaign_id) == done
+        assert store.heats(second.campaign_id)[:1] == begun
+        assert len(store.heats(second.campaign_id)) > 1
     assert adb_bench("--resume") == 2
     assert "no unfinished campaign" in adb_bench.error
 
@@ -215,7 +215,7 @@ def test_a_set_that_is_there_is_taken_without_loading_torch(built, tmp_path):
     with open_store(str(tmp_path / "b.sqlite")) as store:
         (record,) = store.campaigns()
         assert [arm.label for arm in record.arms] == ["ours", "ours (A/A)"]
-        assert len(store.blocks(record.campaign_id)) >= 1
+        assert len(store.heats(record.campaign_id)) >= 1
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from android_bench.cli.options import (
     read_device_choice,
     read_series_options,
 )
-from android_bench.records import Rules
+from android_bench.records import Pairing, Rules
 
 LINES = {name: verb.__doc__ for name, verb in VERBS.items()}
 
@@ -23,9 +23,10 @@ def read(*arguments):
     return parse(list(arguments), LINES)
 
 
-def test_defaults_are_those_of_the_rules():
+def test_defaults_are_those_of_the_bench_in_python():
     how, rules = read_series_options(read("run")), Rules()
-    assert (how.precision, how.budget_seconds) == (rules.precision, rules.budget_seconds)
+    assert (how.precision, how.pairing) == (0.005, Pairing.TURNS)
+    assert how.budget_seconds == rules.budget_seconds
     how = read_series_options(read("qualify"))
     assert (how.precision, how.budget_seconds) == (qualify.PRECISION, qualify.BUDGET_SECONDS)
     assert read("qualify").handicaps == qualify.HANDICAPS

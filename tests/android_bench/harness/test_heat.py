@@ -175,7 +175,7 @@ def test_unknown_kinds_and_fields_are_passed_over():
 
 
 def ask(jobs=2, schedule=None, *, labels=("orig", "ours"), order=(0, 1), **changes):
-    def launch(command, *, timeout_s, on_line):
+    def launch(command, *, timeout_s, on_line, quiet_s=0.0):
         raise AssertionError("nothing may run")
 
     engine = EngineInfo(name="e", version="1", suffixes=(".e",), libraries=(), unavailable="")

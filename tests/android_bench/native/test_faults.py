@@ -138,7 +138,7 @@ def test_a_killed_harness_gives_a_block_with_what_was_heard(awkward, quick):
 
     pid = []
 
-    def launch(command, *, timeout_s, on_line):
+    def launch(command, *, timeout_s, on_line, quiet_s=0.0):
         def heard(text):
             if not pid and '"hello"' in text:
                 import json

@@ -28,7 +28,7 @@ def written(harness, network, tmp_path_factory):
     dump = tmp_path_factory.mktemp("dump") / "net.etdump"
     lines = []
 
-    def launch(command, *, timeout_s, on_line):
+    def launch(command, *, timeout_s, on_line, quiet_s=0.0):
         def heard(text):
             lines.append(json.loads(text))
             on_line(text)

@@ -2,9 +2,7 @@
 
 import dataclasses
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 from importlib import resources
@@ -29,79 +27,6 @@ PRINTED = tuple(
     PrintedLatency(model="ShuffleNet-v2", variant=variant, latency_ms={"Phone": ms})
     for variant, ms in (("orig", 20.0), ("ours", 19.0))
 )
-FLAGS = [
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    *(["--no-sandbox"] if os.geteuid() == 0 else []),
-]
-
-
-def _missing(reason):
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """Start Debian's Chromium with an empty profile."""
-    program = shutil.which("chromium")
-    if program is None:
-        _missing("Chromium is not installed (Debian: apt-get install chromium)")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ModuleNotFoundError:
-        _missing("Playwright is not installed (pip install playwright)")
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("profile"),
-            executable_path=program,
-            headless=True,
-            args=FLAGS,
-            viewport={"width": 1200, "height": 900},
-        )
-        yield context
-        context.close()
-
-
-class Opened:
-    """A page that has been opened, and everything it said and asked for."""
-
-    def __init__(self, browser, path, scheme="light"):
-        self.page = browser.new_page()
-        self.complaints, self.requests = [], []
-        self.page.emulate_media(color_scheme=scheme)
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(path.as_uri())
-        self.page.wait_for_function(
-            "[...document.querySelectorAll('.plot')].every(d => d.querySelector('.main-svg'))",
-            timeout=30_000,
-        )
-
-    def evaluate(self, script):
-        return self.page.evaluate(script)
-
-
-@pytest.fixture
-def opened(browser, tmp_path):
-    pages = []
-
-    def open_page(html, scheme="light"):
-        path = tmp_path / f"report{len(pages)}.html"
-        path.write_text(html, encoding="utf-8")
-        pages.append(Opened(browser, path, scheme))
-        return pages[-1]
-
-    yield open_page
-    for one in pages:
-        one.page.close()
 
 
 @pytest.fixture
@@ -177,12 +102,7 @@ def hostile_result(store, make):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_figure_is_drawn_and_nothing_complains(opened, result, scheme):
     page = opened(report_page([result], PRINTED), scheme)
-    drawn = page.evaluate(
-        """() => Object.fromEntries([...document.querySelectorAll(".plot")].map(d => [d.id, {
-            traces: d.data.length,
-            shapes: d.querySelectorAll(".scatterlayer .trace path").length,
-            area: d.clientWidth * d.clientHeight}]))"""
-    )
+    drawn = page.drawn()
     assert set(drawn) == {"forest", "blocks-1", "samples-1"}
     assert {name: figure["traces"] for name, figure in drawn.items()} == {
         "forest": 2,  # a comparison and the control
@@ -342,8 +262,9 @@ def contrast(one, other):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_can_be_read_in_light_and_dark(opened, result, scheme):
-    page = opened(report_page([result], PRINTED), scheme)
+def test_text_can_be_read_in_light_and_dark(opened, result, store, make_heats, scheme):
+    heats = make_heats.fill(store, campaign_id="heats")
+    page = opened(report_page([result, heats], PRINTED), scheme)
     colours = page.evaluate(
         """() => {
             const of = (s, p) => getComputedStyle(document.querySelector(s))[p];
@@ -351,7 +272,8 @@ def test_text_can_be_read_in_light_and_dark(opened, result, scheme):
                 onPage: [of("body", "color"), of("#method .soft", "color")],
                 onCard: [of("td", "color"), of("caption", "color"), of(".verdict", "color"),
                     of("#forest .ytick text", "fill"), of("#blocks-1 .xtick text", "fill"),
-                    of("#blocks-1 .legendtext", "fill")]};}"""
+                    of("#blocks-1 .legendtext", "fill"), of("#heats-2 .xtick text", "fill"),
+                    of("#curves-2 .legendtext", "fill"), of(".ratios td", "color")]};}"""
     )
     assert (luminance(colours["page"]) > 0.5) == (scheme == "light")
     # 4.5 is WCAG 2.1's level AA for text (success criterion 1.4.3).

@@ -1,12 +1,14 @@
 """What names from outside look like, and the console's tables."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
 
 from android_bench.campaign.result import read_result
-from android_bench.records import Flag
+from android_bench.records import Flag, Pairing
+from android_bench.report.console import verdict_lines
 from android_bench.report.escape import escape_controls, escape_for_plot
 from android_bench.report.tables import (
     campaign_table,
@@ -93,9 +95,16 @@ def test_a_verdict_is_claimed_only_when_resolved():
 
 
 def test_a_control_that_disagrees_with_itself_is_said():
-    assert "as it must" in control_sentence(comparison(1.0, 0.99, 1.01))
-    assert "do not believe" in control_sentence(comparison(1.03, 1.02, 1.04))
-    assert "too few" in control_sentence(None)
+    assert "as it must" in control_sentence(comparison(1.0, 0.99, 1.01), Pairing.TURNS)
+    assert "do not believe" in control_sentence(comparison(1.03, 1.02, 1.04), Pairing.TURNS)
+
+
+def test_a_control_without_an_interval_is_said():
+    words = {pairing: control_sentence(None, pairing) for pairing in Pairing}
+    for sentence_ in words.values():
+        assert "ended before its A/A control had an interval" in sentence_
+    assert "too few rounds" in words[Pairing.BLOCKS]
+    assert "too few heats with a twin" in words[Pairing.TURNS]
 
 
 def printed(table, width=200):
@@ -122,6 +131,23 @@ def test_the_console_tables_say_what_the_store_says(store, make):
     operators = printed(operator_table(make.profile()))
     assert operators.index("Convolution") < operators.index("mean.out")
     assert "83.3%" in operators
+
+
+def test_the_console_calls_heats_heats(store, make_heats):
+    result = make_heats.fill(store)
+    text = printed(verdict_table([result])) + printed(summary_table(result))
+    text += printed(campaign_table(store.overview())) + "\n".join(verdict_lines(result))
+    assert not re.search(r"\b(blocks?|rounds?)\b", text), text
+    for part in ("heats", "in 9 heats", "disturbed heats", "11 heats", "first in a turn"):
+        assert part in text
+    assert re.search(r"first in a turn *│ *\+20\.\d %", text)
+
+
+def test_the_console_names_rounds_and_heats_where_it_shows_both(store, make, make_heats):
+    make.fill(store)
+    heats = make_heats.fill(store, campaign_id="heats", disturbed=False)
+    table = verdict_table([read_result(store, "2026"), heats])
+    assert "rounds or heats" in [column.header.plain for column in table.columns]
 
 
 def test_the_console_shows_markup_and_escapes_as_text(store, make):

@@ -10,7 +10,9 @@ import pytest
 from android_bench.records import Flag
 from android_bench.statistics.design import Design, Pairing
 from android_bench.statistics.heat_order import HeatPlan, has_twin, next_heat, order_turns
+from android_bench.statistics.intervals import MIN_ROUNDS
 from android_bench.statistics.pace import Burst, Pace
+from android_bench.statistics.stopping import MIN_HEATS
 from pfd_models.errors import InputError
 
 GOOD: frozenset[Flag] = frozenset()
@@ -69,12 +71,17 @@ def test_two_processes_take_turns_as_abba():
     assert order in {"abbabaab", "baababba"}
 
 
-def test_every_second_heat_has_a_twin_of_the_baseline():
+def test_the_first_heats_and_then_every_second_have_a_twin_of_the_baseline():
     design = design_of(2)
-    planned = walk(design, [GOOD] * 6)
-    assert [sorted(plan.children) for plan in planned[:2]] == [["a", "a (A/A)", "b"], ["a", "b"]]
-    assert [design.control_label in plan.children for plan in planned] == [True, False] * 3
-    assert [plan.number for plan in planned] == list(range(6))
+    planned = walk(design, [GOOD] * 9)
+    assert [sorted(plan.children) for plan in planned[4:6]] == [["a", "a (A/A)", "b"], ["a", "b"]]
+    twins = [design.control_label in plan.children for plan in planned]
+    assert twins == [True] * 4 + [True, False, True, False, True]
+    assert [plan.number for plan in planned] == list(range(9))
+
+
+def test_the_control_has_an_interval_when_a_comparison_may_first_have_one():
+    assert sum(has_twin(design_of(2), good) for good in range(MIN_HEATS)) >= MIN_ROUNDS
 
 
 def test_one_variant_alone_always_has_a_twin():
@@ -108,8 +115,8 @@ def test_a_disturbed_heat_is_run_again_as_it_was():
 
 def test_a_heat_that_stays_disturbed_is_given_up_and_its_twin_comes_with_the_next():
     design = design_of(2, max_attempts=2)
-    planned = walk(design, [KILLED, KILLED, GOOD, GOOD])
-    assert [(plan.number, plan.attempt) for plan in planned] == [(0, 0), (0, 1), (1, 0), (2, 0)]
+    planned = walk(design, [GOOD] * 4 + [KILLED, KILLED, GOOD, GOOD])[4:]
+    assert [(plan.number, plan.attempt) for plan in planned] == [(4, 0), (4, 1), (5, 0), (6, 0)]
     assert [design.control_label in plan.children for plan in planned] == [True, True, True, False]
 
 
@@ -128,4 +135,4 @@ def test_heats_of_another_campaign_are_refused():
 
 
 def test_the_share_of_twins_follows_good_heats():
-    assert [has_twin(design_of(2), good) for good in range(4)] == [True, False, True, False]
+    assert [has_twin(design_of(2), good) for good in range(4, 8)] == [True, False, True, False]

@@ -4,7 +4,7 @@ import pytest
 
 from export.cli.workers import Workers, plan
 from export.request.request import BuildRequest
-from export.request.source import ModuleSource, ZooSource
+from export.request.source import InputTensor, ModuleSource, ZooSource
 from pfd_models.errors import SpecError
 
 
@@ -36,7 +36,9 @@ def test_all_is_every_combination_that_is_defined():
 def test_a_build_that_kills_its_process_is_one_line(tmp_path):
     (tmp_path / "user_kills.py").write_text("import os\n\n\ndef make():\n    os._exit(9)\n")
     source = ModuleSource(
-        target="user_kills:make", input_shapes=((1, 3, 8, 8),), search_path=str(tmp_path)
+        target="user_kills:make",
+        inputs=(InputTensor(shape=(1, 3, 8, 8)),),
+        search_path=str(tmp_path),
     )
     request = BuildRequest(source=source, out=tmp_path / "out")
     with Workers(1) as workers:

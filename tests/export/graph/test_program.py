@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from export.graph.program import capture
@@ -41,14 +42,14 @@ def test_names_shapes_and_layouts():
     assert (scores.name, scores.shape, scores.layout) == ("scores", (1, 4), "NC")
 
 
-def test_several_inputs_and_outputs_are_numbered():
+def test_several_inputs_and_outputs_are_numbered_but_for_those_with_a_key():
     class Two(nn.Module):
         def forward(self, a, b):
             return a + b, {"more": (a * b).flatten(2)}
 
     program = capture(Two(), (torch.randn(1, 5, 4, 4), torch.randn(1, 5, 4, 4)))
     assert [s.name for s in program.inputs] == ["input_0", "input_1"]
-    assert [s.name for s in program.outputs] == ["output_0", "output_1"]
+    assert [s.name for s in program.outputs] == ["output_0", "more"]
     assert [s.layout for s in program.outputs] == ["NCHW", ""]
 
 
@@ -187,3 +188,42 @@ def test_a_module_that_caches_a_tensor_in_itself_is_captured():
 
     module, x = Caches(), torch.randn(2, 4)
     assert torch.equal(capture(module, (x,)).run([x])[0], x * module.table.detach().flip(0))
+
+
+def test_dropout_that_stays_on_in_eval_is_named():
+    class Drops(nn.Module):
+        def forward(self, x):
+            return F.dropout(x, 0.1)
+
+    line = refusal(Drops())
+    assert "draws random numbers in eval mode" in line
+    assert "training=self.training" in line
+    assert "'return F.dropout(x, 0.1)'" in line
+
+
+def test_dropout_that_is_off_in_eval_is_no_random_number():
+    heads = (
+        lambda self, x: F.dropout(x, 0.1, self.training) + F.rrelu(x, training=self.training),
+        lambda self, x: F.scaled_dot_product_attention(x, x, x) + F.dropout(x, 0.0),
+    )
+    for head in heads:
+        assert capture(Net(head), (IMAGE,)).outputs[0].shape == (1, 4, 6, 6)
+
+
+def test_a_batch_norm_without_statistics_is_named():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False))
+    line = refusal(module)
+    assert "normalises by the batch it is given (it has no running statistics" in line
+    assert "track_running_stats=True" in line
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_part_of_torchscript_that_does_not_trace_is_named():
+    class Branches(nn.Module):
+        def forward(self, x):
+            if x.sum() > 0:
+                return x
+            return x * 2
+
+    line = refusal(nn.Sequential(nn.Conv2d(3, 4, 3), torch.jit.script(Branches())))
+    assert "its part '1' is TorchScript; give the Python module" in line

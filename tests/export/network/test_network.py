@@ -10,6 +10,7 @@ from torch import nn
 
 from export.network.network import count_macs, digest_state, make_network
 from export.request.request import BuildRequest
+from export.request.source import InputTensor
 
 
 class Packed(nn.Module):
@@ -46,7 +47,11 @@ def test_the_digest_of_a_state_knows_names_values_and_types():
         ({}, "", "my_net_make_1x3x8x8_fp32"),
         ({}, "mine", "mine_1x3x8x8_fp32"),
         ({"padding_free": True}, "mine", "mine_pfd_1x3x8x8_fp32"),
-        ({"input_shapes": ((1, 3, 8, 8), (1, 5))}, "", "my_net_make_1x3x8x8_1x5_fp32"),
+        (
+            {"inputs": (InputTensor(shape=(1, 3, 8, 8)), InputTensor(shape=(1, 5)))},
+            "",
+            "my_net_make_1x3x8x8_1x5_fp32",
+        ),
     ],
 )
 def test_files_of_a_users_module_are_called_after_its_path_or_as_asked(

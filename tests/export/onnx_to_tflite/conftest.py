@@ -13,8 +13,9 @@ from export.onnx_to_tflite import convert
 TOLERANCE = 1e-5  # of the largest output: float32 sums in another order
 
 
-def make_model(nodes, inputs, constants=None, outputs=("y",), opset=20):
-    """A model from nodes, input shapes by name, and constants by name."""
+def make_model(nodes, inputs, constants=None, outputs=("y",), opset=20, types=None):
+    """A model from nodes, input shapes by name, and constants by name; float32 but for types."""
+    types = types or {}
     constants = {
         name: value if isinstance(value, np.ndarray) else np.array(value, np.int64)
         for name, value in (constants or {}).items()
@@ -22,8 +23,11 @@ def make_model(nodes, inputs, constants=None, outputs=("y",), opset=20):
     graph = helper.make_graph(
         list(nodes),
         "test",
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs.items()],
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs],
+        [
+            helper.make_tensor_value_info(n, types.get(n, TensorProto.FLOAT), s)
+            for n, s in inputs.items()
+        ],
+        [helper.make_tensor_value_info(n, types.get(n, TensorProto.FLOAT), None) for n in outputs],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
@@ -60,22 +64,31 @@ def run_onnx(model, feeds):
 
 
 def seeded(model, seed):
-    """Seeded normal inputs in ONNX's order."""
+    """Seeded normal inputs in ONNX's order; integers from -9 to 9, of both booleans as many."""
     rng = np.random.default_rng(seed)
     constants = {init.name for init in model.graph.initializer}
-    return {
-        value.name: np.asarray(
-            rng.standard_normal([d.dim_value for d in value.type.tensor_type.shape.dim]),
-            np.float32,
-        )
-        for value in model.graph.input
-        if value.name not in constants
-    }
+    feeds = {}
+    for value in model.graph.input:
+        if value.name in constants:
+            continue
+        shape = [d.dim_value for d in value.type.tensor_type.shape.dim]
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
+        if dtype == np.float32:
+            feeds[value.name] = np.asarray(rng.standard_normal(shape), np.float32)
+        else:
+            low, high = {"b": (0, 2), "u": (0, 10), "i": (-9, 10)}[dtype.kind]
+            feeds[value.name] = np.asarray(rng.integers(low, high, shape), dtype)
+    return feeds
 
 
 def relative_error(got, want):
-    """Largest difference over the largest wanted value; infinite for NaN or another shape."""
+    """Largest difference over the largest wanted value; infinite for NaN or another shape.
+
+    Integers and booleans are equal, and of the same type, or infinitely far apart.
+    """
     got, want = np.asarray(got), np.asarray(want)
+    if want.dtype.kind != "f":
+        return 0.0 if got.dtype == want.dtype and np.array_equal(got, want) else np.inf
     if got.shape != want.shape or not np.array_equal(np.isnan(got), np.isnan(want)):
         return np.inf
     if not want.size:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
 from export.onnx_to_tflite import inspect
 
@@ -26,6 +26,17 @@ def test_casts_between_equal_types_and_identities_vanish(tools):
     ]
     conversion = tools.check(tools.make_model(nodes, {"x": [1, 3, 4, 4]}))
     assert conversion.ops == {"RELU": 1}
+
+
+@pytest.mark.parametrize("op_type", ["Add", "Pow", "Greater", "Where"])
+def test_a_constant_may_have_more_axes_than_what_it_meets(tools, op_type):
+    constants = {"c": np.full((1, 1, 3, 1), 0.5, np.float32), "mask": np.array(True)}
+    nodes = [
+        node("Abs", ["x"], ["a"]),
+        node(op_type, ["mask", "a", "c"] if op_type == "Where" else ["a", "c"]),
+    ]
+    types = {"y": TensorProto.BOOL} if op_type == "Greater" else {}
+    tools.check(tools.make_model(nodes, {"x": [3, 4]}, constants, types=types))
 
 
 def test_an_output_that_is_an_input_is_copied(tools):

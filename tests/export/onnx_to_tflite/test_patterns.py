@@ -97,3 +97,27 @@ def test_an_erf_that_is_no_gelu_is_refused(tools, tail):
     model = tools.make_model([*ERF, *tail], {"x": [3, 40]}, CONSTANTS)
     with pytest.raises(UnsupportedOperatorError, match=r"Erf.*no lowering"):
         tools.convert(model)
+
+
+SHRINK = [
+    node("Abs", ["x"], ["a"]),
+    node("Greater", ["a", "half"], ["above"]),
+    node("Sign", ["x"], ["s"]),
+    node("Mul", ["s", "half"], ["m"]),
+    node("Sub", ["x", "m"], ["outside"]),
+    node("Mul", ["x", "zero"], ["inside"]),
+    node("Where", ["above", "outside", "inside"], ["y"]),
+]
+
+
+def test_soft_shrinkage_needs_no_comparison(tools):
+    model = tools.make_model(SHRINK, {"x": [3, 40]}, CONSTANTS)
+    assert tools.check(model).ops == {"MAXIMUM": 1, "MINIMUM": 1, "SUB": 1}
+
+
+@pytest.mark.parametrize(("place", "name"), [(3, "one"), (1, "one"), (5, "half")])
+def test_what_is_almost_soft_shrinkage_stays_in_parts(tools, place, name):
+    nodes = list(SHRINK)
+    old = nodes[place]
+    nodes[place] = node(old.op_type, [old.input[0], name], old.output)
+    assert "SELECT_V2" in tools.check(tools.make_model(nodes, {"x": [3, 40]}, CONSTANTS)).ops

@@ -76,7 +76,7 @@ def test_old_operator_set(tools):
     assert tools.check(onnx.version_converter.convert_version(model, 13)).ops == {"RELU": 1}
 
 
-@pytest.mark.parametrize("dtype", [TensorProto.FLOAT16, TensorProto.INT32, TensorProto.DOUBLE])
+@pytest.mark.parametrize("dtype", [TensorProto.FLOAT16, TensorProto.UINT8, TensorProto.DOUBLE])
 def test_other_element_types(tools, dtype):
     graph = helper.make_graph(
         [helper.make_node("Add", ["x", "x"], ["y"])],
@@ -85,7 +85,14 @@ def test_other_element_types(tools, dtype):
         [helper.make_tensor_value_info("y", dtype, [2])],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    assert "only float32 is lowered" in refusal(tools, model)
+    assert "only float32, int32 and int64 are lowered" in refusal(tools, model)
+
+
+def test_a_type_that_an_operator_does_not_take(tools):
+    types = {"x": TensorProto.INT32, "y": TensorProto.INT32}
+    for op_type, reason in (("ReduceMean", "the mean of integers"), ("Relu", "only float32 is")):
+        node = helper.make_node(op_type, ["x"], ["y"])
+        assert reason in refusal(tools, tools.make_model([node], {"x": [2, 3]}, types=types))
 
 
 def test_volumes(tools):
@@ -109,8 +116,8 @@ def test_an_output_without_input(tools):
 
 def test_an_unread_input_of_another_type(tools):
     model = tools.make_model([helper.make_node("Relu", ["x"], ["y"])], {"x": [2, 3]})
-    model.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.BOOL, [2]))
-    assert "input 'mask' is bool" in refusal(tools, model)
+    model.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.STRING, [2]))
+    assert "input 'mask' is object" in refusal(tools, model)
 
 
 def test_constants_beyond_a_flatbuffer(monkeypatch, tools):

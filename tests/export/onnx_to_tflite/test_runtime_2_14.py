@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
 REQUIREMENTS = ("tflite-runtime==2.14.0", "numpy<2")
 RUNNER = Path(__file__).parent / "run_in_runtime_2_14.py"
@@ -142,11 +142,65 @@ def small_networks(tools):
         "nearest": tools.make_model(
             [node("Resize", ["x", "", "", "sizes"], mode="nearest")], image, constants
         ),
+        "cubic": tools.make_model(
+            [node("Resize", ["x", "", "", "sizes"], mode="cubic")], image, constants
+        ),
         "layer_norm": tools.make_model(
             [node("LayerNormalization", ["x", "s", "t"])],
             image,
             dict(zip("st", layer, strict=True)),
         ),
+        **integer_networks(tools),
+    }
+
+
+def integer_networks(tools):
+    """Operators on integers and booleans, from a float image to one output."""
+    image = {"x": [1, 4, 6, 6]}
+    constants = {
+        "k": [3],
+        "six": np.array(6),
+        "list": [3, 0, 2],
+        "begin": [0],
+        "end": [6],
+        "axes": [3],
+        "two": [2],
+        "zero": np.array(0, np.float32),
+    }
+    best = [node("TopK", ["x", "k"], ["v", "i"])]
+    whole = [node("Cast", ["x"], ["n"], to=TensorProto.INT64)]
+    mask = [node("Greater", ["x", "zero"], ["m"])]
+
+    def make(nodes, elem_type):
+        return tools.make_model(nodes, image, constants, types={"y": elem_type})
+
+    return {
+        "arg_max": make([node("ArgMax", ["x"], axis=1)], TensorProto.INT64),
+        "top_k": make([*best, node("Mod", ["i", "two"])], TensorProto.INT64),
+        "divided": make([*best, node("Div", ["i", "two"])], TensorProto.INT64),
+        "gathered": make([*best, node("GatherElements", ["x", "i"], axis=3)], TensorProto.FLOAT),
+        "arithmetic": make(
+            [
+                *whole,
+                node("Mul", ["n", "six"], ["p"]),
+                node("Sub", ["p", "n"], ["q"]),
+                node("Add", ["q", "six"], ["r"]),
+                node("Sign", ["r"]),
+            ],
+            TensorProto.INT64,
+        ),
+        "signs": make([node("Sign", ["x"])], TensorProto.FLOAT),
+        "mask": make(
+            [
+                *mask,
+                node("Transpose", ["m"], ["t"], perm=[0, 1, 3, 2]),
+                node("Slice", ["t", "begin", "end", "axes", "two"], ["s"]),
+                node("Gather", ["s", "list"], ["g"], axis=1),
+                node("Not", ["g"]),
+            ],
+            TensorProto.BOOL,
+        ),
+        "selected": make([*mask, node("Where", ["m", "x", "zero"])], TensorProto.FLOAT),
     }
 
 

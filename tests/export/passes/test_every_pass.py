@@ -6,6 +6,7 @@ how exact it is; and a twin, alike but for the one thing that matters, where it 
 
 from __future__ import annotations
 
+import copy
 import importlib
 import pkgutil
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import export.passes
+from export.graph.program import capture
 from export.passes import PASSES
 
 
@@ -86,6 +88,28 @@ class Positional(nn.Module):
         return x + added
 
 
+class Sloped(nn.Module):
+    """A PReLU over tokens, or over a map."""
+
+    def __init__(self, *, rank: int) -> None:
+        super().__init__()
+        self.slopes, self.rank = nn.PReLU(8), rank
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.slopes(x.flatten(2) if self.rank == 3 else x)
+
+
+class Recurrent(nn.Module):
+    """The outputs of a bidirectional recurrent layer, without its last state."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.layer = layer(4, 5, batch_first=True, bidirectional=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)[0]
+
+
 def concatenated(make: Callable[[Tensor], list[Tensor]]) -> Callable[[Tensor], Tensor]:
     return lambda x: torch.cat(make(x), 1)
 
@@ -111,6 +135,15 @@ CASES = [
         leaves={"relu.default": 1, "add.Tensor": 1},
         twin=write_through_view,
         rewrites=2,
+    ),
+    Case(
+        name="unroll_recurrence",
+        fires=Recurrent(nn.GRU),
+        removes="gru.input",
+        leaves={"tanh.default": 6, "linear.default": 8},
+        twin=nn.Linear(4, 5),
+        shape=(1, 3, 4),
+        error=1e-5,
     ),
     Case(
         name="fold_constants",
@@ -166,10 +199,26 @@ CASES = [
     ),
     Case(
         name="concatenate_repeats",
-        fires=lambda x: F.interpolate(x, scale_factor=2),
-        removes="upsample_nearest2d.vec",
+        fires=lambda x: x.repeat(1, 2, 1, 1).repeat_interleave(2, dim=3),
+        removes="repeat.default",
         leaves={"cat.default": 2},
-        twin=lambda x: F.interpolate(x, size=(18, 18)),
+        twin=lambda x: torch.cat([x, x], 1),
+        rewrites=2,
+    ),
+    Case(
+        name="decompose_nearest",
+        fires=lambda x: F.interpolate(F.interpolate(x, size=(23, 24)), scale_factor=2.5),
+        removes="upsample_nearest2d.vec",
+        leaves={"cat.default": 2, "linear.default": 2},
+        twin=lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"),
+        rewrites=2,
+    ),
+    Case(
+        name="decompose_unfold",
+        fires=lambda x: F.unfold(x, (3, 2), dilation=(1, 2), padding=1, stride=2),
+        removes="im2col.default",
+        leaves={"conv2d.default": 1},
+        twin=lambda x: F.conv2d(x, torch.ones(8, 1, 3, 3), groups=8),
     ),
     Case(
         name="concatenate_pads",
@@ -224,6 +273,13 @@ CASES = [
         error=1e-6,
     ),
     Case(
+        name="decompose_prelu",
+        fires=Sloped(rank=3),
+        removes="prelu.default",
+        leaves={"relu.default": 1, "clamp.default": 1},
+        twin=Sloped(rank=4),
+    ),
+    Case(
         name="decompose_softplus",
         fires=lambda x: F.mish(x) + F.softplus(x, 2.0) + F.logsigmoid(x),
         removes="mish.default",
@@ -234,10 +290,11 @@ CASES = [
     ),
     Case(
         name="decompose_log_softmax",
-        fires=lambda x: F.log_softmax(x, 1),
+        fires=lambda x: F.log_softmax(x, 1) - x.logsumexp((1, 3), keepdim=True),
         removes="log_softmax.int",
-        leaves={"amax.default": 1, "log.default": 1},
+        leaves={"amax.default": 2, "log.default": 2},
         twin=lambda x: F.softmax(x, 1),
+        rewrites=2,
         error=1e-6,
     ),
     Case(
@@ -250,10 +307,11 @@ CASES = [
     ),
     Case(
         name="multiply_alpha",
-        fires=lambda x: torch.add(x, x.relu(), alpha=2),
+        fires=lambda x: torch.rsub(torch.add(x, x.relu(), alpha=2), 1.5, alpha=3),
         removes="",
-        leaves={"mul.Tensor": 1, "add.Tensor": 1},
-        twin=lambda x: torch.add(x, x.relu()),
+        leaves={"mul.Tensor": 2, "add.Tensor": 1, "rsub.Scalar": 1},
+        twin=lambda x: torch.rsub(torch.add(x, x.relu()), 1.5),
+        rewrites=2,
         error=1e-6,
     ),
     Case(
@@ -381,6 +439,27 @@ def test_one_delegate_takes_the_result(rig, case):
     outcome = rig.delegated(case.fires, torch.randn(1, *case.shape[1:]))
     assert (outcome.delegates, outcome.left) == (1, [])
     assert outcome.error <= 1e-5
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16], ids=["double", "half"])
+def test_no_pass_changes_a_type(rig, dtype):
+    """Constants that a pass inserts take the type of what they meet."""
+    wrong = []
+    for case in CASES:
+        module = case.fires if isinstance(case.fires, nn.Module) else rig.call(case.fires)
+        x = torch.randn(case.shape, dtype=dtype)
+        captured = capture(copy.deepcopy(module).to(dtype), (x,))
+        graph_module = captured.module()
+        graph_module.graph.eliminate_dead_code()
+        (before,) = captured.run([x])
+        assert _pass(case).rewrite(graph_module.graph) == case.rewrites
+        graph_module.recompile()
+        with torch.no_grad():
+            after = graph_module(x)
+        error = float((after - before).abs().max() / before.abs().max())
+        if after.dtype != dtype or not error < (1e-9 if dtype == torch.float64 else 2e-2):
+            wrong.append((case.name, after.dtype, error))
+    assert wrong == []
 
 
 def _pass(case: Case):

@@ -182,6 +182,6 @@ def test_two_phones_at_once_each_in_its_lane(
     assert adb_bench.out.count("is emulated") == 2
     with open_store("bench.sqlite") as store:
         found = {store.device(c.device_id).serial for c in store.campaigns()}
-        assert all(len(store.blocks(c.campaign_id)) >= 2 for c in store.campaigns())
+        assert all(len(store.heats(c.campaign_id)) >= 1 for c in store.campaigns())
     assert found == {"left", "right"}
     assert PhoneRig(virtual_is_ours, tiny_set, tmp_path).left_behind() == []

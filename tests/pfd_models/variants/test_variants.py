@@ -175,7 +175,7 @@ def test_two_files_cannot_define_one_variant(tmp_path, monkeypatch):
         "from pfd_models.variants.paper import VARIANTS\nVARIANT = VARIANTS[0]\n"
     )
     monkeypatch.setattr(variants, "__path__", [*variants.__path__, str(tmp_path)])
-    with pytest.raises(ValueError, match=r"variants\.mine: variant 'orig' is already defined"):
+    with pytest.raises(SpecError, match=r"mine\.py: a variant 'orig' is defined already"):
         load_variants()
 
 

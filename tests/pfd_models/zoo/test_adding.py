@@ -139,7 +139,7 @@ def test_a_new_model_and_a_new_variant_meet(add):
 
 def test_a_name_is_registered_once(add):
     add(families, "again", FAMILY.replace("def tinynet", "def ghostnet"))
-    with pytest.raises(ValueError, match=r"families\.again: a model 'ghostnet' is already reg"):
+    with pytest.raises(SpecError, match=r"again\.py:31: .*a model 'ghostnet' is already reg"):
         pfd_models.list_models()
 
 
@@ -148,5 +148,44 @@ def test_a_listed_name_must_parse_to_itself(add):
         "    source=", "    names=('a',), parse=lambda name: None,\n    source="
     )
     add(families, "unparsed", source)
-    with pytest.raises(ValueError, match="'a' is not the name of what it parses to"):
+    with pytest.raises(SpecError, match="'a' is not the name of what it parses to"):
         pfd_models.list_models()
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("def broken(:\n", r"bad\.py:1: SyntaxError"),
+        ("import no_such_package\n", r"bad\.py:1: ModuleNotFoundError: .*no_such_package"),
+        (FAMILY + "1 / 0\n", r"bad\.py:39: ZeroDivisionError"),
+        (FAMILY.replace('source="nobody",', ""), r"bad\.py:31: TypeError: .*'source'"),
+    ],
+)
+def test_a_bad_family_file_leaves_the_other_models_alone_and_is_named(add, source, reason):
+    add(families, "bad", source)
+    model = pfd_models.create_model("shufflenetv2_x0_5", "ours")
+    assert model.spec.model == "shufflenetv2_x0_5"
+    with pytest.raises(SpecError, match=f"unknown model 'tinynet'.*{reason}") as caught:
+        pfd_models.get_spec("tinynet")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(SpecError, match=f"not every model can be listed: .*{reason}.*mend"):
+        pfd_models.list_models()
+
+
+def test_a_bad_family_file_that_is_mended_counts_again(add):
+    add(families, "bad", "1 / 0\n")
+    with pytest.raises(SpecError):
+        pfd_models.list_models()
+    add(families, "bad", FAMILY)
+    assert "tinynet" in pfd_models.list_models()
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [("1 / 0\n", r"bad\.py:1: ZeroDivisionError"), ("x = 1\n", r"bad\.py defines no VARIANT")],
+)
+def test_a_bad_variant_file_is_one_line(add, source, reason):
+    add(variants, "bad", source)
+    with pytest.raises(SpecError, match=reason) as caught:
+        pfd_models.get_spec("ghostnet")
+    assert "\n" not in str(caught.value)

@@ -27,7 +27,12 @@ from pfd_models.paper.published import load_published_rows
 from pfd_models.zoo.registry import get_architecture
 
 CASES = [(model, variant) for model in list_models() for variant in list_variants(model)]
-MOBILE = [model for model in list_models() if len(get_architecture(model).datasets) > 1]
+PAPERS = {get_architecture(row.model).build.__module__ for row in load_published_rows()}
+MOBILE = [  # of the paper's families, whose maps its text and tables give
+    model
+    for model in list_models()
+    if (entry := get_architecture(model)).build.__module__ in PAPERS and len(entry.datasets) > 1
+]
 
 
 @functools.lru_cache(maxsize=8)

@@ -61,13 +61,14 @@ def test_device_time_is_starting_processes_and_their_turns():
     data = simulate_heats(TWO, 1.0, STILL, 0, 2)
     heats = np.diff(data.elapsed_seconds, prepend=0.0, axis=1)[0]
     turns = 0.006 * np.array([3 * 40, 2 * 60])  # 2 + 4 inferences; with a twin, without
-    assert heats[:4] == pytest.approx([0.3 + turns[0], 0.2 + turns[1]] * 2)
+    with_twin, without = 0.3 + turns[0], 0.2 + turns[1]
+    assert heats[:7] == pytest.approx([with_twin] * 5 + [without, with_twin])
 
 
 def test_no_pairing_cancels_what_a_process_is_slower_by_of_its_own():
     own = replace(STILL, noise=0.01)
     data = simulate_heats(TWO, 1.0, own, 0, 400)
-    assert data.log_ratios[:, 1::2].std() == pytest.approx(0.01 * 2.0**0.5, rel=0.05)
+    assert data.log_ratios[:, 5::2].std() == pytest.approx(0.01 * 2.0**0.5, rel=0.05)
     assert data.log_ratios[:, ::2].std() == pytest.approx(
         0.01 * 1.5**0.5, rel=0.05
     )  # two baselines
@@ -76,13 +77,13 @@ def test_no_pairing_cancels_what_a_process_is_slower_by_of_its_own():
 
 def test_a_twin_does_not_shift_the_ratio():
     data = simulate_heats(replace(TWO, budget_seconds=10.0), 1.0, WEATHER, 0, 300)
-    for heats in (data.log_ratios[:, ::2], data.log_ratios[:, 1::2], data.control_log_ratios):
+    for heats in (data.log_ratios[:, ::2], data.log_ratios[:, 5::2], data.control_log_ratios):
         assert abs(heats.mean()) < 4.0 * heats.std() / heats.size**0.5
 
 
 def test_controls_are_counted_heat_by_heat():
     data = simulate_heats(TWO, 1.0, STILL, 0, 1)
-    assert data.controls_after.tolist()[:5] == [1, 1, 2, 2, 3]
+    assert data.controls_after.tolist()[:8] == [1, 2, 3, 4, 5, 5, 6, 6]
     assert data.control_log_ratios.shape[1] == data.controls_after[-1]
 
 
