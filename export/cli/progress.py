@@ -106,6 +106,10 @@ def print_results(outcomes: Sequence[Outcome], undefined: Sequence[str], seconds
         console.print(
             "worst error: max |file - float64 run| / max |float64 run| over the parity inputs"
         )
+        if any(o.result is not None and o.result.manifest.quantization for o in done):
+            console.print(
+                "worst error of int8: from the integer reference; what it costs stands below"
+            )
     for outcome in done:
         assert outcome.result is not None
         if outcome.result.made:
