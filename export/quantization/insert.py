@@ -8,7 +8,7 @@ behind takes away.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -74,13 +74,20 @@ def _insert_pairs(node: fx.Node, affine: Affine, *, integer_io: bool) -> None:
         node.meta["val"] = value(node).to(torch.int8)
         stored = node
     else:
-        stored = insert(node.next, QDQ.quantize_per_tensor.default, node, *numbers)
+        behind = next(n for n in _following(node) if n.op != "placeholder")
+        stored = insert(behind, QDQ.quantize_per_tensor.default, node, *numbers)
     for reader in readers:
         if integer_io and reader.op == "output":
             reader.replace_input_with(node, stored)
         else:
             read = insert(reader, QDQ.dequantize_per_tensor.default, stored, *numbers)
             reader.replace_input_with(node, read)
+
+
+def _following(node: fx.Node) -> Iterator[fx.Node]:
+    while node.next.op != "root":
+        node = node.next
+        yield node
 
 
 def _store_weights(node: fx.Node, layer: Corrected, source: Affine) -> None:

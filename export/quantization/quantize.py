@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx
+from torch.utils._pytree import tree_leaves
 
 from export.graph.program import Program
 from export.passes import drop_unused_state, run_passes
@@ -95,7 +96,8 @@ def quantize(
 
 
 def _outputs(graph: fx.Graph) -> list[fx.Node]:
-    return list(next(n for n in graph.nodes if n.op == "output").all_input_nodes)
+    output = next(n for n in graph.nodes if n.op == "output")
+    return [leaf for leaf in tree_leaves(output.args) if isinstance(leaf, fx.Node)]
 
 
 def _stored_specs(

@@ -59,7 +59,10 @@ class Files:
 @pytest.fixture
 def write_all(tmp_path):
     """Quantise a rewritten program, write it in formats, and run everything on other samples."""
+    return make_writer(tmp_path)
 
+
+def make_writer(folder):
     def write(program, formats=("pte", "onnx", "tflite"), *, samples=None, integer_io=False):
         shape = tuple(program.example[0].shape)
         quantized = quantize(program, samples or noise(shape, 6), integer_io=integer_io)
@@ -69,8 +72,8 @@ def write_all(tmp_path):
             fed = [(torch.round(x * 30).clamp(-128, 127).to(torch.int8),) for (x,) in held]
         outputs, written = {}, {}
         for name in formats:
-            made, path = get_format(name), tmp_path / f"net.{name}"
-            source = tmp_path / "net.onnx" if made.NEEDS else None
+            made, path = get_format(name), folder / f"net.{name}"
+            source = folder / "net.onnx" if made.NEEDS else None
             written[name] = made.write(quantized.program, path, WriteOptions(made_from=source))
             run = made.load(path)
             outputs[name] = np.stack([run([x.numpy()])[0] for (x,) in fed])

@@ -8,8 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from export.formats import WriteOptions, get_format
+from export.graph.program import capture
 from export.onnx_to_tflite import inspect
-from tests.export.quantization.conftest import capture_simply, noise
+from export.passes import run_passes
+from export.quantization.integer_reference import run_integers
+from export.quantization.quantize import quantize
+from tests.export.quantization.conftest import capture_simply, make_writer, noise
 
 SHAPE = (1, 3, 16, 16)
 
@@ -41,9 +46,14 @@ def network():
     )
 
 
-@pytest.fixture
-def files(write_all):
-    return write_all(network())
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("files")
+
+
+@pytest.fixture(scope="module")
+def files(folder):
+    return make_writer(folder)(network())
 
 
 def test_the_three_files_compute_the_same_integers_in_one_delegate_each(files):
@@ -59,8 +69,8 @@ def test_they_compute_what_the_float_network_computes_but_for_rounding(files):
     assert 10 * np.log10(np.square(files.exact).sum() / noise_power) > 25
 
 
-def test_the_tflite_file_converts_at_its_borders_only(files, tmp_path):
-    ops = inspect((tmp_path / "net.tflite").read_bytes()).ops
+def test_the_tflite_file_converts_at_its_borders_only(files, folder):
+    ops = inspect((folder / "net.tflite").read_bytes()).ops
     assert (ops["QUANTIZE"], ops["DEQUANTIZE"]) == (1, 1)
     assert not {"RELU", "HARD_SWISH"} & set(ops)
 
@@ -93,3 +103,34 @@ def test_the_same_samples_give_the_same_network(write_all):
     assert np.array_equal(first.reference, second.reference)
     other = write_all(network(), formats=("onnx",), samples=noise(SHAPE, 6, seed=9))
     assert not np.array_equal(first.reference, other.reference)
+
+
+class TwoInputs(nn.Module):
+    """An image, a table of numbers and an index; two outputs, one of them of integers."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.image, self.numbers = nn.Conv2d(3, 6, 3, stride=2), nn.Linear(5, 6)
+
+    def forward(self, image, numbers):
+        features = F.relu(self.image(image)).mean((2, 3)) + self.numbers(numbers)
+        return features, features.argmax(1)
+
+
+def test_several_inputs_and_an_output_of_integers(tmp_path):
+    fed = [
+        (torch.rand(1, 3, 9, 9), torch.randn(1, 5, generator=torch.Generator().manual_seed(i)))
+        for i in range(6)
+    ]
+    program = run_passes(capture(TwoInputs().eval(), fed[0]))
+    quantized = quantize(program, fed)
+    assert [a is None for a in (*quantized.inputs, *quantized.outputs)] == [False] * 3 + [True]
+    made = get_format("pte")
+    made.write(quantized.program, tmp_path / "net.pte", WriteOptions())
+    run = made.load(tmp_path / "net.pte")
+    for sample in fed:
+        features, best = run([x.numpy() for x in sample])
+        expected = run_integers(quantized.program, sample)
+        assert np.array_equal(features, expected[0].numpy())
+        assert best == features.argmax(1)
