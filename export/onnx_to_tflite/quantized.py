@@ -232,8 +232,22 @@ class _Storer:
                         changed = True
 
     def _is_integer(self, op: Op) -> bool:
-        computed = [t for t in (*op.inputs, *op.outputs) if t is not None and t.data is None]
-        return op.kind in INTEGER | MOVES and all(t in self.known for t in computed)
+        """Whether an operator computes on integers here as it does in the other formats."""
+        tensors = [t for t in (*op.inputs, *op.outputs) if t is not None]
+        computed = [t for t in tensors if t.data is None]
+        if op.kind not in INTEGER | MOVES or any(t not in self.known for t in computed):
+            return False
+        if op.kind in MOVES and len({_numbers(self.known[t]) for t in computed}) > 1:
+            return False  # a float operator that this converter makes of a move
+        if op.kind in CHANNEL_AXIS:
+            kernel = op.inputs[1]
+            return kernel is not None and kernel.quantization is not None
+        if op.kind == "MEAN":
+            return _is_global(op)
+        constants = [t for t in tensors if t.data is not None and t.dtype == np.float32]
+        return all(t.name in self.stored.values for t in constants) and len(set(tensors)) == len(
+            tensors
+        )
 
     def _write_integer(self, op: Op) -> None:
         inputs: list[Tensor | None] = []
@@ -284,6 +298,17 @@ class _Storer:
         units = tensor.data.astype(np.int32)
         known = Quantization(scale=scale, zero_point=0)
         return replace(tensor, dtype=units.dtype, data=units, quantization=known)
+
+
+def _numbers(known: Quantization) -> tuple[float, int]:
+    return float(known.scale[0]), known.zero_point
+
+
+def _is_global(op: Op) -> bool:
+    """Whether a MEAN is over rows and columns, the only one with integers in every format."""
+    axes = op.inputs[1]
+    spatial = axes is not None and axes.data is not None and axes.data.tolist() == [1, 2]
+    return spatial and len(op.data_input.shape) == 4
 
 
 def _as_int8(tensor: Tensor, known: Quantization | None) -> Tensor:

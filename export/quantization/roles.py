@@ -19,10 +19,12 @@ from export.passes._editing import arguments, aten, is_call, normal_dim, value
 __all__ = [
     "CLAMPS",
     "MOVES",
+    "PADS",
     "Role",
     "clamp_limits",
     "is_free_clamp",
     "is_number",
+    "is_zero_pad",
     "operands",
     "role",
     "why_float",
@@ -37,9 +39,12 @@ MOVES = frozenset(
         aten.cat.default, aten.slice.Tensor, aten.reshape.default, aten.view.default,
         aten.flatten.using_ints, aten.transpose.int, aten.permute.default,
         aten.max_pool2d.default, aten.squeeze.dim, aten.squeeze.dims, aten.unsqueeze.default,
+        aten.narrow.default, aten.pad.default, aten.constant_pad_nd.default,
     }
 )  # fmt: skip
-"""They return elements of their operands, so operands and result share one scale."""
+"""They return elements of their operands or zeros, so operands and result share one scale."""
+
+PADS = (aten.pad.default, aten.constant_pad_nd.default)
 
 
 class Role(Enum):
@@ -71,8 +76,11 @@ def why_float(node: fx.Node) -> str | None:
     fake = node.meta.get("val")
     if not hasattr(fake, "dtype") or not value(node).is_floating_point():
         return "it returns no float tensor"
+    if is_call(node, *PADS) and not is_zero_pad(node):
+        return "it pads with something else than zeros"
     if is_call(node, *MOVES):
-        return None
+        constant = any(n.op == "get_attr" for n in node.all_input_nodes)
+        return "it moves a constant" if constant else None
     if is_call(node, *CLAMPS):
         return None if is_free_clamp(node) else "a clamp whose operand has other readers"
     if is_call(node, aten.conv2d.default, aten.linear.default):
@@ -104,6 +112,14 @@ def _why_float_pair(node: fx.Node) -> str | None:
     if all(isinstance(x, fx.Node) and x.op == "get_attr" for x in pair):
         return "both operands are constants"
     return None
+
+
+def is_zero_pad(node: fx.Node) -> bool:
+    """Whether a pad adds zeros and cuts nothing off."""
+    given = arguments(node)
+    amounts = given["pad"]
+    filled = given["value"] or 0
+    return given.get("mode", "constant") == "constant" and filled == 0 and min(amounts) >= 0
 
 
 def clamp_limits(node: fx.Node) -> tuple[float, float] | None:

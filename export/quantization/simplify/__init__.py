@@ -14,6 +14,7 @@ from export.quantization.simplify import (
     convolve_averages,
     convolve_batch_norms,
     expand_hard_swishes,
+    fold_pads,
     fold_shifts,
     push_factors,
     use_constant_operands,
@@ -24,6 +25,7 @@ __all__ = ["PASSES"]
 PASSES: tuple[ModuleType, ...] = (
     fold_batch_norms,
     expand_hard_swishes,
+    fold_pads,
     convolve_averages,
     convolve_batch_norms,
     push_factors,            # after all that leaves factors behind

@@ -52,6 +52,10 @@ OPERATORS = {
         lambda x, c: F.relu(torch.cat([c(x), x], 1)),
         lambda n: [conv(n, 1)],
     ),
+    "border on one side": (
+        lambda x, c: c(F.pad(x, (0, 1, 0, 1))),
+        lambda n: [conv(n, 3, stride=2)],
+    ),
     "batch norm of its own": (lambda x, b: F.relu(b(x)), lambda n: [nn.BatchNorm2d(n)]),
 }
 

@@ -105,6 +105,31 @@ def test_the_same_samples_give_the_same_network(write_all):
     assert not np.array_equal(first.reference, other.reference)
 
 
+IN_FLOAT = {
+    "a border of ones": (lambda x, c: F.pad(c(x), (0, 1, 1, 0), value=1.0), "pads with something"),
+    "a mean over channels": (lambda x, c: c(x).mean(1, keepdim=True) * x, "a mean over other"),
+    "a square": (lambda x, c: c(x) * c(x), "one tensor"),
+    "rows of rows": (lambda x, c: c(x).flatten(2) @ torch.ones(256, 4), "no 8-bit kernel"),
+    "a softmax": (lambda x, c: F.relu(c(x).flatten(1).softmax(1) + 0.1), "no 8-bit kernel"),
+}
+
+
+@pytest.mark.parametrize("name", IN_FLOAT)
+def test_every_format_computes_the_same_in_float(write_all, name):
+    function, cause = IN_FLOAT[name]
+
+    def square(x, c):
+        y = c(x)
+        return y * y
+
+    function = square if name == "a square" else function
+    files = write_all(capture_simply(function, SHAPE, nn.Conv2d(3, 4, 1)))
+    assert any(cause in line for line in files.quantized.kept_float)
+    span = np.abs(files.reference).max()
+    for kind in ("pte", "tflite", "onnx"):
+        assert np.abs(files.outputs[kind] - files.reference).max() <= span / 100, kind
+
+
 class TwoInputs(nn.Module):
     """An image, a table of numbers and an index; two outputs, one of them of integers."""
 

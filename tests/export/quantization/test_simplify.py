@@ -120,6 +120,31 @@ def test_nothing_happens_to_a_network_that_is_simple_already():
     assert not any(fired.values())
 
 
+def test_a_border_that_is_the_same_on_both_sides_goes_into_its_convolutions():
+    def block(x, a, b):
+        padded = F.pad(x, (2, 2, 1, 1))
+        return a(padded), b(padded)
+
+    layers = (nn.Conv2d(6, 4, 3, padding=1), nn.Conv2d(6, 4, 5, stride=2))
+    fired, calls = simplify(block, *layers)
+    assert (fired["fold_pads"], calls["pad.default"]) == (1, 0)
+
+
+@pytest.mark.parametrize("border", [(0, 1, 0, 1), (1, 1, 1, 0)])
+def test_a_border_on_one_side_stays(border):
+    fired, _ = simplify(lambda x, c: c(F.pad(x, border)), nn.Conv2d(6, 4, 3))
+    assert fired["fold_pads"] == 0
+
+
+def test_a_border_that_a_sum_reads_too_stays():
+    def block(x, c):
+        padded = F.pad(x, (1, 1, 1, 1))
+        return c(padded).mean() + padded
+
+    fired, _ = simplify(block, nn.Conv2d(6, 4, 3))
+    assert fired["fold_pads"] == 0
+
+
 def test_hard_swish_alone_is_expanded():
     fired, _ = simplify(F.hardswish, passes=(expand_hard_swishes,))
     assert fired["expand_hard_swishes"] == 1
