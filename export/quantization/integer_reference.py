@@ -119,9 +119,10 @@ def _plain(operand: Any) -> Any:
 
 
 def _move(node: fx.Node, operands: list[_Integers]) -> _Integers:
-    # Through float32, in which max_pool2d exists and 8 bits are exact.
-    moved = call(node, [o.integers.float() for o in operands])
-    return _Integers(moved.to(torch.int8), operands[0].scale, operands[0].zero_point)
+    # Around zero, so that borders of zeros are right, and in float32, in which max_pool2d exists.
+    zero_point = operands[0].zero_point
+    moved = call(node, [operand.centred().float() for operand in operands])
+    return _Integers((moved + zero_point).to(torch.int8), operands[0].scale, zero_point)
 
 
 def _scale_down(total: Tensor, factor: Tensor) -> Tensor:
