@@ -16,8 +16,9 @@ from export.onnx_to_tflite.layout import NHWC, Order, identity, physical_shape
 from export.onnx_to_tflite.ops import Lowering, lowerings
 from export.onnx_to_tflite.passes import MOVING_PASSES, order_channels, run_passes
 from export.onnx_to_tflite.patterns import join_activations
-from export.onnx_to_tflite.quantized import Stored, attach_scales, collapse, store
+from export.onnx_to_tflite.quantized import Stored, attach_scales, collapse
 from export.onnx_to_tflite.reader import Node, OnnxGraph, read, refuse
+from export.onnx_to_tflite.storing import store
 from export.onnx_to_tflite.writer import write
 from pfd_models.errors import UnsupportedOperatorError, unknown
 
