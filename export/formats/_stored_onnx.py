@@ -17,7 +17,19 @@ from export.sets.manifest import TensorSpec
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-__all__ = ["as_unsigned", "finish_quantized", "to_signed", "to_unsigned"]
+    from export.graph.program import Program
+
+__all__ = [
+    "STORED",
+    "as_unsigned",
+    "finish_quantized",
+    "name_stored",
+    "to_signed",
+    "to_unsigned",
+]
+
+STORED = "stored_integers"
+"""Key of the metadata that names the inputs and outputs which are integers standing for numbers."""
 
 _OFFSET = 128
 """What is added to an int8 to make the uint8 that stands for the same number."""
@@ -42,14 +54,21 @@ def as_unsigned(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
     )
 
 
+def name_stored(program: Program) -> dict[str, str]:
+    """Name the inputs and outputs that are integers standing for numbers, as metadata."""
+    specs = (*program.inputs, *program.outputs)
+    names = [spec.name for spec in specs if spec.zero_point is not None]
+    return {STORED: ",".join(names)} if names else {}
+
+
 def to_unsigned(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Turn int8 into the uint8 that stands for the same numbers; leave other types."""
-    return (array.astype(np.int16) + _OFFSET).astype(np.uint8) if array.dtype == np.int8 else array
+    """Turn int8 into the uint8 that stands for the same numbers."""
+    return (array.astype(np.int16) + _OFFSET).astype(np.uint8)
 
 
 def to_signed(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Turn uint8 into the int8 that stands for the same numbers; leave other types."""
-    return (array.astype(np.int16) - _OFFSET).astype(np.int8) if array.dtype == np.uint8 else array
+    """Turn uint8 into the int8 that stands for the same numbers."""
+    return (array.astype(np.int16) - _OFFSET).astype(np.int8)
 
 
 class _Editor:
@@ -99,8 +118,10 @@ class _Editor:
                 node.input[0] = self._unsigned_twin(node.input[0])
             node.input[2] = self._unsigned_twin(node.input[2])
             del node.attribute[:]  # an axis without meaning
+        pairs = [n for n in self.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
+        stored = {name for node in pairs for name in (node.input[0], node.output[0])}
         for info in (*self.graph.input, *self.graph.output):
-            if info.type.tensor_type.elem_type == TensorProto.INT8:
+            if info.name in stored and info.type.tensor_type.elem_type == TensorProto.INT8:
                 info.type.tensor_type.elem_type = TensorProto.UINT8
         del self.graph.value_info[:]
 

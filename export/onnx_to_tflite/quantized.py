@@ -95,7 +95,8 @@ class _Collapser:
         del self.graph.value_info[:]
         for info in (*self.graph.input, *self.graph.output):
             kind = info.type.tensor_type
-            if kind.elem_type in (onnx.TensorProto.UINT8, onnx.TensorProto.INT8):
+            is_whole = kind.elem_type in (onnx.TensorProto.UINT8, onnx.TensorProto.INT8)
+            if is_whole and info.name in self.values:
                 kind.elem_type = onnx.TensorProto.FLOAT
                 self.integer.add(info.name)
 
