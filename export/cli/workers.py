@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import Any
 
 from export.pipeline import BuildResult, make_artifacts
@@ -61,12 +62,7 @@ class Workers:
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
-        # A worker that is stopped in the middle leaves a lock of tqdm's to multiprocessing's
-        # tracker, which cleans it up and warns of it; nobody can act on that warning.
-        ignored = "ignore::UserWarning:multiprocessing.resource_tracker"
-        os.environ["PYTHONWARNINGS"] = ",".join(
-            filter(None, (os.environ.get("PYTHONWARNINGS"), ignored))
-        )
+        _start_quiet_tracker()
         self._context = multiprocessing.get_context("spawn")
         self._queue: Any = self._context.Queue()
         self._pool = self._start()
@@ -168,6 +164,24 @@ def plan(requests: tuple[BuildRequest, ...], skip_undefined: bool) -> Plan:
     if not kept:
         raise SpecError(undefined[0])
     return Plan(requests=tuple(kept), undefined=tuple(undefined))
+
+
+def _start_quiet_tracker() -> None:
+    """Start multiprocessing's tracker without a warning that nobody can act on.
+
+    A worker that is stopped in the middle leaves a lock of tqdm's to the tracker, which cleans it
+    up and warns of it.
+    """
+    before = os.environ.get("PYTHONWARNINGS")
+    ignored = "ignore::UserWarning:multiprocessing.resource_tracker"
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (before, ignored)))
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _initialise(steps: Any, processes: int) -> None:

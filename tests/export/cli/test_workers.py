@@ -1,5 +1,7 @@
 """What is checked before a build begins, and what a build that takes its process along leaves."""
 
+import os
+
 import pytest
 
 from export.cli.workers import Workers, plan
@@ -41,7 +43,9 @@ def test_a_build_that_kills_its_process_is_one_line(tmp_path):
         search_path=str(tmp_path),
     )
     request = BuildRequest(source=source, out=tmp_path / "out")
+    before = dict(os.environ)
     with Workers(1) as workers:
+        assert dict(os.environ) == before  # programs that are started later are not to see it
         (outcome,) = workers.build_all([request], lambda label, step: None)
     assert outcome.result is None
     assert str(outcome.error).startswith("the build of user_kills:make was killed in native code")

@@ -124,6 +124,7 @@ rig.run(budget_seconds=600.0, precision=0.00001)
 """
 
 
+@pytest.mark.slow  # a killed host is tested on this computer, a lost phone in this file
 def test_a_killed_host_goes_on_at_the_next_block(
     rig_on_phone, kept_phone, tiny_set, tmp_path, repository
 ):
@@ -161,6 +162,7 @@ def test_a_killed_host_goes_on_at_the_next_block(
     assert rig_on_phone.left_behind() == []
 
 
+@pytest.mark.slow  # lanes are tested in-process, one phone alone in this file
 def test_two_phones_at_once_each_in_its_lane(
     virtual_is_ours, adb_bench, tiny_set, tmp_path, monkeypatch
 ):
