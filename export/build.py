@@ -14,16 +14,18 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from export.cli.progress import Display, print_results
 from export.cli.workers import Outcome, Workers
 from export.formats import get_format, list_formats
 from export.pipeline import BuildResult
-from export.request.request import BuildRequest
+from export.request.calibration import WAYS, CalibrationSource, parse_calibration
+from export.request.request import PRECISIONS, BuildRequest, Precision
 from export.request.source import ModuleSource, ZooSource
 from export.request.user_code import check_names, parse_input, parse_range, parse_target
 from export.sets import publish
-from pfd_models.errors import PfdError, SpecError
+from pfd_models.errors import PfdError, SpecError, unknown
 
 __all__ = ["main"]
 
@@ -57,8 +59,8 @@ def _run(options: argparse.Namespace, begin: float) -> int:
         for outcome in workers.build_all(plan.requests, display.step):
             display.end(outcome)
             outcomes.append(outcome)
-    order = {request.source: i for i, request in enumerate(plan.requests)}
-    outcomes.sort(key=lambda o: order[o.request.source])
+    order = {(r.source, r.precision): i for i, r in enumerate(plan.requests)}
+    outcomes.sort(key=lambda o: order[o.request.source, o.request.precision])
     print_results(outcomes, plan.undefined, time.perf_counter() - begin)
     return max(map(_exit_status, outcomes), default=0)
 
@@ -111,6 +113,7 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             for model in _names(options.model)
             for variant in _names(options.variant or "ours")
         ]
+    calibration = _parse_calibration(options)
     return [
         BuildRequest(
             source=source,
@@ -122,6 +125,9 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             out=options.out,
             backend=options.backend,
             tflite_io=options.tflite_io,
+            precision=precision,
+            calibration=calibration if precision == "int8" else None,
+            io=options.io if precision == "int8" else "float",
             pte_io=options.pte_io,
             input_range=parse_range(options.input_range) if options.input_range else None,
             samples=options.samples,
@@ -132,7 +138,31 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             verbose=options.verbose,
         )
         for source in sources
+        for precision in _precisions(options.precision)
     ]
+
+
+def _precisions(text: str) -> list[Precision]:
+    names = list(dict.fromkeys(_names(text)))
+    for name in names:
+        if name not in PRECISIONS:
+            raise SpecError(unknown("precision", name, PRECISIONS))
+    return cast("list[Precision]", names)
+
+
+def _parse_calibration(options: argparse.Namespace) -> CalibrationSource | None:
+    if "int8" not in _precisions(options.precision):
+        if options.calibration or options.io != "float":
+            raise SpecError("--calibration and --io int8 go with --precision int8")
+        return None
+    if not options.calibration:
+        raise SpecError(f"--precision int8 needs --calibration: give {WAYS}")
+    return parse_calibration(
+        options.calibration,
+        count=options.calibration_samples,
+        seed=options.seed,
+        data_root=options.data_root,
+    )
 
 
 def _refuse_without_effect(options: argparse.Namespace) -> None:
@@ -263,6 +293,15 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--formats", default=formats, help=f"comma list (default: {formats})")
     how.add_argument("--backend", default="xnnpack", help="delegate of the .pte (default: xnnpack)")
     how.add_argument("--tflite-io", choices=("nhwc", "nchw"), default="nhwc", help="image layout")
+    how.add_argument("--precision", default="fp32", help="comma list: fp32, int8 (default: fp32)")
+    how.add_argument("--calibration", metavar="DATA", help=f"of int8: {WAYS}")
+    how.add_argument(
+        "--calibration-samples", type=_positive, default=64, help="at most (default: 64)"
+    )
+    how.add_argument(
+        "--data-root", type=Path, metavar="FOLDER", help="of --calibration dataset:NAME"
+    )
+    how.add_argument("--io", choices=("float", "int8"), default="float", help="of int8 files")
     how.add_argument("--pte-io", choices=("nhwc", "nchw"), default="nchw", help="of the .pte")
     how.add_argument("--input-range", metavar="LOW,HIGH", help="values it takes, as 0,255")
     how.add_argument("--samples", type=Path, metavar="FOLDER|FILE.npz", help="inputs to check with")

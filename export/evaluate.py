@@ -21,6 +21,7 @@ from pfd_models.evaluate import Job, checkpoint_jobs, make_parser, run_jobs
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from export.sets.manifest import TensorSpec
     from pfd_models.training.evaluation import Scorer
 
 __all__ = ["load_shipped", "main"]
@@ -91,13 +92,14 @@ def load_shipped(path: Path) -> Scorer:
     run = file_format.load(path)
     spec = ModelSpec.from_dict(manifest.spec)
     normalise = Normalise(spec.input)
-    size = artifact.inputs[0].shape[0]
+    image = artifact.inputs[0]
+    size = image.shape[0]
 
     def score(pixels: Tensor) -> Tensor:
         images = normalise(pixels)
         missing = size - len(images)  # the last batch of a split may be smaller than the file's
         fed = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)]) if missing else images
-        return torch.from_numpy(run([fed.numpy()])[0])[: len(images)].float()
+        return torch.from_numpy(run([_as_fed(fed, image).numpy()])[0])[: len(images)].float()
 
     return Scorer(
         score=score,
@@ -107,6 +109,16 @@ def load_shipped(path: Path) -> Scorer:
         runtime=f"the {kind} runtime, {artifact.precision}",
         device=torch.device("cpu"),
     )
+
+
+def _as_fed(images: Tensor, spec: TensorSpec) -> Tensor:
+    """Store images as the integers that an int8 file takes; a uint8 file is loaded as such too."""
+    import torch
+
+    if spec.scale is None or spec.zero_point is None:
+        return images
+    zero_point = spec.zero_point - (128 if spec.dtype == "uint8" else 0)
+    return (torch.round(images / spec.scale) + zero_point).clamp(-128, 127).to(torch.int8)
 
 
 if __name__ == "__main__":

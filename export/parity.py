@@ -163,11 +163,15 @@ def check_rewrite(
 def save_samples(reference: ReferenceRun, path: Path, count: int) -> None:
     """Write the first `count` samples as `sets.manifest.ReferenceData` describes the file."""
     arrays = {
-        f"{kind}_{i}": np.stack([sample[i] for sample in samples[:count]]).astype(np.float32)
+        f"{kind}_{i}": _as_stored(np.stack([sample[i] for sample in samples[:count]]))
         for kind, samples in (("input", reference.inputs), ("output", reference.outputs))
         for i in range(len(samples[0]))
     }
     np.savez(path, **arrays)  # type: ignore[arg-type]  # the stubs take the names for options
+
+
+def _as_stored(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return array.astype(np.float32) if array.dtype.kind == "f" else array
 
 
 def compare(reference: ReferenceRun, outputs: list[Arrays], *, what: str) -> Parity:

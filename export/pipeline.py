@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from export.graph.program import Program
     from export.network.inputs import Arrays
     from export.parity import ReferenceRun
+    from export.quantization.build import EightBit
 
 __all__ = ["BuildResult", "make_artifacts"]
 
@@ -102,6 +103,7 @@ def _make_set(
 
     report("model")
     network, weights = make_network(request)
+    network = replace(network, stem=_stem(network, request))
     build_id = content_key(
         {
             **request.decisive_options(),
@@ -174,6 +176,14 @@ def _build_into(
         fired = [record.name for record in program.passes if record.rewrites]
         parity.check_rewrite(reference, partial(_run_arrays, program), fired)
 
+    eight_bit, kept_run = None, reference
+    if request.precision == "int8":
+        with _time_step("quantize", seconds, report):
+            eight_bit = _quantize(request, network, program)
+        program = eight_bit.program
+        kept_run = parity.ReferenceRun(
+            inputs=eight_bit.inputs, outputs=eight_bit.outputs, eager_relative_linf=None
+        )
     base = _options(request, network, build_id)
     made: dict[str, Made] = {a.format: a for a in kept}
 
@@ -181,7 +191,7 @@ def _build_into(
         for name in chain:
             report(name)
             made[name] = _make_file(
-                folder, request.out, name, program, reference, base, network, made
+                folder, request, name, program, eight_bit or reference, base, network, made
             )
         return [made[name] for name in chain]
 
@@ -203,7 +213,7 @@ def _build_into(
         passes=program.passes,
         artifacts=tuple(a for _, a in sorted(made.items()) if isinstance(a, Artifact)),
         missing_formats=missing,
-        reference=_save_reference(folder, network, reference),
+        reference=_save_reference(folder, network, kept_run),
         versions=versions(),
         git_revision=revision,
         git_dirty=dirty,
@@ -213,7 +223,20 @@ def _build_into(
         code_place=request.code_place(),
         parity_inputs=called,
         allow_flat_output=request.allow_flat_output,
+        quantization=None if eight_bit is None else eight_bit.record(),
     )
+
+
+def _stem(network: Network, request: BuildRequest) -> str:
+    """Return the file stem of the set, which names the precision of its files."""
+    precision = "int8io" if request.io == "int8" else request.precision
+    return f"{network.stem.removesuffix('_fp32')}_{precision}"
+
+
+def _quantize(request: BuildRequest, network: Network, program: Program) -> EightBit:
+    from export.quantization.build import quantize_for
+
+    return quantize_for(request, program, network.shapes, network.spec.get("input", {}))
 
 
 def _run_chains(
@@ -251,10 +274,10 @@ def _advise_on_flat_output(request: BuildRequest, weights: str) -> str:
 
 def _make_file(
     folder: Path,
-    out: Path,
+    request: BuildRequest,
     name: str,
     program: Program,
-    reference: ReferenceRun,
+    reference: ReferenceRun | EightBit,
     options: WriteOptions,
     network: Network,
     made: Mapping[str, Artifact | MissingFormat],
@@ -272,7 +295,8 @@ def _make_file(
         if isinstance(source, MissingFormat):
             return MissingFormat(format=name, reason=f"made from .{needed}: {source.reason}")
         staged = folder / source.file
-        options = replace(options, made_from=staged if staged.exists() else out / source.file)
+        made_from = staged if staged.exists() else request.out / source.file
+        options = replace(options, made_from=made_from)
     path = folder / f"{network.stem}.{name}"
     try:
         with output_errors(path):
@@ -281,8 +305,14 @@ def _make_file(
         return MissingFormat(format=name, reason=str(error))
     begin = time.perf_counter()
     run = format_module.load(path)
-    outputs = [run(sample) for sample in reference.inputs]
-    figures = parity.compare(reference, outputs, what=path.name)
+    inputs, outputs, cost = written.inputs, written.outputs, None
+    if isinstance(reference, parity.ReferenceRun):
+        found = [run(sample) for sample in reference.inputs]
+        figures = parity.compare(reference, found, what=path.name)
+    else:
+        figures, cost = reference.judge(run, what=path.name, kind=name)
+        inputs = reference.describe(inputs, are_inputs=True)
+        outputs = reference.describe(outputs, are_inputs=False)
     seconds = {**written.seconds, f"check {name}": time.perf_counter() - begin}
     if written.backend:
         renamed = path.with_stem(f"{path.stem}_{written.backend}")
@@ -291,15 +321,16 @@ def _make_file(
         file=path.name,
         format=name,
         backend=written.backend,
-        precision="fp32",
+        precision=request.precision,
         sha256=sha256_file(path),
         size_bytes=path.stat().st_size,
-        inputs=written.inputs,
-        outputs=written.outputs,
+        inputs=inputs,
+        outputs=outputs,
         delegates=written.delegates,
         leftovers=written.leftovers,
         parity=figures,
         build_seconds=seconds,
+        cost=cost,
     )
 
 
@@ -321,7 +352,7 @@ def _options(request: BuildRequest, network: Network, build_id: str) -> WriteOpt
         "dataset": network.dataset,
         "build_id": build_id,
         "manifest": f"{network.stem}.json",
-        "precision": "fp32",
+        "precision": request.precision,
         "colour_order": str(image.get("colour_order", "")),
         "mean": ",".join(map(repr, image.get("mean", ()))),
         "std": ",".join(map(repr, image.get("std", ()))),

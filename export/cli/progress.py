@@ -29,6 +29,7 @@ STEPS = {
     "reference": "running it in float64",
     "capture": "capturing the graph",
     "rewrite": "rewriting the graph",
+    "quantize": "calibrating and quantising",
     "onnx": "writing and checking .onnx",
     "tflite": "writing and checking .tflite",
     "pte": "lowering and checking .pte",
@@ -105,11 +106,16 @@ def print_results(outcomes: Sequence[Outcome], undefined: Sequence[str], seconds
         console.print(
             "worst error: max |file - float64 run| / max |float64 run| over the parity inputs"
         )
+        if any(o.result is not None and o.result.manifest.quantization for o in done):
+            console.print(
+                "worst error of int8: from the integer reference; what it costs stands below"
+            )
     for outcome in done:
         assert outcome.result is not None
         if outcome.result.made:
             _print_origin(console, outcome.result.manifest)
         _print_leftovers(console, outcome.result.manifest)
+        _print_cost(console, outcome.result.manifest)
         for missing in outcome.lacking:
             console.print(
                 f"{outcome.result.manifest.stem} has no .{missing.format}: {missing.reason}",
@@ -127,6 +133,31 @@ def _row(artifact: Artifact, *, fresh: bool) -> tuple[str, ...]:
     size = f"{artifact.size_bytes / 1e6:.2f} MB"
     error = f"{artifact.parity.relative_linf:.1e}"
     return artifact.file, size, delegates, left, error, seconds
+
+
+def _print_cost(console: Console, manifest: Manifest) -> None:
+    """Say what a lower precision cost, and on what it was calibrated."""
+    record = manifest.quantization
+    if record is None:
+        return
+    for artifact in manifest.artifacts:
+        cost = artifact.cost
+        if cost is None:
+            continue
+        parts = [f"{cost.sqnr_db:.1f} dB SQNR"]
+        if cost.agreement is not None:
+            parts.append(f"top-1 agreement {cost.agreement:.1%}")
+        if cost.top1 is not None and cost.float_top1 is not None:
+            parts.append(f"top-1 {cost.top1:.1%} (float32 {cost.float_top1:.1%})")
+        console.print(
+            f"{artifact.file}: against float32 on {cost.samples} held samples: {', '.join(parts)}",
+            markup=False, emoji=False, soft_wrap=True,
+        )  # fmt: skip
+    console.print(
+        f"{manifest.stem}: calibrated on {record.samples} samples: {record.calibration}; "
+        f"{record.recipe}" + "".join(f"; in float: {line}" for line in record.kept_float),
+        markup=False, emoji=False, soft_wrap=True,
+    )  # fmt: skip
 
 
 def _print_origin(console: Console, manifest: Manifest) -> None:

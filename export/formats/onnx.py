@@ -14,6 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.formats import Run, WriteOptions, Written
+from export.formats._stored_onnx import (
+    STORED,
+    as_unsigned,
+    finish_quantized,
+    name_stored,
+    to_signed,
+    to_unsigned,
+)
 from export.quiet import quiet_logs
 from pfd_models.errors import InputError, ModuleError
 
@@ -39,15 +47,16 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
         model = _export(program)
     with _time_step(seconds, "onnxsim"):
         model = _simplify(model)
+        finish_quantized(model)
     with _time_step(seconds, "onnx.checker"):
         _strip_notes(model)
-        _set_identity(model, options.identity)
+        _set_identity(model, {**options.identity, **name_stored(program)})
         _check(model, program)
     with _time_step(seconds, "write"):
         path.write_bytes(model.SerializeToString(deterministic=True))
     return Written(
-        inputs=program.inputs,
-        outputs=program.outputs,
+        inputs=as_unsigned(program.inputs),
+        outputs=as_unsigned(program.outputs),
         delegates=None,
         leftovers=(),
         seconds=seconds,
@@ -56,6 +65,9 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
 
 def load(path: Path) -> Run:
     """Load a file into onnxruntime, for one thread; arrays in PyTorch's layout.
+
+    The integers of a quantised file's inputs and outputs go in and come out as int8, although the
+    file has uint8.
 
     Raises:
         InputError: The file cannot be read as an ONNX model.
@@ -72,9 +84,19 @@ def load(path: Path) -> Run:
     except Exception as error:  # onnxruntime's own classes have no common root
         raise InputError(f"{path} is no ONNX model onnxruntime can load: {_line(error)}") from error
     names = [i.name for i in session.get_inputs()]
+    outputs = [o.name for o in session.get_outputs()]
+    stored = session.get_modelmeta().custom_metadata_map.get(STORED, "").split(",")
 
     def run(inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-        return list(session.run(None, dict(zip(names, inputs, strict=True))))
+        fed = {
+            name: to_unsigned(array) if name in stored else array
+            for name, array in zip(names, inputs, strict=True)
+        }
+        found = session.run(outputs, fed)
+        return [
+            to_signed(array) if name in stored else array
+            for name, array in zip(outputs, found, strict=True)
+        ]
 
     return run
 

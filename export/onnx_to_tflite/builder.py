@@ -39,10 +39,17 @@ class Value:
 class Builder:
     """The graph while it grows, one ONNX node after the other."""
 
-    def __init__(self, onnx_graph: OnnxGraph, *, wants_nhwc: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        onnx_graph: OnnxGraph,
+        *,
+        wants_nhwc: Callable[[str], bool],
+        non_negative: frozenset[str] = frozenset(),
+    ) -> None:
         self.onnx_graph = onnx_graph
         self.ops: list[Op] = []
         self.wants_nhwc = wants_nhwc
+        self.non_negative = non_negative  # values that are known to be so
         self.node: Node | None = None  # the one being lowered
         self._values: dict[str, Value] = {}
         self._reordered: dict[tuple[str, Order], Tensor] = {}
@@ -165,6 +172,10 @@ class Builder:
         self.ops.append(op)
         self._producers.update(dict.fromkeys(outs, op))
         return op.outputs
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensor of each ONNX value that was lowered."""
+        return {name: value.tensor for name, value in self._values.items()}
 
     def producer(self, tensor: Tensor) -> Op | None:
         """The operator that makes a tensor; None for inputs and constants."""

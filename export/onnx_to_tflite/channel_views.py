@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -95,7 +95,11 @@ def permute(tensor: Tensor | None, order: list[int], axis: int = -1) -> Tensor:
     data = constant_of(tensor)
     if tensor is None or not data.ndim or data.shape[axis] == 1 or order == sorted(order):
         return tensor  # type: ignore[return-value] # constant_of has refused None
-    return constant(tensor.name, np.ascontiguousarray(np.take(data, order, axis=axis)))
+    moved = constant(tensor.name, np.ascontiguousarray(np.take(data, order, axis=axis)))
+    known = tensor.quantization
+    if known is not None and known.axis == axis % data.ndim and known.scale.size > 1:
+        known = replace(known, scale=known.scale[order])
+    return replace(moved, quantization=known)
 
 
 def sorted_runs(tensor: Tensor, places: Sequence[int]) -> list[tuple[Tensor, int, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -13,9 +14,11 @@ from export.onnx_to_tflite.builder import Builder
 from export.onnx_to_tflite.graph import DTYPES, Graph, Tensor
 from export.onnx_to_tflite.layout import NHWC, Order, identity, physical_shape
 from export.onnx_to_tflite.ops import Lowering, lowerings
-from export.onnx_to_tflite.passes import run_passes
+from export.onnx_to_tflite.passes import MOVING_PASSES, order_channels, run_passes
 from export.onnx_to_tflite.patterns import join_activations
+from export.onnx_to_tflite.quantized import Stored, attach_scales, collapse
 from export.onnx_to_tflite.reader import Node, OnnxGraph, read, refuse
+from export.onnx_to_tflite.storing import store
 from export.onnx_to_tflite.writer import write
 from pfd_models.errors import UnsupportedOperatorError, unknown
 
@@ -70,7 +73,8 @@ def convert(
 
     Args:
         model: As ``torch.onnx.export(dynamo=True)`` and onnxsim write it; float32, with integers
-            and booleans where an operator makes or takes them.
+            and booleans where an operator makes or takes them, or with QuantizeLinear and
+            DequantizeLinear around 8-bit values.
         io_layout: Axis order of four-dimensional inputs and outputs: ``nhwc`` costs no TRANSPOSE,
             ``nchw`` keeps ONNX's.
         keep_axes: Names of inputs and outputs that keep ONNX's order with either: they are NHWC
@@ -88,9 +92,14 @@ def convert(
     """
     if io_layout not in ("nhwc", "nchw"):
         raise UnsupportedOperatorError(unknown("io_layout", io_layout, ("nhwc", "nchw")))
+    model, stored = collapse(model)
     onnx_graph = join_activations(read(model))
-    graph = lower(onnx_graph, io_layout, keep_axes)
-    run_passes(graph)
+    graph = lower(onnx_graph, io_layout, keep_axes, stored)
+    if stored.values:
+        run_passes(graph, (*MOVING_PASSES, partial(attach_scales, stored=stored), order_channels))
+        store(graph, stored)
+    else:
+        run_passes(graph)
     return Conversion(
         data=write(graph, metadata=metadata or {}, description=description),
         ops=graph.histogram(),
@@ -99,8 +108,20 @@ def convert(
     )
 
 
-def lower(onnx_graph: OnnxGraph, io_layout: IoLayout, keep_axes: Collection[str] = ()) -> Graph:
-    """Lower every node, inputs and outputs in the wanted layout."""
+def lower(
+    onnx_graph: OnnxGraph,
+    io_layout: IoLayout,
+    keep_axes: Collection[str] = (),
+    stored: Stored | None = None,
+) -> Graph:
+    """Lower every node, inputs and outputs in the wanted layout.
+
+    Args:
+        onnx_graph: In float.
+        io_layout: Of four-dimensional inputs and outputs.
+        keep_axes: Names of those that keep ONNX's order.
+        stored: What a quantised model says of its values.
+    """
     table = lowerings()
     _check(onnx_graph, table)
 
@@ -109,7 +130,9 @@ def lower(onnx_graph: OnnxGraph, io_layout: IoLayout, keep_axes: Collection[str]
         turned = rank == 4 and io_layout == "nhwc" and name not in keep_axes
         return NHWC if turned else identity(rank)
 
-    build = Builder(onnx_graph, wants_nhwc=_Wishes(onnx_graph, table, io_layout).wants_nhwc)
+    wishes = _Wishes(onnx_graph, table, io_layout)
+    non_negative = frozenset() if stored is None else stored.non_negative
+    build = Builder(onnx_graph, wants_nhwc=wishes.wants_nhwc, non_negative=non_negative)
     inputs = []
     for name in onnx_graph.inputs:
         shape = physical_shape(onnx_graph.shapes[name], border(name))
@@ -120,7 +143,7 @@ def lower(onnx_graph: OnnxGraph, io_layout: IoLayout, keep_axes: Collection[str]
         build.node = node
         table[node.op_type].lower(node, build)
     outputs = tuple((name, _make_output(build, name, border(name))) for name in onnx_graph.outputs)
-    return Graph(inputs=tuple(inputs), outputs=outputs, ops=build.ops)
+    return Graph(inputs=tuple(inputs), outputs=outputs, ops=build.ops, values=build.tensors())
 
 
 def _make_output(build: Builder, name: str, order: Order) -> Tensor:

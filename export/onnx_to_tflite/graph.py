@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DTYPES", "FUSABLE", "Array", "Graph", "Op", "Tensor"]
+__all__ = ["DTYPES", "FUSABLE", "Array", "Graph", "Op", "Quantization", "Tensor"]
 
 Array = npt.NDArray[Any]
 
@@ -39,6 +39,21 @@ FUSABLE = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Quantization:
+    """How integers stand for numbers: number = scale * (integer - zero_point).
+
+    Attributes:
+        scale: One number, or one per index along `axis`; float32.
+        zero_point: The integer that stands for zero.
+        axis: Of the tensor, where the scale varies.
+    """
+
+    scale: Array
+    zero_point: int
+    axis: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Tensor:
     """One tensor as TFLite stores it; compared by identity.
 
@@ -47,12 +62,14 @@ class Tensor:
         shape: Physical shape, so (N, H, W, C) for an image.
         dtype: numpy dtype of the elements.
         data: The value of a constant, None for a computed tensor.
+        quantization: What its integers stand for, None where they are no stored numbers.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     data: Array | None = None
+    quantization: Quantization | None = None
 
     def __post_init__(self) -> None:
         if self.data is not None and (
@@ -122,11 +139,13 @@ class Graph:
         inputs: (name, tensor) in the order of the ONNX model.
         outputs: (name, tensor) in the order of the ONNX model.
         ops: Every operator after the producers of its operands.
+        values: The tensor that each ONNX value was lowered to.
     """
 
     inputs: tuple[tuple[str, Tensor], ...]
     outputs: tuple[tuple[str, Tensor], ...]
     ops: list[Op]
+    values: Mapping[str, Tensor] = field(default_factory=dict)
 
     def producers(self) -> dict[Tensor, Op]:
         """Map each computed tensor to the operator that makes it."""

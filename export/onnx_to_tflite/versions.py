@@ -6,6 +6,8 @@ operator, so a lower one runs on more phones; each stays within what tflite-runt
 
 from __future__ import annotations
 
+import numpy as np
+
 from export.onnx_to_tflite.graph import Op
 
 __all__ = ["HIGHEST_IN_2_14", "version"]
@@ -54,10 +56,19 @@ HIGHEST_IN_2_14 = {
 #: The version that an element type of the first operand needs, where the shape needs no higher.
 OF_TYPE = {
     ("ADD", "int64"): 4,
+    ("ADD", "int8"): 2,
     ("CONCATENATION", "int8"): 2,
+    ("CONV_2D", "int8"): 3,
+    ("DEPTHWISE_CONV_2D", "int8"): 3,
+    ("DEQUANTIZE", "int8"): 2,
+    ("FULLY_CONNECTED", "int8"): 4,
     ("GATHER", "bool"): 3,
     ("GATHER", "int8"): 2,
+    ("MAX_POOL_2D", "int8"): 2,
+    ("MEAN", "int8"): 2,
     ("MUL", "int64"): 5,
+    ("MUL", "int8"): 2,
+    ("PAD", "int8"): 2,
     ("SLICE", "int8"): 2,
     ("STRIDED_SLICE", "bool"): 3,
     ("STRIDED_SLICE", "int8"): 2,
@@ -84,7 +95,16 @@ def version(op: Op) -> int:
     """Return the lowest version for an operator."""
     if op.kind == "CAST":
         return 3 if "int8" in (op.data_input.dtype.name, op.output.dtype.name) else 1
+    if op.kind == "MUL" and op.data_input.dtype == np.int8 and _grows(op):
+        return 3
     return max(_of_shape(op), OF_TYPE.get((op.kind, op.data_input.dtype.name), 1))
+
+
+def _grows(op: Op) -> bool:
+    """Whether a product's integers must be scaled up, which its second version cannot."""
+    known = [t.quantization for t in (*op.inputs, *op.outputs) if t is not None]
+    left, right, out = (float(q.scale[0]) if q is not None else 1.0 for q in known)
+    return left * right >= out
 
 
 def _of_shape(op: Op) -> int:

@@ -125,8 +125,9 @@ class _Tables:
         if tensor in self._tensor_index:
             return self._tensor_index[tensor]
         small = None
-        if tensor.data is not None and tensor.data.nbytes <= SHARED_CONSTANT_BYTES:
-            small = (f"{tensor.dtype}{tensor.shape}", tensor.data.tobytes())
+        data = tensor.data if tensor.quantization is None else None
+        if data is not None and data.nbytes <= SHARED_CONSTANT_BYTES:
+            small = (f"{tensor.dtype}{tensor.shape}", data.tobytes())
             if small in self._constants:
                 self._tensor_index[tensor] = self._constants[small]
                 return self._constants[small]
@@ -135,6 +136,7 @@ class _Tables:
         entry.shape = list(tensor.shape)
         entry.type = TYPES[tensor.dtype]
         entry.buffer = 0 if tensor.data is None else self.buffer(tensor.data)
+        entry.quantization = _quantization(tensor)
         self.tensors.append(entry)
         index = len(self.tensors) - 1
         self._tensor_index[tensor] = index
@@ -158,6 +160,18 @@ class _Tables:
         self._names[name] += 1
         count = self._names[name]
         return name if count == 1 else self._unique(f"{name}_{count}")
+
+
+def _quantization(tensor: Tensor) -> Any:
+    """What the schema says of a tensor of integers that stand for numbers."""
+    known = tensor.quantization
+    if known is None or tensor.dtype == np.float32:
+        return None
+    entry = schema.QuantizationParametersT()
+    entry.scale = known.scale.astype(np.float32)
+    entry.zeroPoint = np.full(known.scale.shape, known.zero_point, np.int64)
+    entry.quantizedDimension = known.axis
+    return entry
 
 
 #: Constants up to this size are stored once when equal, as axes and shapes often are.

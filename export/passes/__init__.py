@@ -59,7 +59,7 @@ from export.passes import (
 )
 from export.sets.manifest import PassRecord
 
-__all__ = ["PASSES", "max_rewrite_error", "run_passes"]
+__all__ = ["PASSES", "drop_unused_state", "max_rewrite_error", "run_passes"]
 
 PASSES: tuple[ModuleType, ...] = (
     functionalize_mutations,   # first: the others move values freely
@@ -127,7 +127,7 @@ def run_passes(program: Program, passes: tuple[ModuleType, ...] = PASSES) -> Pro
         records = [_run(p, module) for p in passes]
     exported = program.exported
     if any(record.rewrites for record in records):
-        _drop_unused_state(module)
+        drop_unused_state(module)
         module.graph.lint()
         module.recompile()
         with torch.no_grad():
@@ -196,7 +196,7 @@ def _check_ownership(exported: ExportedProgram) -> None:
         assert not isinstance(tensor, Tensor) or owns_memory(tensor), name
 
 
-def _drop_unused_state(module: fx.GraphModule) -> None:
+def drop_unused_state(module: fx.GraphModule) -> None:
     """Delete parameters and buffers that no node reads any more, or files would carry them."""
     read = {str(node.target) for node in module.graph.nodes if node.op == "get_attr"}
     parameters = dict(module.named_parameters(remove_duplicate=False))

@@ -12,15 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from export.request.calibration import WAYS, CalibrationSource
 from export.request.provenance import source_digest, versions
 from export.request.samples import samples_digest
 from export.request.source import ModuleSource, ZooSource
 from export.request.user_code import find_distributions, find_sources
 from export.sets.files import sha256_file
-from pfd_models.errors import SpecError, WeightsError
+from pfd_models.errors import SpecError, WeightsError, unknown
 from pfd_models.plain_data import to_plain
 
-__all__ = ["BuildRequest", "content_key"]
+__all__ = ["PRECISIONS", "BuildRequest", "Precision", "content_key"]
+
+PRECISIONS = ("fp32", "int8")
+Precision = Literal["fp32", "int8"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -45,6 +49,9 @@ class BuildRequest:
         samples: A folder of images or an ``.npz`` to feed them instead.
         allow_flat_output: Publish a network whose outputs hardly depend on its input.
         require_all_formats: Refuse a set that lacks a format, instead of making the others.
+        precision: What the files compute in.
+        calibration: What ``int8`` is calibrated on.
+        io: Whether the caller of an ``int8`` file feeds and reads numbers or their integers.
         require_full_delegation: Refuse a set with an operator outside its delegate.
         force: Build even when nothing changed.
         verbose: Let the libraries' own logs through.
@@ -64,6 +71,9 @@ class BuildRequest:
     samples: Path | None = None
     allow_flat_output: bool = False
     require_all_formats: bool = False
+    precision: Precision = "fp32"
+    calibration: CalibrationSource | None = None
+    io: Literal["float", "int8"] = "float"
     require_full_delegation: bool = False
     force: bool = False
     verbose: bool = False
@@ -74,6 +84,12 @@ class BuildRequest:
             raise SpecError("no format to build: give at least one of pte, onnx, tflite")
         if self.seed < 0:
             raise SpecError(f"seed {self.seed} is negative; give 0 or more")
+        if self.precision not in PRECISIONS:
+            raise SpecError(unknown("precision", self.precision, PRECISIONS))
+        if self.precision == "int8" and self.calibration is None:
+            raise SpecError(f"precision int8 needs --calibration: give {WAYS}")
+        if self.precision != "int8" and (self.calibration is not None or self.io != "float"):
+            raise SpecError("calibration and integer inputs go with precision int8 only")
         if self.name and not _NAME.fullmatch(self.name):
             raise SpecError(
                 f"--name {self.name!r} is no name for files; use letters, digits, '_', '-' and "
@@ -91,7 +107,7 @@ class BuildRequest:
 
         Raises:
             WeightsError: The checkpoint cannot be read.
-            DataError: The samples cannot be read.
+            DataError: The samples or the calibration data cannot be read.
         """
         return content_key(
             {**self.decisive_options(), "source": to_plain(self.source), "name": self.name}
@@ -129,6 +145,9 @@ class BuildRequest:
             "input_range": self.input_range,
             "samples": samples_digest(self.samples),
             "allow_flat_output": self.allow_flat_output,
+            "precision": self.precision,
+            "calibration": self.calibration.digest() if self.calibration is not None else "",
+            "io": self.io,
             "versions": versions(extra),
         }
 

@@ -29,6 +29,8 @@ __all__ = [
     "MissingFormat",
     "Parity",
     "PassRecord",
+    "PrecisionCost",
+    "Quantization",
     "ReferenceData",
     "TensorSpec",
     "load_manifest",
@@ -49,12 +51,17 @@ class TensorSpec:
         shape: Its static shape, in the order `layout` names.
         dtype: NumPy's name, as ``float32``.
         layout: ``NCHW`` or ``NHWC`` for images, ``NC`` for rows of scores, else empty.
+        scale: Of a tensor of 8-bit integers, which stand for scale * (integer - zero_point);
+            None where the tensor holds its numbers themselves.
+        zero_point: The integer that stands for zero.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str = "float32"
     layout: str = ""
+    scale: float | None = None
+    zero_point: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +87,9 @@ class Leftover:
 class Parity:
     """How far a file's outputs are from a float64 run of the same module.
 
+    Those of an 8-bit file are compared with this project's own integer arithmetic instead: see
+    `Artifact.cost` for what they lose.
+
     Attributes:
         samples: How many seeded inputs were run.
         relative_linf: max |file - float64| / max |float64|, worst over samples.
@@ -94,6 +104,52 @@ class Parity:
     sqnr_db: float
     eager_relative_linf: float | None
     limit: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrecisionCost:
+    """What a file of lower precision loses against the float32 network.
+
+    Attributes:
+        samples: How many samples it was measured on; the calibration saw none of them.
+        sqnr_db: Signal to quantisation noise ratio of the first output in dB, over all samples.
+        agreement: How often both give the same best class; None where outputs are no rows of
+            scores.
+        float_top1: How often the float32 network's best class is the label; None without labels.
+        top1: How often the file's best class is the label; None without labels.
+    """
+
+    samples: int
+    sqnr_db: float
+    agreement: float | None = None
+    float_top1: float | None = None
+    top1: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantization:
+    """How a set's 8-bit integers were chosen.
+
+    Attributes:
+        recipe: How ranges and biases were found.
+        calibration: What the ranges were found on.
+        is_synthetic: Whether that was noise, so that accuracy means nothing.
+        samples: How many samples that were.
+        seed: Of the choice of samples, or of the noise.
+        inputs: Scale and zero point of each input's integers, in the file or behind its first
+            operator.
+        outputs: The same of each output.
+        kept_float: What computes in float32, a line each: operator and cause.
+    """
+
+    recipe: str
+    calibration: str
+    is_synthetic: bool
+    samples: int
+    seed: int
+    inputs: tuple[tuple[float, int], ...]
+    outputs: tuple[tuple[float, int], ...]
+    kept_float: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +185,7 @@ class Artifact:
         file: Its name, beside the manifest.
         format: ``pte``, ``onnx`` or ``tflite``.
         backend: The delegate the file was lowered for, empty where the format has none.
-        precision: ``fp32``, later ``fp16`` or ``int8``.
+        precision: ``fp32`` or ``int8``.
         sha256: Of the whole file.
         size_bytes: Of the whole file.
         inputs: What to feed it, in order.
@@ -138,6 +194,7 @@ class Artifact:
         leftovers: Operators outside the delegate.
         parity: Its distance from the float64 run.
         build_seconds: Wall seconds of each step that made this file alone.
+        cost: What its precision costs; None for float32.
     """
 
     file: str
@@ -152,6 +209,7 @@ class Artifact:
     leftovers: tuple[Leftover, ...]
     parity: Parity
     build_seconds: Mapping[str, float]
+    cost: PrecisionCost | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +253,7 @@ class Manifest:
         parity_inputs: What the network and the files were fed.
         allow_flat_output: Whether outputs that hardly depend on the input were accepted; parity
             then says less.
+        quantization: How an 8-bit set was calibrated; None for float32.
     """
 
     stem: str
@@ -219,6 +278,7 @@ class Manifest:
     code_place: str = ""
     parity_inputs: str = "standard normal noise"
     allow_flat_output: bool = False
+    quantization: Quantization | None = None
     schema_version: int = SCHEMA_VERSION
     folder: Path = field(default=Path(), compare=False, repr=False, metadata={"stored": False})
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from export.formats import Run, WriteOptions, Written, kept_axes, turn_images
 from export.formats.pte.backends import get_backend
 from export.quiet import quiet_logs
-from pfd_models.errors import InputError, ModuleError
+from pfd_models.errors import InputError, ModuleError, SpecError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +39,10 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
     from export.formats.pte.lowering import lower
 
     backend = get_backend(options.backend)
+    precision = options.identity.get("precision", "fp32")
+    if precision not in backend.precisions:
+        takes = ", ".join(backend.precisions)
+        raise SpecError(f"backend {options.backend!r} has no {precision}; it takes {takes}")
     identity = dict(options.identity)
     if options.pte_io == "nhwc":
         from export.formats.pte.channels_last import turn_images

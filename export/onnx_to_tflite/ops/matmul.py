@@ -73,7 +73,8 @@ def gemm(node: Node, build: Builder) -> None:
         rows = addend.size // addend.shape[-1] if addend is not None and addend.ndim else 1
         if addend is not None and rows == 1:
             bias = np.broadcast_to(addend.reshape(-1) * np.float32(beta), (stored.shape[0],))
-        y = fully_connected(build, x, stored, bias)
+        kernel = constant(node.inputs[1], np.ascontiguousarray(stored))
+        y = fully_connected(build, x, kernel, bias)
     if node.input(2) and bias is None:
         c = build.tensor(node.inputs[2])
         if beta != 1:

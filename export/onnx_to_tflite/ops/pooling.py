@@ -89,7 +89,7 @@ def max_pool(node: Node, build: Builder) -> None:
     scheme = padding(axes)
     if scheme is None:
         scheme = "VALID"
-        if is_non_negative(build, x):
+        if node.inputs[0] in build.non_negative or is_non_negative(build, x):
             x = build.pad(x, [(0, 0), axes[0].pads, axes[1].pads, (0, 0)])
         else:
             for index, axis in enumerate(axes):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from export.onnx_to_tflite.graph import Graph
 from export.onnx_to_tflite.passes.absorb_transpose import absorb_transpose
@@ -13,7 +13,7 @@ from export.onnx_to_tflite.passes.merge_moves import merge_moves
 from export.onnx_to_tflite.passes.order_channels import order_channels
 from export.onnx_to_tflite.passes.own_pads import own_pads
 
-__all__ = ["PASSES", "run_passes"]
+__all__ = ["MOVING_PASSES", "PASSES", "order_channels", "run_passes"]
 
 #: Order is meaning: constants fold before activations fuse, because a fused one ends the fold,
 #: and channels are ordered last, when only the final operators still read them.
@@ -28,9 +28,14 @@ PASSES: tuple[Callable[[Graph], None], ...] = (
 )
 
 
-def run_passes(graph: Graph) -> None:
+#: Those that only move values: in a quantised model the arithmetic was rewritten before, and a
+#: fold here would round once more than the other formats do.
+MOVING_PASSES = (merge_moves, absorb_transpose, own_pads)
+
+
+def run_passes(graph: Graph, passes: Sequence[Callable[[Graph], None]] = PASSES) -> None:
     """Run every pass once and drop what nobody reads any more."""
     graph.prune()
-    for rewrite in PASSES:
+    for rewrite in passes:
         rewrite(graph)
         graph.prune()

@@ -1,4 +1,4 @@
-"""XNNPACK: float kernels for ARM and x86 processors, the delegate of every Android build."""
+"""XNNPACK: float and 8-bit kernels for ARM and x86, the delegate of every Android build."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 __all__ = ["partitioners", "precisions", "unavailable"]
 
-precisions = ("fp32",)
+precisions = ("fp32", "int8")
 
 
 def partitioners() -> list[Partitioner]:

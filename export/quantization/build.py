@@ -1,0 +1,186 @@
+"""The 8-bit part of a build: quantise a program once, then judge each file written from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from export.graph.program import Program
+from export.network.inputs import Arrays
+from export.quantization.agreement import hold_to_reference
+from export.quantization.calibration import CalibrationData, load_calibration
+from export.quantization.cost import measure_cost
+from export.quantization.insert import store
+from export.quantization.integer_reference import run_integers
+from export.quantization.quantize import RECIPE, Quantized, quantize
+from export.quantization.scales import Affine
+from export.request.request import BuildRequest
+from export.sets.manifest import Parity, PrecisionCost, Quantization, TensorSpec
+from pfd_models.errors import SpecError
+
+__all__ = ["EightBit", "quantize_for"]
+
+CHECKED_SAMPLES = 4
+"""How many of the held samples are also run in the integer reference."""
+
+_TO_THE_BIT = ("pte", "tflite")
+"""Formats whose runtimes compute with XNNPACK; see `agreement` for the others."""
+
+_UNSIGNED_OFFSET = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EightBit:
+    """A quantised program with what its files are held to.
+
+    Attributes:
+        quantized: What the formats are written from.
+        data: The samples it was calibrated on and is measured on.
+        exact: Outputs of the float network for each held sample.
+        inputs: As the files are fed, float or integers, for the first held samples.
+        outputs: What the integer reference makes of `inputs`.
+        request: Whose options these are.
+    """
+
+    quantized: Quantized
+    data: CalibrationData
+    exact: list[Arrays]
+    inputs: list[Arrays]
+    outputs: list[Arrays]
+    request: BuildRequest
+
+    @property
+    def program(self) -> Program:
+        """Return what every format is written from."""
+        return self.quantized.program
+
+    def judge(
+        self, run: Callable[[Arrays], Arrays], *, what: str, kind: str
+    ) -> tuple[Parity, PrecisionCost]:
+        """Run a file on the held samples.
+
+        Args:
+            run: A loaded file.
+            what: How an error line calls it.
+            kind: Its format.
+
+        Raises:
+            ParityError: It does not compute what the integer reference computes.
+        """
+        found = [self._numbers(run(self._fed(sample))) for sample in self.data.held]
+        outputs = [None if a is None else a.scale for a in self.quantized.outputs]
+        parity = hold_to_reference(
+            [self._numbers(sample) for sample in self.outputs],
+            found[: len(self.outputs)],
+            self.exact[: len(self.outputs)],
+            [scale or 0.0 for scale in outputs],
+            what=what,
+            to_the_bit=kind in _TO_THE_BIT and not self.quantized.kept_float,
+        )
+        cost = measure_cost(
+            [sample[0] for sample in self.exact], [sample[0] for sample in found], self.data.labels
+        )
+        return parity, cost
+
+    def describe(self, specs: Sequence[TensorSpec], *, are_inputs: bool) -> tuple[TensorSpec, ...]:
+        """Say what the integers of a file's inputs or outputs stand for, if they are integers."""
+        affines = self.quantized.inputs if are_inputs else self.quantized.outputs
+        return tuple(map(_describe, specs, affines))
+
+    def record(self) -> Quantization:
+        """Return what the manifest keeps."""
+        source = self.request.calibration
+        assert source is not None  # or nothing would have been quantised
+        return Quantization(
+            recipe=RECIPE,
+            calibration=source.label,
+            is_synthetic=source.kind == "synthetic",
+            samples=len(self.data.samples) * self.program.example[0].shape[0],
+            seed=source.seed,
+            inputs=tuple(map(_pair, self.quantized.inputs)),
+            outputs=tuple(map(_pair, self.quantized.outputs)),
+            kept_float=self.quantized.kept_float,
+        )
+
+    def _fed(self, sample: Sequence[Tensor]) -> Arrays:
+        return _fed(self.quantized, sample, integers=self.request.io == "int8")
+
+    def _numbers(self, outputs: Arrays) -> Arrays:
+        """Turn integers into the numbers they stand for."""
+        return [
+            array
+            if affine is None or array.dtype != np.int8
+            else ((array.astype(np.float32) - affine.zero_point) * np.float32(affine.scale))
+            for array, affine in zip(outputs, self.quantized.outputs, strict=True)
+        ]
+
+
+def quantize_for(
+    request: BuildRequest,
+    program: Program,
+    shapes: Sequence[tuple[int, ...]],
+    image: Mapping[str, Any],
+) -> EightBit:
+    """Calibrate and quantise a program as a request says.
+
+    Args:
+        request: Its calibration and its kind of inputs and outputs.
+        program: Rewritten, in float.
+        shapes: Of the network's inputs, batch first.
+        image: How the network wants its image; empty where unknown.
+
+    Raises:
+        SpecError: The request names nothing to calibrate on.
+        DataError: The data cannot be read or do not fit.
+    """
+    if request.calibration is None:
+        raise SpecError("int8 needs --calibration")
+    data = load_calibration(
+        request.calibration,
+        shapes,
+        image,
+        request.input_range,
+        [spec.dtype for spec in program.inputs],
+    )
+    quantized = quantize(program, data.samples, integer_io=request.io == "int8")
+    fed = [
+        _fed(quantized, sample, integers=request.io == "int8")
+        for sample in data.held[:CHECKED_SAMPLES]
+    ]
+    return EightBit(
+        quantized=quantized,
+        data=data,
+        exact=[[t.numpy() for t in program.run(sample)] for sample in data.held],
+        inputs=fed,
+        outputs=[
+            [t.numpy() for t in run_integers(quantized.program, list(map(torch.from_numpy, f)))]
+            for f in fed
+        ],
+        request=request,
+    )
+
+
+def _fed(quantized: Quantized, sample: Sequence[Tensor], *, integers: bool) -> Arrays:
+    if not integers:
+        return [tensor.numpy() for tensor in sample]
+    return [
+        tensor.numpy() if affine is None else store(tensor, affine).numpy()
+        for tensor, affine in zip(sample, quantized.inputs, strict=True)
+    ]
+
+
+def _describe(spec: TensorSpec, affine: Affine | None) -> TensorSpec:
+    if affine is None or spec.dtype not in ("int8", "uint8"):
+        return spec
+    offset = _UNSIGNED_OFFSET if spec.dtype == "uint8" else 0
+    return dataclasses.replace(spec, scale=affine.scale, zero_point=affine.zero_point + offset)
+
+
+def _pair(affine: Affine | None) -> tuple[float, int]:
+    return (1.0, 0) if affine is None else (affine.scale, affine.zero_point)

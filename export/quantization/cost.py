@@ -1,0 +1,47 @@
+"""What did the lower precision cost? Measured on samples that the calibration never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from export.sets.manifest import PrecisionCost
+
+__all__ = ["measure_cost"]
+
+_Outputs = Sequence[npt.NDArray[np.floating]]
+
+
+def measure_cost(exact: _Outputs, found: _Outputs, labels: Sequence[int] = ()) -> PrecisionCost:
+    """Compare the first output of a file with the float network's.
+
+    Args:
+        exact: Per sample, of the float network.
+        found: Per sample, of the file, as numbers.
+        labels: Class of each row over all samples, or empty.
+
+    Returns:
+        The signal to quantisation noise ratio over all samples; and, where outputs are rows of
+        scores, how often both have the same best class and how often each has the right one.
+    """
+    wanted, have = np.stack(exact).astype(np.float64), np.stack(found).astype(np.float64)
+    noise = float(np.square(wanted - have).sum())
+    signal = float(np.square(wanted).sum())
+    sqnr = 10 * np.log10(max(signal, 1e-30) / max(noise, signal * 1e-24, 1e-54))
+    agreement = float_top1 = top1 = None
+    if wanted.ndim == 3 and wanted.shape[2] > 1:
+        best, chosen = (a.reshape(-1, a.shape[2]).argmax(1) for a in (wanted, have))
+        agreement = float((best == chosen).mean())
+        if labels:
+            known = np.array(labels)
+            float_top1 = float((best[: len(known)] == known).mean())
+            top1 = float((chosen[: len(known)] == known).mean())
+    return PrecisionCost(
+        samples=len(wanted),
+        sqnr_db=float(sqnr),
+        agreement=agreement,
+        float_top1=float_top1,
+        top1=top1,
+    )

@@ -1,0 +1,137 @@
+"""Every way to name calibration data, and every one that is refused in one clear line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from export.quantization.calibration import load_calibration
+from export.request.calibration import CalibrationSource, parse_calibration
+from pfd_models.errors import DataError, SpecError
+
+SHAPES = ((1, 3, 12, 12),)
+IMAGE = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of noise, some of it in a folder below."""
+    from PIL import Image
+
+    folder = tmp_path / "pictures"
+    (folder / "below").mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for i in range(8):
+        pixels = generator.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / ("below" if i % 2 else "") / f"{i}.png")
+    return folder
+
+
+def load(source, image=IMAGE, **options):
+    if isinstance(source, CalibrationSource):
+        return load_calibration(source, SHAPES, image, **options)
+    return load_calibration(parse_calibration(str(source)), SHAPES, image, **options)
+
+
+def test_a_folder_gives_images_as_the_network_is_fed_and_holds_some_back(pictures):
+    data = load(pictures)
+    assert (len(data.samples), len(data.held), data.labels) == (6, 2, ())
+    everything = torch.cat([x for (x,) in (*data.samples, *data.held)])
+    assert everything.shape == (8, 3, 12, 12)
+    assert len(everything.flatten(1).unique(dim=0)) == 8  # none is in both
+    assert -2.0 <= float(everything.min()) < float(everything.max()) <= 2.0
+
+
+def test_the_seed_chooses_the_images(pictures):
+    chosen = [parse_calibration(str(pictures), count=3, seed=seed).files()[0] for seed in (0, 0, 1)]
+    assert chosen[0] == chosen[1] != chosen[2]
+
+
+def test_what_the_pixels_become_can_be_said_for_a_module_of_ones_own(pictures):
+    data = load(pictures, image={}, value_range=(0.0, 1.0))
+    assert 0.0 <= float(data.samples[0][0].min()) < float(data.samples[0][0].max()) <= 1.0
+    with pytest.raises(DataError, match="nothing says what the pixel values 0 and 255 become"):
+        load(pictures, image={})
+
+
+def test_a_data_set_gives_labels_to_measure_with():
+    source = CalibrationSource(kind="dataset", place="digits", count=5)
+    data = load_calibration(source, ((1, 3, 16, 16),), IMAGE)
+    assert (len(data.samples), len(data.held), len(data.labels)) == (5, 5, 5)
+
+
+def test_an_npz_gives_what_the_network_is_fed(tmp_path):
+    images = np.random.default_rng(0).random((8, 3, 12, 12), np.float32)
+    np.savez(tmp_path / "fed.npz", input_0=images, labels=np.arange(8))
+    data = load(tmp_path / "fed.npz")
+    assert np.array_equal(data.samples[0][0].numpy(), images[:1])
+    assert data.labels == (6, 7)
+
+
+def test_noise_says_that_it_is_noise():
+    data = load("synthetic")
+    assert (len(data.samples), len(data.held)) == (64, 32)
+    assert parse_calibration("synthetic").label == "SYNTHETIC NOISE"
+
+
+def test_a_batch_is_filled(pictures):
+    data = load_calibration(parse_calibration(str(pictures)), ((4, 3, 12, 12),), IMAGE)
+    assert [len(x) for (x,) in data.samples] == [4, 4]
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(DataError, match="holds 0 images"):
+        load(tmp_path)
+
+
+def test_an_unreadable_image_is_refused_by_name(pictures):
+    (pictures / "0.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"0\.png cannot be read as an image"):
+        load(pictures)
+
+
+def test_images_that_are_all_one_colour_are_refused(tmp_path):
+    from PIL import Image
+
+    for i in range(3):
+        Image.new("RGB", (12, 12), (128, 128, 128)).save(tmp_path / f"{i}.png")
+    with pytest.raises(DataError, match=r"every value of every sample is .* tells no range"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "line"),
+    [
+        ({"image": np.zeros((4, 3, 12, 12))}, "has no input_0; it has image"),
+        ({"input_0": np.zeros((4, 3, 9, 12))}, r"of shape \(4, 3, 9, 12\); the network wants"),
+        ({"input_0": np.ones((1, 3, 12, 12))}, "holds 1 samples"),
+        ({"input_0": np.full((4, 3, 12, 12), np.nan)}, "values that are not finite"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(tmp_path, arrays, line):
+    np.savez(tmp_path / "fed.npz", **arrays)
+    with pytest.raises(DataError, match=line):
+        load(tmp_path / "fed.npz")
+
+
+def test_a_file_that_is_no_npz_is_refused(tmp_path):
+    (tmp_path / "fed.npz").write_text("text")
+    with pytest.raises(DataError, match=r"cannot be read as an \.npz"):
+        load(tmp_path / "fed.npz")
+
+
+def test_images_for_a_network_that_takes_none_are_refused(pictures):
+    with pytest.raises(DataError, match="holds images and the network takes"):
+        load_calibration(parse_calibration(str(pictures)), ((1, 7),), IMAGE)
+
+
+@pytest.mark.parametrize("text", ["nowhere", "digits", "list.txt"])
+def test_a_source_that_is_nothing_of_the_kind_is_refused(text):
+    with pytest.raises(SpecError, match="give a folder of images, dataset:NAME"):
+        parse_calibration(text)
+
+
+def test_an_unknown_data_set_is_refused_with_the_nearest_name():
+    with pytest.raises(SpecError, match="did you mean 'digits'"):
+        load(CalibrationSource(kind="dataset", place="digit"))

@@ -1,0 +1,130 @@
+"""Every operator that computes in integers: both host runtimes against the integer reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from export.formats import WriteOptions, get_format
+from export.graph.program import capture
+from export.passes import run_passes
+from export.quantization.integer_reference import run_integers
+from export.quantization.quantize import quantize
+from tests.export.quantization.conftest import Call, capture_simply, noise
+
+
+def conv(channels, kernel, **options):
+    return nn.Conv2d(channels, 7, kernel, **options)
+
+
+# By operator: a function of the input and its layers, and the layers for a number of channels.
+OPERATORS = {
+    "convolution": (lambda x, c: c(x), lambda n: [conv(n, 3, stride=2, padding=1)]),
+    "depthwise convolution and relu": (
+        lambda x, c: F.relu(c(x)),
+        lambda n: [nn.Conv2d(n, n, 3, padding=1, groups=n)],
+    ),
+    "grouped convolution": (lambda x, c: c(x), lambda n: [nn.Conv2d(n, 2 * n, 1, groups=n)]),
+    "linear layer": (lambda x, c: c(x.mean((2, 3))), lambda n: [nn.Linear(n, 9)]),
+    "sum and relu6": (
+        lambda x, a, b: F.relu6(a(x) + b(x)),
+        lambda n: [conv(n, 1), conv(n, 1)],
+    ),
+    "sum with a number": (lambda x, c: c(x) - 0.5, lambda n: [conv(n, 1)]),
+    "product with a gate": (
+        lambda x, a, b: a(x) * F.hardsigmoid(b(x.mean((2, 3), keepdim=True))),
+        lambda n: [conv(n, 1), conv(n, 1)],
+    ),
+    "hard-swish": (lambda x, c: F.hardswish(c(x)), lambda n: [conv(n, 1)]),
+    "mean": (lambda x: x.mean((2, 3), keepdim=True), lambda n: []),
+    "padded maximum": (lambda x, c: F.max_pool2d(c(x), 3, 2, 1), lambda n: [conv(n, 1)]),
+    "average": (lambda x: F.avg_pool2d(x, 2), lambda n: []),
+    "concatenation and slice": (
+        lambda x, c: torch.cat([c(x), x], 1)[:, 1:-1],
+        lambda n: [conv(n, 1)],
+    ),
+    "clamp behind a concatenation": (
+        lambda x, c: F.relu(torch.cat([c(x), x], 1)),
+        lambda n: [conv(n, 1)],
+    ),
+    "border on one side": (
+        lambda x, c: c(F.pad(x, (0, 1, 0, 1))),
+        lambda n: [conv(n, 3, stride=2)],
+    ),
+    "batch norm of its own": (lambda x, b: F.relu(b(x)), lambda n: [nn.BatchNorm2d(n)]),
+}
+
+
+def check(write_all, name, channels, side):
+    function, layers = OPERATORS[name]
+    program = capture_simply(function, (1, channels, side, side), *layers(channels))
+    files = write_all(program)
+    for kind in ("pte", "tflite"):
+        assert np.array_equal(files.outputs[kind], files.reference), kind
+        assert (files.delegates[kind], files.left[kind]) == (1, []), kind
+    assert not files.quantized.kept_float
+
+
+class Every(nn.Module):
+    """All operators side by side, each an output of one network."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.parts = nn.ModuleList(
+            Call(function, *layers(channels)) for function, layers in OPERATORS.values()
+        )
+
+    def forward(self, x):
+        return tuple(part(x) for part in self.parts)
+
+
+@pytest.fixture(scope="module")
+def every(tmp_path_factory):
+    """By runtime, the outputs of all operators for some samples, and what was written."""
+    torch.manual_seed(0)
+    shape = (1, 5, 8, 8)
+    program = run_passes(capture(Every(5).eval(), noise(shape, 1)[0]))
+    quantized = quantize(program, noise(shape, 6))
+    samples = noise(shape, 8, seed=1)
+    found = {"reference": [run_integers(quantized.program, x) for x in samples]}
+    folder, written = tmp_path_factory.mktemp("every"), {}
+    for kind in ("pte", "onnx", "tflite"):
+        made, path = get_format(kind), folder / f"net.{kind}"
+        options = WriteOptions(made_from=folder / "net.onnx" if made.NEEDS else None)
+        written[kind] = made.write(quantized.program, path, options)
+        run = made.load(path)
+        found[kind] = [run([x.numpy()]) for (x,) in samples]
+    return found, written, quantized.kept_float
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("runtime", ["pte", "tflite"])
+def test_both_runtimes_compute_what_the_integer_reference_computes(every, runtime, name):
+    index = list(OPERATORS).index(name)
+    expected, found = (
+        np.stack([sample[index] for sample in every[0][kind]]) for kind in ("reference", runtime)
+    )
+    assert np.array_equal(found, expected)
+    assert len(np.unique(expected)) > 20
+
+
+def test_every_operator_is_in_the_delegate_and_none_in_float(every):
+    _, written, kept_float = every
+    for kind in ("pte", "tflite"):
+        assert (written[kind].delegates, written[kind].leftovers) == (1, ())
+    assert not kept_float
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPERATORS)
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(channels=st.integers(2, 40), side=st.integers(4, 15))
+def test_they_do_for_any_shape(write_all, name, channels, side):
+    check(write_all, name, channels, side)

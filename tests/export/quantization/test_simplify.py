@@ -1,0 +1,150 @@
+"""Each rewrite before quantisation: it fires, computes the same, and leaves alone what it must."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from export.passes import max_rewrite_error, run_passes
+from export.quantization.simplify import (
+    PASSES,
+    convolve_averages,
+    convolve_batch_norms,
+    expand_hard_swishes,
+    fold_shifts,
+    push_factors,
+    use_constant_operands,
+)
+from tests.export.quantization.conftest import capture_simply, noise
+
+SHAPE = (1, 6, 8, 8)
+
+
+def simplify(function, *layers, passes=PASSES):
+    before = capture_simply(function, SHAPE, *layers)
+    after = run_passes(before, passes)
+    fired = {p.name: p.rewrites for p in after.passes[len(before.passes) :]}
+    calls = Counter(
+        str(n.target).removeprefix("aten.")
+        for n in after.module().graph.nodes
+        if n.op == "call_function"
+    )
+    assert max_rewrite_error(before, after, noise(SHAPE, 4)) < 2e-5
+    return fired, calls
+
+
+def norm(channels):
+    layer = nn.BatchNorm2d(channels)
+    torch.nn.init.uniform_(layer.running_mean, -1, 1)
+    torch.nn.init.uniform_(layer.running_var, 0.5, 2)
+    return layer
+
+
+def test_a_sixth_of_hard_swish_goes_through_a_gate_into_the_next_convolutions():
+    def block(x, first, down, up, last):
+        h = F.hardswish(first(x))
+        return last(h * F.hardsigmoid(up(F.relu(down(h.mean((2, 3), keepdim=True))))))
+
+    layers = [nn.Conv2d(6, 8, 1), nn.Conv2d(8, 4, 1), nn.Conv2d(4, 8, 1), nn.Conv2d(8, 5, 1)]
+    fired, calls = simplify(block, *layers)
+    assert (fired["expand_hard_swishes"], fired["push_factors"]) == (2, 2)
+    assert fired["fold_shifts"] == 1  # the gate's three, in its convolution's bias
+    assert calls["mul.Tensor"] == 2  # x times its clamp, h times its gate
+    assert calls["add.Tensor"] == 1
+
+
+def test_a_factor_stays_where_a_sum_reads_it():
+    fired, calls = simplify(lambda x, c: F.hardswish(c(x)) + x, nn.Conv2d(6, 6, 1))
+    assert fired["push_factors"] == 0
+    assert calls["mul.Tensor"] == 2
+
+
+def test_a_factor_that_both_operands_of_a_product_hold_is_squared():
+    def block(x, first, last):
+        scaled = first(x) * 0.25
+        return last(scaled * scaled.mean((2, 3), keepdim=True))
+
+    layers = (nn.Conv2d(6, 8, 1), nn.Conv2d(8, 5, 1))
+    fired, _ = simplify(block, *layers, passes=(push_factors,))
+    assert fired["push_factors"] == 1
+
+
+def test_a_norm_goes_into_an_unpadded_convolution_behind_it():
+    fired, calls = simplify(lambda x, b, c: c(b(x)), norm(6), nn.Conv2d(6, 6, 3, groups=3))
+    assert (fired["convolve_batch_norms"], calls["conv2d.default"]) == (1, 1)
+
+
+def test_a_norm_before_padding_becomes_a_convolution_of_its_own():
+    layers = (norm(6), nn.Conv2d(6, 4, 3, padding=1))
+    fired, calls = simplify(lambda x, b, c: c(b(x)), *layers, passes=(convolve_batch_norms,))
+    assert (fired["convolve_batch_norms"], calls["conv2d.default"]) == (1, 2)
+
+
+@pytest.mark.parametrize("options", [{}, {"padding": 1}, {"stride": 1}])
+def test_an_average_becomes_a_convolution(options):
+    fired, _ = simplify(lambda x: F.avg_pool2d(x, 3, **options), passes=(convolve_averages,))
+    assert fired["convolve_averages"] == 1
+
+
+def test_an_average_that_leaves_padding_out_of_its_divisor_stays():
+    function = lambda x: F.avg_pool2d(x, 3, padding=1, count_include_pad=False)  # noqa: E731
+    fired, _ = simplify(function, passes=(convolve_averages,))
+    assert fired["convolve_averages"] == 0
+
+
+def test_a_shift_stays_where_the_convolution_has_another_reader():
+    def block(x, c):
+        y = c(x)
+        return y * F.relu(y + 3.0)
+
+    fired, _ = simplify(block, nn.Conv2d(6, 6, 1), passes=(fold_shifts,))
+    assert fired["fold_shifts"] == 0
+
+
+def test_a_clamp_that_no_operator_computes_for_becomes_a_sum_with_zero():
+    def block(x, c):
+        y = c(x)
+        return F.relu(torch.cat([y, x], 1)), F.relu(y)
+
+    fired, calls = simplify(block, nn.Conv2d(6, 6, 1), passes=(use_constant_operands,))
+    assert fired["use_constant_operands"] == 2
+    assert calls["add.Tensor"] == 2
+
+
+def test_nothing_happens_to_a_network_that_is_simple_already():
+    fired, _ = simplify(lambda x, c: F.relu(c(x)) + x, nn.Conv2d(6, 6, 1))
+    assert not any(fired.values())
+
+
+def test_a_border_that_is_the_same_on_both_sides_goes_into_its_convolutions():
+    def block(x, a, b):
+        padded = F.pad(x, (2, 2, 1, 1))
+        return a(padded), b(padded)
+
+    layers = (nn.Conv2d(6, 4, 3, padding=1), nn.Conv2d(6, 4, 5, stride=2))
+    fired, calls = simplify(block, *layers)
+    assert (fired["fold_pads"], calls["pad.default"]) == (1, 0)
+
+
+@pytest.mark.parametrize("border", [(0, 1, 0, 1), (1, 1, 1, 0)])
+def test_a_border_on_one_side_stays(border):
+    fired, _ = simplify(lambda x, c: c(F.pad(x, border)), nn.Conv2d(6, 4, 3))
+    assert fired["fold_pads"] == 0
+
+
+def test_a_border_that_a_sum_reads_too_stays():
+    def block(x, c):
+        padded = F.pad(x, (1, 1, 1, 1))
+        return c(padded).mean() + padded
+
+    fired, _ = simplify(block, nn.Conv2d(6, 4, 3))
+    assert fired["fold_pads"] == 0
+
+
+def test_hard_swish_alone_is_expanded():
+    fired, _ = simplify(F.hardswish, passes=(expand_hard_swishes,))
+    assert fired["expand_hard_swishes"] == 1
