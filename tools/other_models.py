@@ -2,7 +2,8 @@
 
     python tools/other_models.py --markdown > docs/other-models.md
 
-Each network goes through `--module`, as a user's own would: built, or refused with its reason.
+Each network, or part of one, goes through `--module`, as a user's own would: built, or refused with
+its reason.
 Needs timm (the extra `dev`) for its networks.
 """
 
@@ -23,20 +24,34 @@ from export.request.source import InputTensor, ModuleSource
 from export.sets.manifest import Artifact
 
 TORCHVISION = (
-    "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "shufflenet_v2_x1_0", "mnasnet1_0",
-    "efficientnet_b0", "regnet_y_400mf", "squeezenet1_1", "resnet18", "convnext_tiny", "swin_t",
+    "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "shufflenet_v2_x1_0",
+    "shufflenet_v2_x0_5", "mnasnet1_0", "mnasnet0_5", "efficientnet_b0", "regnet_y_400mf",
+    "regnet_x_400mf", "squeezenet1_1", "resnet18", "resnet50", "resnext50_32x4d", "densenet121",
+    "googlenet(aux_logits=False, init_weights=False)", "convnext_tiny", "swin_t",
 )  # fmt: skip
 TIMM = (
-    "ghostnet_100", "mobilenetv4_conv_small", "mobileone_s0", "fastvit_t8", "repvit_m0_9",
-    "efficientformerv2_s0", "edgenext_xx_small", "efficientnet_lite0", "lcnet_100", "tinynet_e",
-    "mobilevit_xxs",
+    "ghostnet_100", "ghostnetv2_100", "repghostnet_050", "mobilenetv4_conv_small",
+    "mobilenetv4_hybrid_medium", "mobileone_s0", "fastvit_t8", "repvit_m0_9", "starnet_s1",
+    "efficientformerv2_s0", "edgenext_xx_small", "efficientnet_lite0", "efficientvit_b0",
+    "lcnet_100", "tinynet_e", "mobilevit_xxs", "mobilevitv2_050", "hardcorenas_a", "fbnetc_100",
+    "rexnet_100", "mixnet_s", "hrnet_w18_small", "dla46_c", "convnextv2_atto", "levit_128s",
+    "poolformerv2_s12", "deit_tiny_patch16_224",
+)  # fmt: skip
+PARTS = (  # of segmentation and detection
+    "torchvision.models.segmentation:lraspp_mobilenet_v3_large(weights_backbone=None)",
+    "torchvision.models.segmentation:deeplabv3_mobilenet_v3_large(weights_backbone=None)",
+    "torchvision.models.detection.backbone_utils:resnet_fpn_backbone("
+    "backbone_name='resnet18', weights=None)",
+    "torchvision.models.detection.backbone_utils:mobilenet_backbone("
+    "backbone_name='mobilenet_v3_large', weights=None, fpn=True)",
+    "timm.models:mobilenetv3_large_100(features_only=True)",
 )  # fmt: skip
 TARGETS = (
-    *(f"torchvision.models:{name}" for name in TORCHVISION),
-    *(f"timm.models:{name}" for name in TIMM),
+    *(f"torchvision:{name}" for name in TORCHVISION),
+    *(f"timm:{name}" for name in TIMM),
+    *PARTS,
 )
-GROUPS = (("pte",), ("onnx", "tflite"))
-"""Formats that are built together: a refusal of one group leaves the other."""
+FORMATS = ("pte", "onnx", "tflite")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     requests = [
         BuildRequest(
             source=ModuleSource(target=target, inputs=(InputTensor(shape=shape),)),
-            formats=formats,
+            formats=FORMATS,
             out=options.out,
         )
         for target in options.targets
-        for formats in GROUPS
     ]
     with Workers(options.jobs) as workers:
         outcomes = list(workers.build_all(requests, _tell))
@@ -85,18 +99,17 @@ def _tell(label: str, step: str) -> None:
 
 
 def _row(target: str, outcomes: Iterable[Outcome]) -> Row:
-    of_target = [o for o in outcomes if o.request.source.label == target]
-    cells, notes = {}, []
-    for outcome in of_target:
-        wanted = outcome.request.formats[-1]
-        if outcome.result is None:
-            cells[wanted] = "refused"
-            notes.append(f"{wanted}: {outcome.error}")
-            continue
-        artifact = outcome.result.manifest.artifact(wanted)
-        cells[wanted] = _cell(artifact)
+    (outcome,) = [o for o in outcomes if o.request.source.label == target]
+    if outcome.result is None:
+        return Row(target=target, pte="refused", tflite="refused", notes=(str(outcome.error),))
+    manifest = outcome.result.manifest
+    cells, notes = {}, [f"{m.format}: {m.reason}" for m in manifest.missing_formats]
+    have = {artifact.format: artifact for artifact in manifest.artifacts}
+    for name in ("pte", "tflite"):
+        cells[name] = _cell(have[name]) if name in have else "missing"
         notes += [
-            f"{wanted}: {left.count} x {left.op}: {left.cause}" for left in artifact.leftovers
+            f"{name}: {left.count} x {left.op}: {left.cause}"
+            for left in (have[name].leftovers if name in have else ())
         ]
     return Row(target=target, pte=cells["pte"], tflite=cells["tflite"], notes=tuple(notes))
 
