@@ -217,7 +217,7 @@ def table(results: Sequence[CampaignResult]) -> list[str]:
         apart += abs(difference) > width
         cells = [row.name, str(row.threads), f"{row.weights_bytes / 1e6:.1f}"]
         for one, result in zip(ratios, (row.blocks, row.turns), strict=True):
-            cells += [f"{one.ratio - 1:+.2%} ± {one.half_width:.2%}", f"{seconds(result):.0f}"]
+            cells += [f"{one.ratio - 1:+.2%} ± {one.half_width:.2%}", f"{result.seconds:.0f}"]
         word = "" if abs(difference) <= width else " apart"
         cells += [f"{difference:+.2%} ± {width:.2%}{word}", row.first_costs]
         lines.append(f"| {' | '.join(cells)} |")
@@ -245,13 +245,6 @@ def pair_up(results: Sequence[CampaignResult]) -> list[Row]:
         for (name, threads, _), both in found.items()
         if len(both) == len(Pairing)
     ]
-
-
-def seconds(result: CampaignResult) -> float:
-    """Return what a campaign's blocks or heats took, from the first to the last."""
-    edges = [(b.run.before, b.run.after) for b in result.blocks]
-    edges += [(heat.before, heat.after) for heat in result.heats]
-    return (max(after.at_ns for _, after in edges) - min(before.at_ns for before, _ in edges)) / 1e9
 
 
 # -- the command -------------------------------------------------------------------------------

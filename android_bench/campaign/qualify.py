@@ -53,12 +53,15 @@ class QualifiedRun:
     Attributes:
         handicap: The share that was added; the true ratio is one more.
         result: The campaign.
-        seconds: Device time of its blocks, from the first to the last.
     """
 
     handicap: float
     result: CampaignResult
-    seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """Device time of its blocks or heats, from the first to the last."""
+        return self.result.seconds
 
     @property
     def comparison(self) -> Comparison | None:
@@ -163,15 +166,7 @@ def judge_campaign(result: CampaignResult) -> QualifiedRun:
             f"campaign {result.campaign.campaign_id} compares variants and its truth is unknown: "
             "name one that qualify made"
         )
-    edges = [(block.run.before, block.run.after) for block in result.blocks]
-    edges += [(heat.before, heat.after) for heat in result.heats]
-    starts = [before.at_ns for before, _ in edges]
-    times = [after.at_ns for _, after in edges]
-    return QualifiedRun(
-        handicap=max(rules.handicap_ppm.values()) / 1e6,
-        result=result,
-        seconds=(max(times) - min(starts)) / 1e9 if times else 0.0,
-    )
+    return QualifiedRun(handicap=max(rules.handicap_ppm.values()) / 1e6, result=result)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from android_bench.campaign.pace import find_mask, judge_heats, read_pace
+from android_bench.campaign.pace import find_good, find_mask, judge_heats, read_pace
 from android_bench.records import (
     ArtifactRecord,
     Block,
@@ -87,6 +87,16 @@ class CampaignResult:
     control: Comparison | None
     complete: bool
 
+    @property
+    def seconds(self) -> float:
+        """Device time of the blocks or heats, from the first to the last; 0 when there are none."""
+        edges = [(block.run.before, block.run.after) for block in self.blocks]
+        edges += [(heat.before, heat.after) for heat in self.heats]
+        if not edges:
+            return 0.0
+        begin = min(before.at_ns for before, _ in edges)
+        return (max(after.at_ns for _, after in edges) - begin) / 1e9
+
     def artifact(self, label: str) -> ArtifactRecord:
         """Return the file that an arm ran."""
         return self.artifacts[self.campaign.arm(label).artifact_sha256]
@@ -151,8 +161,7 @@ def _undisturbed(
         return compare_undisturbed_blocks(design, blocks)
     assert pace is not None  # there are heats
     discards = {burst.label: burst.discards for burst in pace.bursts}
-    pairs = zip(heats, judged, strict=True)
-    good = [heat for heat, verdict in pairs if not is_disturbed(verdict)]
+    good = find_good(heats, judged)
     masks = [find_mask(record, pace, heat.number) for heat in good]
     return compare_undisturbed_turns(
         design, [heat.turns for heat in good], discards, cpu_masks=masks
@@ -163,7 +172,7 @@ def _summarise_heats(
     record: CampaignRecord, pace: Pace, heats: tuple[HeatRecord, ...], judged: Sequence[Heat]
 ) -> tuple[Summary, ...]:
     design = record.design
-    good = [h for h, verdict in zip(heats, judged, strict=True) if not is_disturbed(verdict)]
+    good = find_good(heats, judged)
     if not good:
         return ()
     found = []

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from android_bench.cancellation import Cancellation
 from android_bench.devices.cpu_choice import describe_mask
-from android_bench.records import CampaignRecord, DeviceRecord, Pairing
+from android_bench.records import CampaignRecord, DeviceRecord
 from android_bench.report.escape import escape_controls
-from android_bench.report.wording import change
+from android_bench.report.wording import change, name_run
 from android_bench.statistics.comparison import Comparison
 from android_bench.statistics.monitor import Decision, Reason
 
@@ -157,8 +157,9 @@ def interval_line(record: CampaignRecord, blocks: int, disturbed: int, decision:
 
 
 def _count_units(record: CampaignRecord, units: int, disturbed: int) -> str:
-    name = "heats" if record.rules.pairing is Pairing.TURNS else "blocks"
-    return f"{units} {name}" + (f", {disturbed} disturbed" if disturbed else "")
+    return f"{units} {name_run(record.rules.pairing)}s" + (
+        f", {disturbed} disturbed" if disturbed else ""
+    )
 
 
 def _standing(one: Comparison) -> str:

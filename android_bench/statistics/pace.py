@@ -27,6 +27,7 @@ import numpy.typing as npt
 from scipy import optimize
 
 from android_bench.records import TurnSamples
+from android_bench.statistics.turns import find_displaced
 from pfd_models.errors import InputError, unknown
 
 __all__ = [
@@ -290,11 +291,5 @@ def describe_pace(pace: Pace) -> str:
 
 def _displaced_turns(pilot: TurnSamples, child: int) -> Floats:
     """(turns, places) of a process, where another's turn went before; cut turns are left out."""
-    lengths = np.diff(pilot.turn_first)
-    mine = pilot.turn_child == child
-    follows = np.zeros(len(mine), dtype=bool)
-    follows[1:] = mine[1:] & ~mine[:-1]
-    places = int(lengths[mine].max(initial=0))
-    whole = pilot.turn_first[:-1][follows & (lengths == places)]
-    times = pilot.samples_ns[whole[:, None] + np.arange(places)]
-    return np.asarray(times, dtype=np.float64)
+    mine = np.diff(pilot.turn_first)[pilot.turn_child == child]
+    return find_displaced(pilot, child, int(mine.max(initial=0)))

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from android_bench.records import HeatRecord
 from android_bench.statistics.design import Design
-from android_bench.statistics.turns import average_turns, find_kept, flag_turns
+from android_bench.statistics.turns import average_turns, find_minima
+from android_bench.statistics.undisturbed import average_lowest_quarter
 
 __all__ = ["Slowness", "measure_slowness", "thin_slowness"]
 
@@ -51,9 +52,14 @@ def measure_slowness(
     """
     minima: dict[str, list[Floats]] = {}
     for heat in heats:
-        for label, found in _find_minima(heat, cpu_mask).items():
-            minima.setdefault(design.variant_of(label), []).append(found)
-    levels = {label: _mean_of_lowest_quarter(found) for label, found in minima.items()}
+        found = find_minima(heat.turns, [child.discards for child in heat.children], cpu_mask)
+        for label, least in zip(heat.turns.children, found, strict=True):
+            minima.setdefault(design.variant_of(label), []).append(least)
+    every = {label: np.concatenate(parts) for label, parts in minima.items()}
+    levels = {
+        label: float(average_lowest_quarter(least)) if len(least) else np.nan
+        for label, least in every.items()
+    }
     return [_measure(design, heat, levels) for heat in heats]
 
 
@@ -64,23 +70,6 @@ def thin_slowness(heats: Sequence[Slowness], most: int) -> list[Slowness]:
         Slowness(at_ns=_average(heat.at_ns, step), shares=_average(heat.shares, step))
         for heat in heats
     ]
-
-
-def _find_minima(heat: HeatRecord, cpu_mask: int) -> dict[str, Floats]:
-    """Label to (turns,) fastest counted inference of its undisturbed turns."""
-    turns = heat.turns
-    begin, end = find_kept(turns, [child.discards for child in heat.children])
-    flagged = np.logical_or.reduce(list(flag_turns(turns, cpu_mask).values()))
-    good = np.flatnonzero((begin < end) & ~flagged)
-    least = np.array([turns.samples_ns[begin[i] : end[i]].min() for i in good], dtype=np.float64)
-    return {
-        label: least[turns.turn_child[good] == child] for child, label in enumerate(turns.children)
-    }
-
-
-def _mean_of_lowest_quarter(parts: Sequence[Floats]) -> float:
-    values = np.sort(np.concatenate(parts))
-    return float(values[: max(len(values) // 4, 1)].mean()) if len(values) else np.nan
 
 
 def _measure(design: Design, heat: HeatRecord, levels: dict[str, float]) -> Slowness:

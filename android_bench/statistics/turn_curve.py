@@ -12,14 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from android_bench.records import HeatRecord
 from android_bench.statistics.design import Design
+from android_bench.statistics.turns import find_displaced
 
 __all__ = ["TurnCurve", "find_curve"]
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +59,7 @@ def find_curve(design: Design, label: str, heats: Iterable[HeatRecord]) -> TurnC
         for number, child in enumerate(heat.children):
             if design.variant_of(child.label) == label:
                 discards = child.discards
-                parts.append(_displaced_turns(heat, number, child.burst))
+                parts.append(find_displaced(heat.turns, number, child.burst))
     times = np.concatenate(parts) if parts else np.empty((0, 0))
     if len(times) == 0 or times.shape[1] < 2:
         return None
@@ -70,14 +68,3 @@ def find_curve(design: Design, label: str, heats: Iterable[HeatRecord]) -> TurnC
     return TurnCurve(
         label=label, discards=discards, costs=tuple(costs.tolist()), n_turns=len(times)
     )
-
-
-def _displaced_turns(heat: HeatRecord, child: int, places: int) -> Floats:
-    """(turns, places) ns of a process's whole turns that follow another's."""
-    turns = heat.turns
-    mine = turns.turn_child == child
-    follows = np.zeros(len(mine), dtype=bool)
-    follows[1:] = mine[1:] & ~mine[:-1]
-    whole = turns.turn_first[:-1][follows & (np.diff(turns.turn_first) == places)]
-    times = turns.samples_ns[whole[:, None] + np.arange(places)]
-    return np.asarray(times, dtype=np.float64)

@@ -34,7 +34,9 @@ __all__ = [
     "TRIM",
     "Heat",
     "average_turns",
+    "find_displaced",
     "find_kept",
+    "find_minima",
     "flag_turns",
     "measure_heat",
     "trimmed_mean",
@@ -174,6 +176,31 @@ def average_turns(samples: TurnSamples, discards: Sequence[int]) -> Floats:
     means = np.full(len(count), np.nan)
     np.divide(total[end] - total[begin], count, out=means, where=count > 0)
     return means
+
+
+def find_minima(samples: TurnSamples, discards: Sequence[int], cpu_mask: int = 0) -> list[Floats]:
+    """For each process (turns,) ns of the fastest inference that counts of its undisturbed turns.
+
+    Args:
+        samples: The turns.
+        discards: Inferences at the start of a turn that do not count, by number of the process.
+        cpu_mask: Bit i set: CPU i was allowed; 0 when not pinned.
+    """
+    begin, end = find_kept(samples, discards)
+    flagged = np.logical_or.reduce(list(flag_turns(samples, cpu_mask).values()))
+    good = np.flatnonzero((begin < end) & ~flagged)
+    least = np.array([samples.samples_ns[begin[i] : end[i]].min() for i in good], dtype=np.float64)
+    return [least[samples.turn_child[good] == child] for child in range(len(samples.children))]
+
+
+def find_displaced(samples: TurnSamples, child: int, places: int) -> Floats:
+    """(turns, places) ns of a process's turns of so many inferences that follow another's."""
+    mine = samples.turn_child == child
+    follows = np.zeros(len(mine), dtype=bool)
+    follows[1:] = mine[1:] & ~mine[:-1]
+    whole = samples.turn_first[:-1][follows & (np.diff(samples.turn_first) == places)]
+    times = samples.samples_ns[whole[:, None] + np.arange(places)]
+    return np.asarray(times, dtype=np.float64)
 
 
 def flag_turns(samples: TurnSamples, cpu_mask: int = 0) -> dict[Flag, Bools]:

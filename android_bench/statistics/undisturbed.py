@@ -32,11 +32,12 @@ from android_bench.statistics.comparison import Comparison
 from android_bench.statistics.design import Design, is_disturbed
 from android_bench.statistics.intervals import MIN_ROUNDS
 from android_bench.statistics.stopping import split_confidence
-from android_bench.statistics.turns import find_kept, flag_turns, trimmed_mean
+from android_bench.statistics.turns import find_minima, trimmed_mean
 from pfd_models.errors import InputError
 
 __all__ = [
     "RULE_NAME",
+    "average_lowest_quarter",
     "compare_undisturbed_blocks",
     "compare_undisturbed_turns",
     "explain_disagreement",
@@ -134,14 +135,10 @@ def _find_levels(
 ) -> dict[str, float]:
     """Variant to the log of its undisturbed time in a heat; the twin is a baseline too."""
     skipped = [discards[design.variant_of(label)] for label in heat.children]
-    begin, end = find_kept(heat, skipped)
-    good = (begin < end) & ~np.logical_or.reduce(list(flag_turns(heat, cpu_mask).values()))
     levels: dict[str, list[float]] = {}
-    for child, label in enumerate(heat.children):
-        mine = np.flatnonzero(good & (heat.turn_child == child))
-        minima = np.array([heat.samples_ns[begin[i] : end[i]].min() for i in mine])
+    for label, minima in zip(heat.children, find_minima(heat, skipped, cpu_mask), strict=True):
         if len(minima):
-            level = float(np.log(_lowest_quarter(minima[:, None])[0]))
+            level = float(np.log(average_lowest_quarter(minima)))
             levels.setdefault(design.variant_of(label), []).append(level)
     return {label: float(np.mean(each)) for label, each in levels.items()}
 
@@ -153,11 +150,11 @@ def _average_heats(log_ratios: Floats) -> Floats:
 
 def _divide_lowest_quarters(minima: Floats) -> Floats:
     """(resamples,) log-ratio of (resamples, rounds, 2) minima of variant and baseline."""
-    lowest = np.log(_lowest_quarter(minima.transpose(1, 0, 2)))
+    lowest = np.log(average_lowest_quarter(minima.transpose(1, 0, 2)))
     return np.asarray(lowest[:, 0] - lowest[:, 1])
 
 
-def _lowest_quarter(minima: Floats) -> Floats:
+def average_lowest_quarter(minima: Floats) -> Floats:
     """(...) mean of the lowest quarter of (n, ...), of the lowest one at least."""
     return np.asarray(np.sort(minima, axis=0)[: max(len(minima) // 4, 1)].mean(axis=0))
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 from export.request.provenance import source_digest
+from export.request.samples import IMAGE_SUFFIXES
 from export.sets.files import sha256_file
 from pfd_models.errors import DataError, SpecError
 
 __all__ = ["WAYS", "CalibrationSource", "parse_calibration"]
 
-_SUFFIXES = (".jpeg", ".jpg", ".png")
 _DATASET, _SYNTHETIC = "dataset:", "synthetic"
 WAYS = "a folder of images, dataset:NAME, a file.npz, or synthetic for noise"
 
@@ -50,11 +50,11 @@ class CalibrationSource:
             DataError: The folder is missing or holds too few.
         """
         folder = Path(self.place)
-        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
+        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
         if len(found) < 2:
             raise DataError(
-                f"--calibration {folder} holds {len(found)} images ({', '.join(_SUFFIXES)}); give "
-                "2 or more, some to calibrate on and some to measure on"
+                f"--calibration {folder} holds {len(found)} images "
+                f"({', '.join(IMAGE_SUFFIXES)}); give 2 or more, some to calibrate on and some to measure on"
             )
         random.Random(self.seed).shuffle(found)
         used, held = self.split(len(found))
