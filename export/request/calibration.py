@@ -54,7 +54,8 @@ class CalibrationSource:
         if len(found) < 2:
             raise DataError(
                 f"--calibration {folder} holds {len(found)} images "
-                f"({', '.join(IMAGE_SUFFIXES)}); give 2 or more, some to calibrate on and some to measure on"
+                f"({', '.join(IMAGE_SUFFIXES)}); give 2 or more, some to calibrate on and some to "
+                "measure on"
             )
         random.Random(self.seed).shuffle(found)
         used, held = self.split(len(found))
