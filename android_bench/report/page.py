@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from android_bench.campaign.result import CampaignResult
-from android_bench.records import Pairing
+from android_bench.records import ForeignResult, Pairing
 from android_bench.report import wording
 from android_bench.report.block_timeline import blocks_figure, has_clipped_block
 from android_bench.report.conditions import spans_of, track_names
 from android_bench.report.distribution import samples_figure
 from android_bench.report.escape import escape_controls
 from android_bench.report.figure_style import colours
+from android_bench.report.foreign import find_foreign
 from android_bench.report.forest import forest_figure
 from android_bench.report.heat_timeline import has_clipped_heat, heats_figure
 from android_bench.report.heats import HeatRow, find_curves, heat_rows
@@ -97,13 +98,17 @@ class _PaperRow:
 
 
 def report_page(
-    results: Sequence[CampaignResult], printed: Sequence[PrintedLatency] | None = None
+    results: Sequence[CampaignResult],
+    printed: Sequence[PrintedLatency] | None = None,
+    *,
+    foreign: Sequence[ForeignResult] = (),
 ) -> str:
     """Return the page about some campaigns.
 
     Args:
         results: From `result.read_result`, in the order shown.
         printed: The paper's latencies; the installed ones by default.
+        foreign: What others published, of any network; those of the campaigns' are shown.
 
     Raises:
         InputError: No campaign is given.
@@ -125,6 +130,7 @@ def report_page(
         figures=set(figures),
         figures_json=_figures_json(figures),
         paper=_paper_rows(sections, table),
+        foreign=find_foreign(results, foreign),
         scripts=scripts,
         script_hashes=[_csp_hash(script) for script in scripts],
     )

@@ -5,6 +5,7 @@ Schema versions, of the store and of the exported JSON:
     2  artifacts: leftovers, params and macs.
     3  readings: thermal_status, boot_id, asleep_ns, wall_ahead_s; they are JSON in blocks.
        heats and their turns.
+    4  foreign_results.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ __all__ = [
     "campaigns",
     "devices",
     "events",
+    "foreign_results",
     "heats",
     "locks",
     "memory",
@@ -44,7 +46,7 @@ __all__ = [
     "turns",
 ]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = MetaData()
 
@@ -246,6 +248,26 @@ memory = Table(
     Column("rss_kib", JSON, nullable=False),
     Column("harness_version", String, nullable=False),
     _of_an_arm(),
+)
+
+# Of no campaign: what others published.
+foreign_results = Table(
+    "foreign_results",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("row_id", String, primary_key=True),
+    Column("measured_on", String, primary_key=True),
+    Column("model", String, nullable=False),
+    Column("file", String, nullable=False),
+    Column("device", String, nullable=False),
+    Column("os", String, nullable=False),
+    Column("accelerator", String, nullable=False),
+    Column("delegate", String, nullable=False),
+    Column("median_ms", Float, nullable=False),
+    Column("p95_ms", Float),
+    Column("runs", Integer),
+    Column("runtime", String, nullable=False),
+    Column("silent_about", JSON, nullable=False),
 )
 
 # Not a record: who is using a device now (see lock.py).
