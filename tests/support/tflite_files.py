@@ -45,7 +45,7 @@ class _Chain:
         }[dtype]
         if data is not None:
             buffer = schema.BufferT()
-            buffer.data = np.asarray(data, dtype).view(np.uint8).reshape(-1)
+            buffer.data = np.frombuffer(np.asarray(data, dtype).tobytes(), np.uint8)
             self.model.buffers.append(buffer)
             one.buffer = len(self.model.buffers) - 1
         self.graph.tensors.append(one)
