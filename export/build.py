@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+from export.check.command import check_on_gpu
 from export.cli.progress import Display, print_results
 from export.cli.workers import Outcome, Workers
 from export.formats import get_format, list_formats
@@ -49,7 +50,7 @@ def _run(options: argparse.Namespace, begin: float) -> int:
     unchanged = _find_unchanged(requests)
     if len(unchanged) == len(requests):  # answered without loading torch
         print_results(unchanged, (), time.perf_counter() - begin)
-        return max(map(_exit_status, unchanged))
+        return max(_check(options, unchanged), *map(_exit_status, unchanged))
     jobs = options.jobs or _default_jobs(requests)
     with Workers(jobs) as workers, Display() as display:
         display.step("", "loading the model zoo")
@@ -62,7 +63,14 @@ def _run(options: argparse.Namespace, begin: float) -> int:
     order = {(r.source, r.precision): i for i, r in enumerate(plan.requests)}
     outcomes.sort(key=lambda o: order[o.request.source, o.request.precision])
     print_results(outcomes, plan.undefined, time.perf_counter() - begin)
-    return max(map(_exit_status, outcomes), default=0)
+    return max([_check(options, outcomes), *map(_exit_status, outcomes)])
+
+
+def _check(options: argparse.Namespace, outcomes: Sequence[Outcome]) -> int:
+    """Check the sets that were made as --check says, and return the worst exit status."""
+    if options.check is None:
+        return 0
+    return check_on_gpu(o.result.manifest for o in outcomes if o.result is not None)
 
 
 def _exit_status(outcome: Outcome) -> int:
@@ -81,6 +89,11 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
     formats = tuple(dict.fromkeys(_names(options.formats)))
     for name in formats:
         get_format(name)
+    if options.check and "tflite" not in formats:
+        raise SpecError(
+            f"--check {options.check} runs the .tflite file: add tflite to --formats "
+            f"{options.formats}"
+        )
     if bool(options.model) == bool(options.module):
         raise SpecError("say what to build: --model NAME, or --module package.module:factory")
     _refuse_without_effect(options)
@@ -308,6 +321,9 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--allow-flat-output", action="store_true", help="outputs may ignore inputs")
     how.add_argument("--require-all-formats", action="store_true", help="else make those there are")
     how.add_argument("--require-full-delegation", action="store_true", help="else exit status 1")
+    how.add_argument(
+        "--check", choices=("gpu",), help="also run the .tflite on LiteRT's GPU engine"
+    )
     how.add_argument("--out", type=Path, default=Path("artifacts"), help="default: artifacts")
     how.add_argument("--jobs", type=_positive, help="parallel builds")
     how.add_argument("--force", action="store_true", help="build even when nothing changed")

@@ -142,9 +142,7 @@ class _Engine:
     def cpu(self, xnnpack_flags: int | None = None) -> Any:
         """Return the options of a run on the CPU."""
         cpu = self._options.CpuOptions(num_threads=1, xnnpack_flags=xnnpack_flags)
-        return self._options.Options(
-            hardware_accelerators=self._accelerators.CPU, cpu_options=cpu
-        )
+        return self._options.Options(hardware_accelerators=self._accelerators.CPU, cpu_options=cpu)
 
     def try_gpu(
         self, content: bytes, inputs: list[Array] | None, *, beside_cpu: bool = False
@@ -176,9 +174,7 @@ class _Engine:
         assert outputs is not None  # there are inputs
         return outputs
 
-    def _run(
-        self, content: bytes, inputs: list[Array] | None, options: Any
-    ) -> list[Array] | None:
+    def _run(self, content: bytes, inputs: list[Array] | None, options: Any) -> list[Array] | None:
         model = self._models.from_buffer(content, environment=self._environment, options=options)
         if inputs is None:
             return None

@@ -130,9 +130,13 @@ def find_soc(vendor: Vendor, asked: str) -> tuple[bool, str, str]:
     nearest = _nearest(wanted, list(by_plain))
     if nearest is None:
         return False, shown, f"{start}; it knows {', '.join(socs)}"
-    return False, shown, (
-        f"{start}; the nearest of its {len(socs)} is {by_plain[nearest]}, and a file compiled for "
-        "one chip runs on no other"
+    return (
+        False,
+        shown,
+        (
+            f"{start}; the nearest of its {len(socs)} is {by_plain[nearest]}, and a file compiled for "
+            "one chip runs on no other"
+        ),
     )
 
 

@@ -113,9 +113,7 @@ def list_socs(vendor: Vendor, folder: Path | None = None) -> tuple[str, ...]:
     try:
         module = ast.parse(source.read_text(encoding="utf-8"))
     except (OSError, SyntaxError) as error:
-        raise DeviceError(
-            f"{source} cannot be read: install ai-edge-litert 2.3 anew"
-        ) from error
+        raise DeviceError(f"{source} cannot be read: install ai-edge-litert 2.3 anew") from error
     names = [
         statement.value.value
         for node in module.body

@@ -14,7 +14,7 @@ from export.onnx_to_tflite.builder import Builder
 from export.onnx_to_tflite.graph import DTYPES, Graph, Tensor
 from export.onnx_to_tflite.layout import NHWC, Order, identity, physical_shape
 from export.onnx_to_tflite.ops import Lowering, lowerings
-from export.onnx_to_tflite.passes import MOVING_PASSES, order_channels, run_passes
+from export.onnx_to_tflite.passes import MOVING_PASSES, narrow_moves, order_channels, run_passes
 from export.onnx_to_tflite.patterns import join_activations
 from export.onnx_to_tflite.quantized import Stored, attach_scales, collapse
 from export.onnx_to_tflite.reader import Node, OnnxGraph, read, refuse
@@ -96,7 +96,8 @@ def convert(
     onnx_graph = join_activations(read(model))
     graph = lower(onnx_graph, io_layout, keep_axes, stored)
     if stored.values:
-        run_passes(graph, (*MOVING_PASSES, partial(attach_scales, stored=stored), order_channels))
+        scales = partial(attach_scales, stored=stored)
+        run_passes(graph, (*MOVING_PASSES, scales, order_channels, narrow_moves))
         store(graph, stored)
     else:
         run_passes(graph)

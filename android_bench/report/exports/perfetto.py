@@ -144,9 +144,9 @@ class _Trace:
             self._add_value(name, unit, self._at(span, reading.at_ns), value)
 
     def _add_value(self, name: str, unit: str, at_ns: int, value: float) -> None:
+        uuid = self._track(name, unit)  # before its first event
         event = self._packet(at_ns).track_event
-        event.type, event.track_uuid = _COUNTER, self._track(name, unit)
-        event.double_counter_value = value
+        event.type, event.track_uuid, event.double_counter_value = _COUNTER, uuid, value
 
     def _track(self, name: str, unit: str | None = None) -> int:
         """Return the number of a track, which is described when it is first named."""

@@ -48,7 +48,7 @@ ANDROIDX = closed(
         "context": closed(
             {
                 "build": closed(
-                    {name: TEXT for name in "brand device fingerprint id model type".split()}
+                    dict.fromkeys(["brand", "device", "fingerprint", "id", "model", "type"], TEXT)
                     | {"version": closed({"codename": TEXT, "sdk": COUNT})}
                 ),
                 "cpuCoreCount": COUNT,

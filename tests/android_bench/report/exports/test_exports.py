@@ -62,6 +62,7 @@ def test_a_file_a_variant_bears_its_name(url, tmp_path, capsys):
     [
         (["nothing", "--format", "bmf"], "no campaign 'nothing'"),
         (["last", "--format", "bfm"], "did you mean 'bmf'"),
+        (["last"], "--format"),
         (["last", "-o", "x.xls"], "cannot tell the format of x.xls"),
     ],
 )
