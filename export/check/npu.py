@@ -134,8 +134,8 @@ def find_soc(vendor: Vendor, asked: str) -> tuple[bool, str, str]:
         False,
         shown,
         (
-            f"{start}; the nearest of its {len(socs)} is {by_plain[nearest]}, and a file compiled for "
-            "one chip runs on no other"
+            f"{start}; the nearest of its {len(socs)} is {by_plain[nearest]}, and a file compiled "
+            "for one chip runs on no other"
         ),
     )
 

@@ -192,9 +192,18 @@ def test_the_log_of_the_engine_is_read_kind_by_kind():
 # -- the command -------------------------------------------------------------------------------
 
 
-def test_the_command_says_no_by_its_status(gpu, write_file, capsys):
-    assert main(["--gpu", str(write_file("RELU_0_TO_1"))]) == 1
-    assert "does not stay on the GPU: 1 of 1 refused" in capsys.readouterr().out
+def test_the_command_prints_the_reports_and_says_no_by_its_status(write_file, monkeypatch, capsys):
+    report = gpu_module.GpuReport(
+        file="net.tflite", driver="d", adapter="a", operators=2, resident=True, refused=(),
+        left_behind=0, error=1e-6, half_error=1e-3, seconds=1.0,
+    )  # fmt: skip
+    for changes, status in (
+        ({}, 0), ({"resident": False}, 1), ({"error": 1.1e-4}, 1), ({"error": None}, 1),
+    ):  # fmt: skip
+        made = dataclasses.replace(report, **changes)
+        monkeypatch.setattr("export.check.command.check_gpu", lambda path, made=made: made)
+        assert main(["--gpu", str(write_file("RELU"))]) == status
+        assert capsys.readouterr().out.startswith("net.tflite: ")
 
 
 def test_a_set_is_checked_by_its_manifest(built, readme_build):
@@ -220,10 +229,20 @@ def test_a_build_that_makes_no_tflite_cannot_be_checked(capsys):
     assert line.count("\n") == 1
 
 
-def test_a_build_checks_what_it_made(gpu, readme_build, capsys):
+@pytest.mark.parametrize("status", [0, 1, 3])
+def test_a_build_checks_what_it_made_and_its_status_is_the_worst(
+    status, built, readme_build, monkeypatch, capsys
+):
     from export.build import main as build
 
+    checked = []
+
+    def check(manifests):
+        checked.extend(manifests)
+        return status
+
+    monkeypatch.setattr("export.build.check_on_gpu", check)
     out = str(readme_build.folder)
     command = ["--model", "shufflenetv2", "--variant", "ours", "--out", out, "--check", "gpu"]
-    assert build(command) == 0
-    assert "stays on the GPU, all 169 operators" in capsys.readouterr().out
+    assert build(command) == status
+    assert [manifest.build_id for manifest in checked] == [built.build_id]
