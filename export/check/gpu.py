@@ -26,6 +26,7 @@ _FIXES = {
     "RELU and MINIMUM",
     "L2_NORMALIZATION": "divide by the root of the sum of squares, which export.build writes apart",
     "LOG_SOFTMAX": "take the softmax, or leave it to the app: the order of scores is the same",
+    "Tensor type(INT64)": "let the app take the largest score: GPUs have no 64-bit integers",
     "Tensor dimensions must be": "keep tensors at four axes or fewer: convert with export.build, "
     "which moves channels by slices, or join axes before the reshape",
     "Permutation for transpose": "move at most four axes at once: convert with export.build, or "
@@ -67,6 +68,7 @@ class GpuReport:
         operators: In the file.
         resident: Whether all of them run on the GPU.
         refused: Those it does not take.
+        trouble: Why they do not, where it takes each of them; empty otherwise.
         left_behind: Operators it could run and leaves to the CPU, as it keeps the largest piece.
         error: max |GPU - CPU| / max |CPU| of the outputs, the GPU in float32; None where nothing
             ran on the GPU.
@@ -81,6 +83,7 @@ class GpuReport:
     operators: int
     resident: bool
     refused: tuple[RefusedOperator, ...]
+    trouble: str
     left_behind: int
     error: float | None
     half_error: float | None
@@ -156,8 +159,8 @@ def _run(path: Path, driver: Driver) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(report.read_text())
     if not found["adapter"]:
         raise DeviceError(
-            f"LiteRT's GPU engine found no GPU through the Vulkan driver ({driver.name}): "
-            f"{_OTHER_DRIVER}"
+            f"LiteRT's GPU engine found no GPU through the Vulkan driver ({driver.name}: "
+            f"{found['trouble']}): {_OTHER_DRIVER}"
         )
     return found
 
@@ -193,6 +196,7 @@ def _make_report(
         operators=len(operators),
         resident=found["resident"],
         refused=refused,
+        trouble=found["trouble"],
         left_behind=0 if found["resident"] else max(0, found["on_cpu"] - len(refused)),
         error=found["error"],
         half_error=found["half_error"],

@@ -55,21 +55,20 @@ def _examine(path: Path) -> dict[str, Any]:
     on_gpu, log = engine.try_gpu(content, inputs)
     seconds = time.perf_counter() - begin
     if (adapter := _ADAPTER.search(log)) is None:
-        return {"adapter": "", "log": log[-2000:]}
-    refusals = _read_refusals(log)
-    mixed = ""
-    if on_gpu is None and not (refusals and _counts(log)[0] == 0):
-        on_gpu, mixed = engine.try_gpu(content, inputs, beside_cpu=True)
+        return {"adapter": "", "trouble": _last_error(log)}
+    refusals, (on_gpu_count, on_cpu_count) = _read_refusals(log), _counts(log)
+    resident = on_gpu is not None
+    if on_gpu is None and on_gpu_count:
+        on_gpu, _ = engine.try_gpu(content, inputs, beside_cpu=True)
     return {
         "adapter": adapter[1],
-        "resident": not mixed and on_gpu is not None,
-        "on_gpu": _counts(log)[0],
-        "on_cpu": _counts(log)[1],
+        "resident": resident,
+        "on_cpu": on_cpu_count,
         "error": _distance(on_gpu, on_cpu),
         "half_error": _distance(in_half, on_cpu),
         "refused": _locate(engine, content, refusals),
+        "trouble": "" if resident or refusals else _last_error(log),
         "seconds": seconds,
-        "log": log[-2000:],
     }
 
 
@@ -86,6 +85,13 @@ def _read_refusals(log: str) -> dict[str, str]:
                 break
             found.setdefault(match[1], match[2])
     return found
+
+
+def _last_error(log: str) -> str:
+    errors = [
+        line.strip(" └") for line in log.splitlines() if line.startswith(("ERROR", "E0", "└"))
+    ]
+    return errors[-1][:300] if errors else "the engine says nothing"
 
 
 def _counts(log: str) -> tuple[int, int]:

@@ -19,6 +19,8 @@ def describe_gpu(report: GpuReport) -> Iterator[str]:
     else:
         where = f"does not stay on the GPU: {len(report.refused)} of {report.operators} refused"
     yield f"{report.file}: {where}"
+    if report.trouble:
+        yield f"  the engine takes each operator and fails: {report.trouble}"
     for one in report.refused:
         yield f"  {one.kind} {one.layer!r} (operator {one.index}): {one.cause}; {one.fix}"
     if report.left_behind:

@@ -90,9 +90,11 @@ def export_campaigns(
         path = Path(results[0].campaign.campaign_id + chosen.ENDING)
     ending = chosen.ENDING if path.name.endswith(chosen.ENDING) else path.suffix
     stem = path.name.removesuffix(ending)
-    written = []
+    written: list[Path] = []
     for word, data in files.items():
         target = path.with_name(f"{stem}-{_plain(word)}{ending}") if word else path
+        if target in written:  # two names that differ in nothing a file's name may hold
+            target = path.with_name(f"{stem}-{_plain(word)}-{len(written)}{ending}")
         atomic_write(target, data)
         written.append(target)
     return tuple(written)

@@ -17,7 +17,7 @@ from android_bench.statistics.summary import Summary
 from android_bench.statistics.turns import find_kept
 from pfd_models.errors import InputError
 
-__all__ = ["Measured", "collect_measured", "name_kept_samples", "require_one_campaign_each"]
+__all__ = ["Measured", "collect_kept_samples", "collect_measured", "require_one_campaign_each"]
 
 Nanoseconds = npt.NDArray[np.int64]
 
@@ -91,7 +91,7 @@ def _variants(result: CampaignResult) -> Iterator[Measured]:
         )
 
 
-def name_kept_samples(result: CampaignResult) -> dict[str, Nanoseconds]:
+def collect_kept_samples(result: CampaignResult) -> dict[str, Nanoseconds]:
     """Return variant to the samples that its summary rests on, in order of running; no copies."""
     design = result.campaign.design
     found: dict[str, list[Nanoseconds]] = {label: [] for label in design.labels}

@@ -21,8 +21,8 @@ from android_bench.records import DeviceRecord
 from android_bench.report.exports._measures import (
     Measured,
     Nanoseconds,
+    collect_kept_samples,
     collect_measured,
-    name_kept_samples,
     require_one_campaign_each,
 )
 
@@ -39,7 +39,7 @@ def write(results: Sequence[CampaignResult]) -> dict[str, bytes]:
     """
     require_one_campaign_each(results, "androidx")
     measured = collect_measured(results, "androidx")
-    samples = name_kept_samples(results[0])
+    samples = collect_kept_samples(results[0])
     document = {
         "context": _context(measured),
         "benchmarks": [_test_result(one, samples[one.summary.label]) for one in measured],

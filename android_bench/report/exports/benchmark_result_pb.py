@@ -16,8 +16,8 @@ from android_bench.campaign.result import CampaignResult
 from android_bench.report.exports._measures import (
     Measured,
     Nanoseconds,
+    collect_kept_samples,
     collect_measured,
-    name_kept_samples,
     require_one_campaign_each,
 )
 from android_bench.report.exports._messages import make_messages
@@ -60,7 +60,7 @@ def write(results: Sequence[CampaignResult]) -> dict[str, bytes]:
     """
     require_one_campaign_each(results, "benchmark-result-pb")
     measured = collect_measured(results, "benchmark-result-pb")
-    samples = name_kept_samples(results[0])
+    samples = collect_kept_samples(results[0])
     return {one.summary.label: _encode(one, samples[one.summary.label]) for one in measured}
 
 

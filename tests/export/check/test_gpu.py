@@ -134,9 +134,8 @@ def test_a_process_gets_the_driver_and_the_loader_and_no_other_library(tmp_path)
 DEATHS = {
     "import os; os.kill(os.getpid(), 11)": (DeviceError, "SIGSEGV", "VK_ICD_FILENAMES"),
     "raise SystemExit('the model has no signature')": (InputError, "no signature", "cannot run"),
-    "import json,sys; json.dump({'adapter': ''}, open(sys.argv[-1], 'w'))": (
-        DeviceError, "found no GPU", "update it",
-    ),
+    "import json, sys; none = dict(adapter='', trouble='none there'); "
+    "json.dump(none, open(sys.argv[-1], 'w'))": (DeviceError, "found no GPU", "none there"),
     "import time; time.sleep(60)": (DeviceError, "no answer within 1 s", "VK_ICD_FILENAMES"),
 }  # fmt: skip
 
@@ -161,8 +160,8 @@ def test_a_gpus_driver_that_dies_gives_way_to_the_one_in_software(write_file, mo
         if driver.name == "own":
             raise DeviceError("the driver died")
         return {
-            "adapter": "soft", "resident": True, "refused": [], "on_cpu": 0, "error": 0.0,
-            "half_error": 0.0, "seconds": 1.0,
+            "adapter": "soft", "resident": True, "refused": [], "on_cpu": 0,
+            "error": 0.0, "half_error": 0.0, "seconds": 1.0, "trouble": "",
         }  # fmt: skip
 
     drivers = (Driver(name="own"), Driver(name="soft"))
@@ -195,7 +194,7 @@ def test_the_log_of_the_engine_is_read_kind_by_kind():
 def test_the_command_prints_the_reports_and_says_no_by_its_status(write_file, monkeypatch, capsys):
     report = gpu_module.GpuReport(
         file="net.tflite", driver="d", adapter="a", operators=2, resident=True, refused=(),
-        left_behind=0, error=1e-6, half_error=1e-3, seconds=1.0,
+        trouble="", left_behind=0, error=1e-6, half_error=1e-3, seconds=1.0,
     )  # fmt: skip
     for changes, status in (
         ({}, 0), ({"resident": False}, 1), ({"error": 1.1e-4}, 1), ({"error": None}, 1),

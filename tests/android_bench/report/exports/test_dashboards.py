@@ -6,7 +6,7 @@ import re
 import pytest
 
 from android_bench.campaign.result import read_result
-from android_bench.report.exports._measures import name_kept_samples
+from android_bench.report.exports._measures import collect_kept_samples
 from pfd_models.errors import InputError
 
 NUMBER, TEXT, COUNT = {"type": "number"}, {"type": "string"}, {"type": "integer"}
@@ -146,7 +146,7 @@ def test_github_action_benchmark_has_the_half_width_as_the_ratios_range(result, 
 
 def test_androidx_holds_every_sample_that_counts(result, export):
     document = json.loads(export("androidx", result)[""])
-    kept = name_kept_samples(result)
+    kept = collect_kept_samples(result)
     for test in document["benchmarks"]:
         assert test["metrics"]["timeNs"]["runs"] == kept[test["name"]].tolist()
         assert test["repeatIterations"] == len(kept[test["name"]])
@@ -159,7 +159,7 @@ def test_androidx_holds_every_sample_that_counts(result, export):
 
 
 def test_the_samples_that_count_are_those_of_the_summary(result):
-    kept = name_kept_samples(result)
+    kept = collect_kept_samples(result)
     assert {s.label: s.n_samples for s in result.summaries} == {
         label: len(samples) for label, samples in kept.items()
     }

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from android_bench.report.exports._measures import name_kept_samples
+from android_bench.report.exports._measures import collect_kept_samples
 
 # LiteRT's tflite/tools/benchmark/proto/benchmark_result.proto, field by field.
 PROTO = """
@@ -62,7 +62,7 @@ def decode(data, folder):
 def test_protoc_reads_benchmark_results(heats_result, export, protoc, tmp_path):
     files = export("benchmark-result-pb", heats_result)
     assert set(files) == {"-orig", "-ours"}
-    samples_ms = {k: v / 1e6 for k, v in name_kept_samples(heats_result).items()}
+    samples_ms = {k: v / 1e6 for k, v in collect_kept_samples(heats_result).items()}
     for summary in heats_result.summaries:
         text = decode(files[f"-{summary.label}"], tmp_path)
         got = dict(line.split(": ") for line in map(str.strip, text.splitlines()) if ": " in line)
