@@ -21,8 +21,10 @@ def isolate(content: bytes, index: int) -> bytes:
     graph = model.subgraphs[0]
     operator = graph.operators[index]
     code = model.operatorCodes[operator.opcodeIndex]
-    buffers, tensors, places = [schema.BufferT()], [], {}
-    inputs = []
+    buffers: list[Any] = [schema.BufferT()]
+    tensors: list[Any] = []
+    places: dict[int, int] = {}
+    inputs: list[int] = []
     for number in dict.fromkeys([*map(int, operator.inputs), *map(int, operator.outputs)]):
         if number < 0:
             continue
