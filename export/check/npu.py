@@ -21,6 +21,7 @@ _TIMEOUT_SECONDS = 600.0
 _PARTITIONED = re.compile(
     r"Partitioned subgraph<\d+>, selected (\d+) ops, from a total of (\d+) ops\. resulted in (\d+)"
 )
+_ERROR = re.compile(r"ERROR: \[[^\]]+\] (?!ERROR)(.+)")
 # Marketing names and other spellings, for the nearest chip: the maker's own pages.
 _OTHER_NAMES = {
     "DIMENSITY1000+": "MT6889",
@@ -198,6 +199,7 @@ def _compile(path: Path, vendor: Vendor, soc: str) -> tuple[bool, str]:
 
 
 def _error_line(log: str) -> str:
-    errors = [line.strip() for line in log.splitlines() if "ERROR" in line]
-    lines = errors or [line.strip() for line in log.splitlines() if line.strip()]
-    return (lines[-1] if lines else "it says nothing")[:200]
+    """Return the first error's words: what follows only says where it was passed on."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [match[1] for line in lines if (match := _ERROR.match(line))]
+    return (*errors, *reversed(lines), "it says nothing")[0][:200]

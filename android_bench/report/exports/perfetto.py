@@ -85,7 +85,7 @@ class _Trace:
     def encode(self) -> bytes:
         """Return the whole campaign."""
         in_turns = self._result.campaign.rules.pairing is Pairing.TURNS
-        runs = self._result.heats if in_turns else self._result.blocks
+        runs: Sequence[Block | HeatRecord] = self._result.heats if in_turns else self._result.blocks
         for span, run in zip(spans_of(self._result), runs, strict=True):
             self._add_run(span, run)
             self._add_reading(span, span.before)

@@ -3,15 +3,14 @@
 import csv
 import dataclasses
 import io
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from android_bench.campaign.result import read_result
 from android_bench.records import Flag
 from android_bench.report.exports._samples import COLUMNS
+from pfd_models.errors import InputError
 
 NUMBERS = ("run", "attempt", "sample", "latency_ns", "cpu")
 
@@ -99,36 +98,10 @@ def test_a_campaign_without_samples_gives_an_empty_table(store, make, export):
     assert read_parquet(export("parquet", result)).num_rows == 0
 
 
-def test_without_pyarrow_parquet_names_the_extra_and_csv_works(tmp_path):
-    program = """
-import sys
-sys.modules["pyarrow"] = None
-from pathlib import Path
-from conftest import Make
-from android_bench.campaign.result import read_result
-from android_bench.report.exports import export_campaigns
-from android_bench.store import open_store
-from pfd_models.errors import InputError
-folder = Path(sys.argv[1])
-with open_store(str(folder / "b.sqlite")) as store:
-    Make().fill(store, Make().few_blocks())
-    result = read_result(store, "last")
-    print(len(export_campaigns([result], "csv", folder / "x.csv")))
-    try:
-        export_campaigns([result], "parquet", folder / "x.parquet")
-    except InputError as error:
-        print(error)
-print("torch" in sys.modules)
-"""
-    here = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)],
-        env={"PYTHONPATH": f"{here}:{here.parents[1]}"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    count, line, loaded = done.stdout.splitlines()
-    assert (count, loaded) == ("1", "False")
-    assert "extra 'parquet'" in line
-    assert not (tmp_path / "x.parquet").exists()
+def test_without_pyarrow_parquet_names_the_extra_and_csv_works(
+    heats_result, export, monkeypatch, tmp_path, refusal
+):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    refusal(InputError, lambda: export("parquet", heats_result), "extra 'parquet'")
+    assert list(tmp_path.glob("*.parquet")) == []
+    assert export("csv", heats_result)
