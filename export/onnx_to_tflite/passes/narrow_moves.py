@@ -39,7 +39,6 @@ def narrow_moves(graph: Graph) -> None:
     for op in graph.ops:
         ops += _narrow(op) if op in chosen else [op]
     graph.ops = ops
-    graph.prune()
     merge_moves(graph)
 
 

@@ -7,8 +7,10 @@ from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from export.onnx_to_tflite import convert
+from export.onnx_to_tflite.graph import Graph, Op, Quantization, Tensor, constant
 from export.onnx_to_tflite.listing import list_operators
-from export.onnx_to_tflite.passes.narrow_moves import steps_of
+from export.onnx_to_tflite.passes import run_passes
+from export.onnx_to_tflite.passes.narrow_moves import narrow_moves, steps_of
 
 
 def make_model(*nodes, shape=(1, 8, 8, 8), constants=None):
@@ -117,3 +119,30 @@ def test_any_permutation_is_made_of_narrow_steps(seed):
 
 def test_a_permutation_of_seven_groups_is_left_alone():
     assert steps_of((2,) * 7, (6, 5, 4, 3, 2, 1, 0)) is None
+
+
+def test_integers_keep_their_type_and_scale_on_the_way():
+    scale = Quantization(scale=np.array([0.5], np.float32), zero_point=3)
+
+    def stored(name, shape):
+        return Tensor(name=name, shape=shape, dtype=np.dtype(np.int8), quantization=scale)
+
+    x, apart = stored("x", (1, 8, 8, 8)), stored("apart", (1, 8, 8, 2, 4))
+    moved, y = stored("moved", (1, 8, 8, 4, 2)), stored("y", (1, 8, 8, 8))
+    ops = [
+        Op(kind="RESHAPE", inputs=(x, constant("shape", apart.shape)), outputs=(apart,)),
+        Op(
+            kind="TRANSPOSE",
+            inputs=(apart, constant("perm", (0, 1, 2, 4, 3))),
+            outputs=(moved,),
+        ),
+        Op(kind="RESHAPE", inputs=(moved, constant("shape", y.shape)), outputs=(y,)),
+    ]
+    graph = Graph(inputs=(("x", x),), outputs=(("y", y),), ops=ops)
+    run_passes(graph, (narrow_moves,))
+    assert [op.kind for op in graph.ops] == ["RESHAPE", "TRANSPOSE", "RESHAPE"]
+    for op in graph.ops:
+        assert len(op.output.shape) <= 4
+        assert (op.output.dtype, op.output.quantization) == (np.dtype(np.int8), scale)
+    assert graph.ops[0].data_input is x
+    assert graph.ops[-1].output is y
