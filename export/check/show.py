@@ -37,7 +37,10 @@ def describe_gpu(report: GpuReport) -> Iterator[str]:
             f"  phones' GPUs compute in fp16: in half precision this graph is off by "
             f"{report.half_error:.1e} (an estimate, run on the CPU)"
         )
-    yield f"  run on {report.adapter}, {report.driver}: what it takes there says nothing of a phone"
+    yield (
+        f"  loaded and run in {report.seconds:.1f} s on {report.adapter} ({report.driver}), which "
+        "says nothing of a phone's time"
+    )
 
 
 def describe_npu(report: NpuReport) -> Iterator[str]:
