@@ -48,12 +48,14 @@ class TensorSpec:
 
     Attributes:
         name: The tensor's name in the file.
-        shape: Its static shape, in the order `layout` names.
+        shape: Its shape, in the order `layout` names; where the batch is open, with the least.
         dtype: NumPy's name, as ``float32``.
         layout: ``NCHW`` or ``NHWC`` for images, ``NC`` for rows of scores, else empty.
         scale: Of a tensor of 8-bit integers, which stand for scale * (integer - zero_point);
             None where the tensor holds its numbers themselves.
         zero_point: The integer that stands for zero.
+        batch: The least and the largest first dimension that the file takes; None where it is
+            fixed.
     """
 
     name: str
@@ -62,6 +64,7 @@ class TensorSpec:
     layout: str = ""
     scale: float | None = None
     zero_point: int | None = None
+    batch: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
