@@ -23,7 +23,13 @@ from export.pipeline import BuildResult
 from export.request.calibration import WAYS, CalibrationSource, parse_calibration
 from export.request.request import PRECISIONS, BuildRequest, Precision
 from export.request.source import ModuleSource, ZooSource
-from export.request.user_code import check_names, parse_input, parse_range, parse_target
+from export.request.user_code import (
+    check_inputs,
+    parse_batch,
+    parse_input,
+    parse_range,
+    parse_target,
+)
 from export.sets import publish
 from pfd_models.errors import PfdError, SpecError, unknown
 
@@ -90,7 +96,7 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             raise SpecError("--module needs the input's shape: --input 1,3,224,224")
         parse_target(options.module)
         inputs = tuple(parse_input(text) for text in options.input)
-        check_names(inputs)
+        check_inputs(inputs)
         sources.append(
             ModuleSource(
                 target=options.module,
@@ -101,6 +107,7 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             )
         )
     else:
+        least, largest = parse_batch(options.batch or "1", "--batch")
         sources += [
             ZooSource(
                 model=model,
@@ -108,7 +115,8 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
                 dataset=options.dataset or "cifar100",
                 num_classes=options.num_classes,
                 resolution=options.resolution,
-                batch=options.batch or 1,
+                batch=least,
+                largest_batch=largest if largest > least else None,
             )
             for model in _names(options.model)
             for variant in _names(options.variant or "ours")
@@ -287,7 +295,12 @@ def _parser() -> argparse.ArgumentParser:
         help="which of the file's weights, as state_dict_ema, where it holds several",
     )
     what.add_argument("--seed", type=int, default=0, help="without --weights (default: 0)")
-    what.add_argument("--batch", type=_positive, help="images a call (default: 1)")
+    what.add_argument(
+        "--batch",
+        metavar="N|LEAST..LARGEST",
+        help="images a call (default: 1); 1..8: files that take any batch from 1 to 8. With "
+        "--module that is written in --input, as 1..8,3,224,224",
+    )
     how = parser.add_argument_group("how")
     formats = ",".join(list_formats())
     how.add_argument("--formats", default=formats, help=f"comma list (default: {formats})")

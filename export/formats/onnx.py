@@ -137,7 +137,20 @@ def _export(program: Program) -> ModelProto:
         except torch.onnx.OnnxExporterError as error:
             raise ModuleError(f"the network has no ONNX form: {_line(_root(error))}") from error
     assert exported is not None  # it is None only when a file is written
+    _name_batch(exported.model_proto, program)
     return exported.model_proto
+
+
+def _name_batch(model: ModelProto, program: Program) -> None:
+    """Call an open batch ``batch``; PyTorch numbers its symbols."""
+    place = next((i for i, spec in enumerate(program.inputs) if spec.batch is not None), None)
+    if place is None:
+        return
+    symbol = model.graph.input[place].type.tensor_type.shape.dim[0].dim_param
+    for info in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for dim in info.type.tensor_type.shape.dim:
+            if dim.dim_param == symbol:
+                dim.dim_param = "batch"
 
 
 def _simplify(model: ModelProto) -> ModelProto:

@@ -38,7 +38,9 @@ _BROADCASTING = (
 )  # fmt: skip
 
 
-def open_batch(first: Program, second: Program, batches: tuple[tuple[int, int] | None, ...]) -> Program:
+def open_batch(
+    first: Program, second: Program, batches: tuple[tuple[int, int] | None, ...]
+) -> Program:
     """Join one network's programs for two batches into one for every batch.
 
     Args:
@@ -74,7 +76,9 @@ def open_batch(first: Program, second: Program, batches: tuple[tuple[int, int] |
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise _refuse(line[:200]) from error
     batch = next(b for b in batches if b is not None)
-    outputs = [_open_output(*each, batch) for each in zip(first.outputs, second.outputs, strict=True)]
+    outputs = [
+        _open_output(*each, batch) for each in zip(first.outputs, second.outputs, strict=True)
+    ]
     return dataclasses.replace(
         first, exported=exported, inputs=tuple(inputs), outputs=tuple(outputs)
     )
@@ -142,7 +146,9 @@ class _Opener:
             return
         axes = [i for i, (a, b) in enumerate(zip(one.shape, other.shape, strict=True)) if a != b]
         row = one.narrow(axes[0], 0, 1)
-        if len(axes) > 1 or not all(torch.equal(row.expand_as(each), each) for each in (one, other)):
+        if len(axes) > 1 or not all(
+            torch.equal(row.expand_as(each), each) for each in (one, other)
+        ):
             raise _refuse(f"the constant {node.target} differs between the images of a batch")
         _set_attribute(node, row.clone(memory_format=torch.contiguous_format))
         self._broadcast(node, axes[0] - one.dim())

@@ -90,6 +90,10 @@ class BuildRequest:
             raise SpecError(f"precision int8 needs --calibration: give {WAYS}")
         if self.precision != "int8" and (self.calibration is not None or self.io != "float"):
             raise SpecError("calibration and integer inputs go with precision int8 only")
+        if self.precision == "int8" and self.source.batch_range is not None:
+            raise SpecError(
+                "int8 files have one batch: its scales are found for fixed shapes; give one"
+            )
         if self.name and not _NAME.fullmatch(self.name):
             raise SpecError(
                 f"--name {self.name!r} is no name for files; use letters, digits, '_', '-' and "

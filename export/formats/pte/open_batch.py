@@ -42,7 +42,9 @@ def _check_slice(check: Callable[..., bool]) -> Any:
     def check_slice(self: Any, node: fx.Node, exported: ExportedProgram) -> bool:
         source, dim, *_, step = (*node.args, *(None, None, 1)[len(node.args) - 2 :])
         sizes = list(source.meta["val"].shape)  # type: ignore[union-attr]  # a slice's is a node
-        is_batch_alone = not isinstance(sizes[0], int) and all(isinstance(s, int) for s in sizes[1:])
+        is_batch_alone = not isinstance(sizes[0], int) and all(
+            isinstance(s, int) for s in sizes[1:]
+        )
         if is_batch_alone and dim != 0 and step == 1:
             return bool(self.check_common_constraints(node, exported))
         return check(self, node, exported)
