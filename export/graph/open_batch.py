@@ -120,6 +120,10 @@ class _Opener:
 
     def open_call(self, node: fx.Node, twin: fx.Node) -> None:
         """Take the batch out of a call's own numbers."""
+        if self._repeats(node):
+            self._broadcast(node, _axis(node))
+            node.replace_all_uses_with(node.args[0][0])
+            return
         leaves, twins = (tree_leaves((n.args, n.kwargs)) for n in (node, twin))
         differ = [
             f"{a} and {b}"
@@ -132,10 +136,19 @@ class _Opener:
             return
         elif node.target is aten.slice.Tensor and _takes_all(node) and _takes_all(twin):
             node.args = (*node.args[:3], sys.maxsize)
-        elif node.target is aten.expand.default and self._has_batch(node.args[0], 0, node):
+        elif node.target is aten.expand.default and self._has_batch(node.args[0], 0):
             node.args = (node.args[0], self._open_shape(node))
         else:
             raise _refuse(f"its arguments for two batches are {', '.join(differ)}", node)
+
+    def _repeats(self, node: fx.Node) -> bool:
+        """Whether a concatenation repeats one row for each image: ``token.repeat(batch, 1, 1)``."""
+        if node.target is not aten.cat.default or not self._has_batch(node, _axis(node)):
+            return False
+        first, *copies = node.args[0]
+        is_row = _value(first).shape[_axis(node)] == 1 and not self._has_batch(first, _axis(node))
+        # One operand may be the product with one that `copy_repeated_inputs` makes.
+        return is_row and all(n is first or n.args == (first, 1.0) for n in copies)
 
     def open_constant(self, node: fx.Node, twin: fx.Node) -> None:
         """Keep one row of a constant that repeats it for each image."""
@@ -157,17 +170,18 @@ class _Opener:
         """Let what read a row for each image work with one.
 
         Args:
-            row: Its value was repeated along `axis`, counted from the end, and is not any more.
+            row: Whose value was repeated for each image and is not any more.
+            axis: Along which dimension, counted from the end.
         """
         for user in list(row.users):
             others = [node for node in user.all_input_nodes if node is not row]
-            carrier = next((node for node in others if self._has_batch(node, axis, row)), None)
+            carrier = next((node for node in others if self._has_batch(node, axis)), None)
             if user.target in _BROADCASTING:
                 if carrier is None:
                     self._broadcast(user, axis)
             elif user.target is aten.cat.default and carrier is not None:
                 # Zero times a slice of a neighbour has its batch; the sum broadcasts the row.
-                (along,) = user.args[1:] or (0,)
+                along = _axis(user)
                 with user.graph.inserting_before(user):
                     part = user.graph.call_function(aten.slice.Tensor, (carrier, along, 0, 1))
                     zeros = user.graph.call_function(aten.mul.Tensor, (part, 0.0))
@@ -176,9 +190,9 @@ class _Opener:
             else:
                 raise _refuse("it takes a value that is repeated for each image", user)
 
-    def _has_batch(self, node: Any, axis: int, other_than: fx.Node) -> bool:
+    def _has_batch(self, node: Any, axis: int) -> bool:
         """Whether a size of a computed value depends on the batch."""
-        if node.op == "get_attr" or node is other_than:
+        if node.op == "get_attr":
             return False
         one, other = _value(node).shape, _value(self._twins[node]).shape
         return -len(one) <= axis < len(one) and one[axis] != other[axis]
@@ -212,6 +226,12 @@ def _takes_all(node: fx.Node) -> bool:
     """Whether a slice is one of the whole dimension."""
     source, dim, start, end = node.args[:4]
     return len(node.args) == 4 and not start and end >= _value(source).shape[dim]
+
+
+def _axis(node: fx.Node) -> int:
+    """Return the dimension along which a concatenation joins, counted from the end."""
+    (dim,) = node.args[1:] or (0,)
+    return int(dim) % _value(node).dim() - _value(node).dim()
 
 
 def _value(node: Any) -> Tensor:

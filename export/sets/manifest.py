@@ -214,6 +214,11 @@ class Artifact:
     build_seconds: Mapping[str, float]
     cost: PrecisionCost | None = None
 
+    @property
+    def least_batch(self) -> int:
+        """Return the least batch of a file that leaves it open, 0 for the others."""
+        return next((spec.batch[0] for spec in self.inputs if spec.batch is not None), 0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingFormat:
