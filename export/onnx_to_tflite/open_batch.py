@@ -23,17 +23,18 @@ BATCHES = (2, 3)
 
 
 def has_open_batch(model: onnx.ModelProto) -> bool:
-    """Whether an input's first dimension has a name instead of a size."""
-    return any(_open_dims(info) for info in model.graph.input)
+    """Whether inputs have a name instead of a size for their first dimension, and only there."""
+    places = [i for info in model.graph.input for i, d in enumerate(_dims(info)) if _is_open(d)]
+    return bool(places) and not any(places)
 
 
 def fix_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
-    """Return a copy whose open dimensions have that size; the others are inferred from it."""
+    """Return a copy whose open first dimensions have that size; the rest is inferred from it."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     del copy.graph.value_info[:]
     for info in (*copy.graph.input, *copy.graph.output):
-        for dim in _open_dims(info):
+        for dim in filter(_is_open, _dims(info)[:1]):
             dim.dim_value = batch
     return copy
 
@@ -71,8 +72,12 @@ def _refuse(reason: str) -> UnsupportedOperatorError:
     return UnsupportedOperatorError(f"no .tflite of open batch: {reason}; give one batch")
 
 
-def _open_dims(info: onnx.ValueInfoProto) -> list[onnx.TensorShapeProto.Dimension]:
-    return [d for d in info.type.tensor_type.shape.dim if not d.HasField("dim_value")]
+def _dims(info: onnx.ValueInfoProto) -> list[onnx.TensorShapeProto.Dimension]:
+    return list(info.type.tensor_type.shape.dim)
+
+
+def _is_open(dim: onnx.TensorShapeProto.Dimension) -> bool:
+    return not dim.HasField("dim_value")
 
 
 class _Joined:

@@ -23,7 +23,7 @@ __all__ = ["delegate_open_batch"]
 
 @contextlib.contextmanager
 def delegate_open_batch() -> Iterator[None]:
-    """Delegate slices, bilinear resizing and ceil-mode pools whose first dimension is open."""
+    """Delegate slices, bilinear resizing and ceil-mode pools of tensors of an open batch."""
     with contextlib.ExitStack() as stack:
         if are_checked("executorch"):
             from executorch.backends.xnnpack.operators import op_slice_copy
@@ -40,12 +40,11 @@ def delegate_open_batch() -> Iterator[None]:
 
 def _check_slice(check: Callable[..., bool]) -> Any:
     def check_slice(self: Any, node: fx.Node, exported: ExportedProgram) -> bool:
-        source, dim, *_, step = (*node.args, *(None, None, 1)[len(node.args) - 2 :])
-        sizes = list(source.meta["val"].shape)  # type: ignore[union-attr]  # a slice's is a node
-        is_batch_alone = not isinstance(sizes[0], int) and all(
-            isinstance(s, int) for s in sizes[1:]
-        )
-        if is_batch_alone and dim != 0 and step == 1:
+        source, dim, *_ = node.args
+        value = source.meta["val"]  # type: ignore[union-attr]  # a slice's source is a node
+        open_dims = [i for i, size in enumerate(value.shape) if not isinstance(size, int)]
+        step = node.args[4] if len(node.args) > 4 else 1
+        if open_dims and dim % value.dim() not in open_dims and step == 1:
             return bool(self.check_common_constraints(node, exported))
         return check(self, node, exported)
 
@@ -57,5 +56,5 @@ def _zero_where_open(node: fx.Node) -> list[int]:
 
 
 def _is_map_open(node: fx.Node) -> bool:
-    """Whether height or width is open: the batch may be."""
+    """Whether height or width is open; the batch may be."""
     return any(not isinstance(size, int) for size in node.meta["val"].shape[2:])
