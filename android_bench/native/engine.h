@@ -32,7 +32,7 @@ struct TensorInfo {
 struct LoadOptions {
   std::string path;
   int threads = 1;       // including the thread that calls invoke
-  std::int64_t batch = 0;  // where the file leaves it open; 0: its own
+  std::int64_t batch = 0;  // of a .pte that leaves it open; 0: its largest
   bool profile = false;  // per-operator events are wanted; slows every inference
 };
 

@@ -114,7 +114,7 @@ class LiteRtEngine : public pfd::Engine {
           "the model has " + std::to_string(signatures) + " signatures instead of one", true);
     }
     check(api_.GetModelSignature(model_, kSignature, &signature_), "the signature is damaged");
-    make_buffers(options.batch);
+    make_buffers();
     if (options.profile) start_profiler();
   }
 
@@ -195,11 +195,10 @@ class LiteRtEngine : public pfd::Engine {
     check(api_.AddOpaqueOptions(options_, extra), "LiteRT refuses an option");
   }
 
-  void make_buffers(std::int64_t batch) {
+  void make_buffers() {
     Index inputs = 0, outputs = 0;
     check(api_.GetNumSignatureInputs(signature_, &inputs), "the signature has no inputs");
     check(api_.GetNumSignatureOutputs(signature_, &outputs), "the signature has no outputs");
-    for (Index i = 0; i < inputs; ++i) set_batch(i, batch);
     for (Index i = 0; i < inputs; ++i) {
       Requirements needs = nullptr;
       check(api_.GetCompiledModelInputBufferRequirements(compiled_, kSignature, i, &needs),
@@ -208,7 +207,7 @@ class LiteRtEngine : public pfd::Engine {
       const char* name = "";
       check(api_.GetSignatureInputTensorByIndex(signature_, i, &tensor), "an input is damaged");
       check(api_.GetSignatureInputName(signature_, i, &name), "an input has no name");
-      add_buffer(tensor, name, needs, batch, inputs_, input_infos_);
+      add_buffer(tensor, name, needs, inputs_, input_infos_);
     }
     for (Index i = 0; i < outputs; ++i) {
       Requirements needs = nullptr;
@@ -218,32 +217,14 @@ class LiteRtEngine : public pfd::Engine {
       const char* name = "";
       check(api_.GetSignatureOutputTensorByIndex(signature_, i, &tensor), "an output is damaged");
       check(api_.GetSignatureOutputName(signature_, i, &name), "an output has no name");
-      add_buffer(tensor, name, needs, batch, outputs_, output_infos_);
+      add_buffer(tensor, name, needs, outputs_, output_infos_);
     }
   }
 
-  // What a tensor holds, and whether it has its first dimension from the batch asked for.
-  std::pair<RankedTensorType, bool> type_of(Tensor tensor, std::int64_t batch) {
+  void add_buffer(Tensor tensor, const char* name, Requirements needs,
+                  std::vector<TensorBuffer>& buffers, std::vector<pfd::TensorInfo>& infos) {
     RankedTensorType type{};
     check(api_.GetRankedTensorType(tensor, &type), "a tensor has no static shape");
-    const bool is_open = batch != 0 && type.rank > 0 && type.dimensions[0] < 0;
-    if (is_open) type.dimensions[0] = static_cast<std::int32_t>(batch);
-    return {type, is_open};
-  }
-
-  // Resizes an input whose first dimension the file leaves open.
-  void set_batch(Index i, std::int64_t batch) {
-    Tensor tensor = nullptr;
-    check(api_.GetSignatureInputTensorByIndex(signature_, i, &tensor), "an input is damaged");
-    const auto [type, is_open] = type_of(tensor, batch);
-    if (!is_open) return;
-    check(api_.CompiledModelResizeInputTensor(compiled_, kSignature, i, type.dimensions, type.rank),
-          "the file does not take a batch of " + std::to_string(batch));
-  }
-
-  void add_buffer(Tensor tensor, const char* name, Requirements needs, std::int64_t batch,
-                  std::vector<TensorBuffer>& buffers, std::vector<pfd::TensorInfo>& infos) {
-    const auto type = type_of(tensor, batch).first;
     const Element kind = element(type.element_type);
     pfd::TensorInfo info{name ? name : "", {}, kind.name, kind.bytes};
     for (unsigned i = 0; i < type.rank; ++i) {

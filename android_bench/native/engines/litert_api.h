@@ -77,7 +77,6 @@ static_assert(sizeof(ProfilerEvent) == 104);
   F(GetCompiledModelInputBufferRequirements, Status, (CompiledModel, Index, Index, Requirements*)) \
   F(GetCompiledModelOutputBufferRequirements, Status, (CompiledModel, Index, Index, Requirements*)) \
   F(RunCompiledModel, Status, (CompiledModel, Index, std::size_t, TensorBuffer*, std::size_t, TensorBuffer*)) \
-  F(CompiledModelResizeInputTensor, Status, (CompiledModel, Index, Index, const int*, std::size_t)) \
   F(CompiledModelGetProfiler, Status, (CompiledModel, Profiler*))                                \
   /* litert_tensor_buffer.h */                                                                   \
   F(CreateManagedTensorBufferFromRequirements, Status, (Environment, const RankedTensorType*, Requirements, TensorBuffer*)) \
