@@ -103,12 +103,13 @@ def _torch_network(weights):
     return net
 
 
-def _pte(net):
+def _pte(net, images=1, open_up_to=None):
     import torch
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
-    captured = torch.export.export(net, (torch.randn(1, 3, 32, 32),))
+    shapes = None if open_up_to is None else ({0: torch.export.Dim("batch", max=open_up_to)},)
+    captured = torch.export.export(net, (torch.randn(images, 3, 32, 32),), dynamic_shapes=shapes)
     lowered = to_edge_transform_and_lower(captured, partitioner=[XnnpackPartitioner()])
     return lowered.to_executorch().buffer
 
@@ -204,6 +205,15 @@ def network(tmp_path_factory):
     (folder / "net.pte").write_bytes(_pte(net.float()))
     (folder / "net.tflite").write_bytes(_tflite(weights))
     return Network(folder=folder, samples=samples)
+
+
+@pytest.fixture
+def open_network(network):
+    """The same with a .pte that takes any batch up to 6."""
+    path = network.folder / "open" / "net.pte"
+    path.parent.mkdir()
+    path.write_bytes(_pte(_torch_network(_weights()), images=2, open_up_to=6))
+    return path
 
 
 # -- an engine that misbehaves -----------------------------------------------------------------
