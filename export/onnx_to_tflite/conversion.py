@@ -12,6 +12,7 @@ import onnx
 
 from export.onnx_to_tflite.builder import Builder
 from export.onnx_to_tflite.graph import DTYPES, Graph, Tensor
+from export.onnx_to_tflite.half import store_half
 from export.onnx_to_tflite.layout import NHWC, Order, identity, physical_shape
 from export.onnx_to_tflite.ops import Lowering, lowerings
 from export.onnx_to_tflite.passes import MOVING_PASSES, order_channels, run_passes
@@ -66,6 +67,7 @@ def convert(
     *,
     io_layout: IoLayout = "nhwc",
     keep_axes: Collection[str] = (),
+    half_weights: bool = False,
     metadata: Mapping[str, str] | None = None,
     description: str = "",
 ) -> Conversion:
@@ -79,6 +81,7 @@ def convert(
             ``nchw`` keeps ONNX's.
         keep_axes: Names of inputs and outputs that keep ONNX's order with either: they are NHWC
             in the model itself.
+        half_weights: Store float constants in half precision.
         metadata: Entries for the file's metadata table, text by name.
         description: Free text of the model.
 
@@ -100,6 +103,8 @@ def convert(
         store(graph, stored)
     else:
         run_passes(graph)
+    if half_weights:
+        store_half(graph)
     return Conversion(
         data=write(graph, metadata=metadata or {}, description=description),
         ops=graph.histogram(),

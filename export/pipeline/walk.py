@@ -133,7 +133,7 @@ def _build_into(
     report: Report,
     processes: int,
 ) -> Manifest:
-    from export import parity
+    from export import half, parity
     from export.graph.program import capture
     from export.network.samples import choose_inputs
     from export.passes import run_passes
@@ -160,7 +160,7 @@ def _build_into(
         fired = [record.name for record in program.passes if record.rewrites]
         parity.check_rewrite(reference, partial(_run_arrays, program), fired)
 
-    eight_bit, kept_run = None, reference
+    eight_bit, kept_run, judge = None, reference, None
     if request.precision == "int8":
         with _time_step("quantize", seconds, report):
             eight_bit = _quantize(request, network, program)
@@ -168,12 +168,16 @@ def _build_into(
         kept_run = parity.ReferenceRun(
             inputs=eight_bit.inputs, outputs=eight_bit.outputs, eager_relative_linf=None
         )
+    if request.precision == "fp16":
+        with _time_step("half", seconds, report):
+            image = network.spec.get("input", {})
+            judge = half.halve(request, captured, program, reference, image, called)
     made = make_files(
         folder,
         request,
         network,
         program,
-        eight_bit or reference,
+        eight_bit or judge or reference,
         build_id,
         formats,
         kept,

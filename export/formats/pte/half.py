@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pfd_models.errors import ModuleError
+
 if TYPE_CHECKING:
     from executorch.backends.xnnpack.serialization.xnnpack_graph_schema import XNNGraph
 
@@ -35,7 +37,8 @@ def lower_to_half() -> Iterator[None]:
             super().add_named_data(key, _round(data), *args, **kwargs)
 
     def serialize_half(graph: XNNGraph, constants: bytearray) -> bytes:
-        return serialize(to_half(graph), constants)
+        data: bytes = serialize(to_half(graph), constants)
+        return data
 
     preprocess.serialize_xnnpack_binary, preprocess.NamedDataStore = serialize_half, HalfStore
     try:
@@ -94,4 +97,8 @@ def _reconnect(node: Any, inner: dict[int, int]) -> Any:
 
 
 def _round(data: bytes) -> bytes:
-    return np.frombuffer(data, "<f4").astype("<f2").tobytes()
+    with np.errstate(over="ignore"):
+        half = np.frombuffer(data, "<f4").astype("<f2")
+    if np.isinf(half).any():
+        raise ModuleError("a folded constant is beyond 65504, the largest half number")
+    return half.tobytes()

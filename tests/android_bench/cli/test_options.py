@@ -45,7 +45,7 @@ def test_times_have_units(text, seconds):
 
 @pytest.mark.parametrize("text", ["3%", "0.03", "3.0 %"])
 def test_shares_are_percents_or_fractions(text):
-    assert read("--precision", text).precision == pytest.approx(0.03)
+    assert read("--half-width", text).precision == pytest.approx(0.03)
 
 
 def test_what_holds_the_device_goes_to_device_and_rules():
@@ -65,8 +65,8 @@ def test_what_holds_the_device_goes_to_device_and_rules():
         (("--budget=--",), "expected a value"),
         (("--budget", "1e999"), "no time"),
         (("--budget", ""), "no time"),
-        (("--precision", "nan"), "no share"),
-        (("--precision", "%"), "no share"),
+        (("--half-width", "nan"), "no share"),
+        (("--half-width", "%"), "no share"),
         (("--seed", "99999999999999999999"), "no whole number"),
         (("--seed", "9223372036854775808"), "no whole number"),
         (("--seed", "9" * 9999), "no whole number"),
@@ -111,7 +111,7 @@ VALUES = st.one_of(
 )
 OPTIONS = (
     *("--model", "--variant", "--dataset", "--resolution", "--weights", "--out", "--runtime"),
-    *("--artifacts", "--threads", "--cores", "--precision", "--budget", "--seed", "--json"),
+    *("--artifacts", "--threads", "--cores", "--half-width", "--budget", "--seed", "--json"),
     *("--start-temperature", "--governor", "--serial", "--device", "--target", "--store"),
     *("--resume", "--fail-if-slower"),
 )
