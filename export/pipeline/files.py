@@ -18,7 +18,7 @@ from pfd_models.errors import ModuleError, UnsupportedOperatorError
 if TYPE_CHECKING:
     from export.formats import WriteOptions
     from export.graph.program import Program
-    from export.half import HalfPrecision
+    from export.half.judge import HalfPrecision
     from export.parity import ReferenceRun
     from export.quantization.build import EightBit
 

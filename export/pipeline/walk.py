@@ -133,8 +133,9 @@ def _build_into(
     report: Report,
     processes: int,
 ) -> Manifest:
-    from export import half, parity
+    from export import parity
     from export.graph.program import capture
+    from export.half.judge import halve
     from export.network.samples import choose_inputs
     from export.passes import run_passes
 
@@ -171,7 +172,7 @@ def _build_into(
     if request.precision == "fp16":
         with _time_step("half", seconds, report):
             image = network.spec.get("input", {})
-            judge = half.halve(request, captured, program, reference, image, called)
+            judge = halve(request, captured, program, reference, image, called)
     made = make_files(
         folder,
         request,

@@ -1,12 +1,12 @@
 """The harness built, one network in both formats, an engine that misbehaves, and an emulator."""
 
 import dataclasses
-import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from emulated_cores import A55, A77, MACHINES, WITH, emulate, needs, write_machine
 
 from android_bench.harness.client import EngineInfo, Harness, Job, Schedule, describe
 from android_bench.harness.process import run_here
@@ -14,13 +14,6 @@ from android_bench.native_build.build import SOURCES, build_harness
 from pfd_models.errors import DeviceError
 
 QUICK = Schedule(iterations=8, warmup_iterations=2, warmup_seconds=0.0, timeout_seconds=60.0)
-
-
-def needs(reason):
-    """Skip a test whose surroundings are missing; in CI they must not be."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture
@@ -268,30 +261,20 @@ def arm64_built():
 def phone_root(tmp_path_factory):
     """Files that both engines read about the machine: those of four A55 and four A77."""
     root = tmp_path_factory.mktemp("phone")
-    cpus = root / "sys/devices/system/cpu"
-    cpus.mkdir(parents=True)
-    for name in ("possible", "present", "online"):
-        (cpus / name).write_text("0-7\n")
-    features = (
-        "fp asimd aes pmull sha1 sha2 crc32 atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp"
-    )
-    cores = [
-        f"processor\t: {i}\nFeatures\t: {features}\nCPU implementer\t: 0x41\n"
-        f"CPU architecture: 8\nCPU variant\t: 0x1\nCPU part\t: {'0xd05' if i < 4 else '0xd0d'}\n"
-        "CPU revision\t: 0\n"
-        for i in range(8)
-    ]
-    (root / "proc").mkdir()
-    (root / "proc/cpuinfo").write_text("\n".join(cores))
-    return root
+    return write_machine(root, [A55] * 4 + [A77] * 4, WITH)
 
 
 @pytest.fixture(scope="session")
 def arm64_harness(arm64_built, phone_root):
-    emulator = shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static")
-    if emulator is None:
-        needs("qemu-aarch64 is not installed (Debian: apt-get install qemu-user)")
-    folder = arm64_built.folder
-    loader = [str(folder / "ld-linux-aarch64.so.1"), "--library-path", str(folder)]
-    command = [emulator, "-cpu", "cortex-a76", "-L", str(phone_root), *loader]
-    return describe([*command, str(arm64_built.program)])
+    return emulate(arm64_built, "cortex-a76", phone_root)
+
+
+@pytest.fixture(scope="session")
+def cores(arm64_built, tmp_path_factory):
+    """By QEMU's name of a core: a harness on a machine of such cores."""
+    return {
+        name: emulate(
+            arm64_built, name, write_machine(tmp_path_factory.mktemp(name), [part] * 4, features)
+        )
+        for name, (part, features) in MACHINES.items()
+    }

@@ -1,39 +1,40 @@
-"""Half precision: what the network makes of it, what that costs, and what a file is held to.
+"""What a network loses in half precision, and what its files are held to.
 
-The graph is run once more with every weight and every value between two operators rounded to half,
-which is what XNNPACK's kernels of this computer do, and what those of an ARM core do that also
-adds up in half. How far that run is from the float64 run says what half precision loses on this
-network; a file may lose a small multiple of it. A value beyond the largest half number makes the
-rest of a network infinite or wrong, so it is refused by the name of its layer.
+The graph is run once more as an ARM core runs it. How far that run is from the float64 run says
+what half precision loses on this network; a file may lose a small multiple of it, on this computer,
+whose kernels keep most sums in float32, as on a device.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, fx
-from torch.utils._pytree import tree_leaves
 
 from export.graph.program import Program
+from export.half.interpreter import require_range, run_in_half
 from export.network.inputs import Arrays
 from export.parity import ReferenceRun, relative_linf, sqnr_db
 from export.quantization.calibration import load_calibration
 from export.quantization.cost import measure_cost
 from export.request.request import BuildRequest
 from export.sets.manifest import Parity, PrecisionCost, TensorSpec
-from pfd_models.errors import ModuleError, ParityError
+from pfd_models.errors import ParityError
 
-__all__ = ["LARGEST", "HalfPrecision", "halve"]
-
-LARGEST = float(torch.finfo(torch.float16).max)
-"""65504, the largest half number."""
+__all__ = ["HalfPrecision", "halve"]
 
 MULTIPLE = 4.0
-"""How many times the half run's own distance a file may have, here and on a device."""
+"""How many times the half run's own distance a file may have, here and on a device: the order of
+sums differs, and a rounding that falls otherwise is amplified as the others are."""
+
+MOST_LOST = 0.25
+"""Distance of the half run from which on a file could compute anything."""
+
+SAMPLES = 4
+"""How many of the parity samples the half run is made on; the files are run on all."""
 
 FLOOR = 2.0**-9
 """Distances below this (four roundings of the largest output) are never held against a file."""
@@ -134,11 +135,17 @@ def halve(
 
     Raises:
         ModuleError: A weight or a value is beyond the largest half number.
+        ParityError: Nothing is left of the network's outputs.
         DataError: The calibration data cannot be read or do not fit.
     """
-    samples = [tuple(map(torch.from_numpy, sample)) for sample in reference.inputs]
-    for each in (captured, program):
-        outputs = _run_in_half(each, samples)
+    require_range(captured, reference.inputs)
+    outputs = run_in_half(program, reference.inputs[:SAMPLES])
+    distances = list(map(relative_linf, reference.outputs, outputs))
+    if (worst := max(distances)) > MOST_LOST:
+        raise ParityError(
+            f"in half precision the outputs are {worst:.0%} of the largest off the float64 run "
+            f"(at most {MOST_LOST:.0%} makes sense); leave fp16 out of --precision"
+        )
     held, name = reference.inputs, f"parity inputs ({called})"
     labels: Sequence[int] = ()
     if request.calibration is not None:
@@ -153,50 +160,10 @@ def halve(
         labels, name = data.labels, f"held samples ({request.calibration.label})"
     return HalfPrecision(
         reference=reference,
-        relative_linf=max(map(relative_linf, reference.outputs, outputs)),
+        relative_linf=worst,
         sqnr_db=min(map(sqnr_db, reference.outputs, outputs)),
         held=held,
         exact=[[t.numpy() for t in program.run(list(map(torch.from_numpy, s)))] for s in held],
         labels=labels,
         data=name,
     )
-
-
-def _run_in_half(program: Program, samples: Iterable[tuple[Tensor, ...]]) -> list[Arrays]:
-    interpreter = _HalfInterpreter(program.module())
-    with torch.no_grad():
-        runs = [interpreter.run(*sample) for sample in samples]
-    return [[tensor.numpy() for tensor in tree_leaves(run)] for run in runs]
-
-
-class _HalfInterpreter(fx.Interpreter):
-    """Computes each operator in float32 and rounds what it reads from weights and what it makes."""
-
-    def run_node(self, node: fx.Node) -> Any:
-        result = super().run_node(node)
-        if not isinstance(result, Tensor) or result.dtype != torch.float32:
-            return result
-        if node.op == "get_attr" and any(map(_normalises, node.users)):
-            return result  # statistics, which no format stores as they are
-        rounded = result.half().float()
-        if bool((rounded.isinf() & result.isfinite()).any()):
-            largest = float(result[result.isfinite()].abs().max())
-            what = "the weight" if node.op == "get_attr" else "the output of"
-            raise ModuleError(
-                f"{what} {_layer(node)!r} reaches {largest:.3g} and half precision ends at "
-                f"{LARGEST:.0f}; leave fp16 out of --precision, or scale what goes into that layer"
-            )
-        return rounded
-
-
-def _normalises(node: fx.Node) -> bool:
-    return "batch_norm" in str(node.target)
-
-
-def _layer(node: fx.Node) -> str:
-    """Return the module's path that a node belongs to, or the node's own name."""
-    if node.op == "get_attr":
-        return str(node.target)
-    stack = list(node.meta.get("nn_module_stack", {}).values())
-    path = str(stack[-1][0]) if stack else ""
-    return path.removeprefix("L['self'].").removeprefix("L['self']") or node.name
