@@ -1,4 +1,4 @@
-"""The harness on emulated arm64 cores, with and without half-precision and dot-product instructions."""
+"""The harness on emulated arm64 cores, with half-precision and dot products and without."""
 
 from __future__ import annotations
 
