@@ -19,6 +19,8 @@ from export.half.interpreter import require_range, run_in_half
 from export.half.judge import HalfPrecision
 from export.parity import make_reference
 from export.request.calibration import CalibrationSource
+from export.request.source import InputTensor, ModuleSource, ZooSource
+from pfd_models import list_models
 from pfd_models.errors import ModuleError, ParityError, SpecError
 
 NET = """
@@ -50,8 +52,6 @@ def request_of(write_factory, tmp_path):
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """The small network in half precision, in every format."""
-    from export.request.source import InputTensor, ModuleSource
-
     folder = tmp_path_factory.mktemp("half")
     (folder / "net.py").write_text(NET)
     source = ModuleSource(
@@ -244,3 +244,15 @@ def test_the_command_line_says_what_fp16_takes(capsys):
     arguments = ["--model", "shufflenetv2", "--precision", "fp32,fp16", "--io", "int8"]
     assert main(arguments) == 2
     assert capsys.readouterr().err == "error: --io int8 goes with --precision int8\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["orig", "ours"])
+@pytest.mark.parametrize("model", list_models())
+def test_half_of_every_network_is_half_as_large_and_has_one_delegate(model, variant, tmp_path):
+    source = ZooSource(model=model, variant=variant)
+    manifest = make_artifacts(BuildRequest(source=source, out=tmp_path, precision="fp16")).manifest
+    for kind in ("pte", "onnx", "tflite"):
+        artifact = manifest.artifact(kind)
+        assert artifact.size_bytes < 2.2 * manifest.params, kind
+        assert (artifact.delegates, artifact.leftovers) == (None if kind == "onnx" else 1, ()), kind
