@@ -58,7 +58,8 @@ class ArtifactChoice:
         """Refuse a choice that says nothing or too much, before anything is built or locked.
 
         Raises:
-            SpecError: Networks and files are both named, or neither is.
+            SpecError: Networks and files are both named, or neither is; or an option has no effect
+                or lacks another.
         """
         if bool(self.models) == bool(self.patterns):
             raise SpecError(
@@ -70,13 +71,9 @@ class ArtifactChoice:
                 "--precision and --calibration say how networks of --model are built; with "
                 "--artifacts name the files of each precision"
             )
-        if (
-            self.calibration is not None
-            and "int8" not in self.precisions
-            and "fp16" not in (self.precisions)
-        ):
+        if self.calibration is not None and not {"fp16", "int8"} & set(self.precisions):
             raise SpecError("--calibration goes with --precision int8 or fp16")
-        assert self.requests or self.patterns  # a request refuses what no build can satisfy
+        _ = self.requests  # each refuses what no build can satisfy
 
     @property
     def requests(self) -> list[BuildRequest]:

@@ -39,6 +39,9 @@ SAMPLES = 4
 FLOOR = 2.0**-9
 """Distances below this (four roundings of the largest output) are never held against a file."""
 
+LEAST_UNEQUAL = 0.01
+"""Share of an output of whole numbers that is never held against a file."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HalfPrecision:
@@ -48,6 +51,7 @@ class HalfPrecision:
         reference: The float64 run of the module.
         relative_linf: Distance of the half run from it, the worst over the samples.
         sqnr_db: The same as signal to noise.
+        unequal: Largest share of an output of whole numbers that is another in the half run.
         held: Samples that the cost is measured on.
         exact: Outputs of the float32 graph for each of them.
         labels: Their classes, where they are known.
@@ -57,6 +61,7 @@ class HalfPrecision:
     reference: ReferenceRun
     relative_linf: float
     sqnr_db: float
+    unequal: float
     held: list[Arrays]
     exact: list[Arrays]
     labels: Sequence[int]
@@ -91,11 +96,17 @@ class HalfPrecision:
         worst = max(map(relative_linf, self.reference.outputs, found))
         noise = min(map(sqnr_db, self.reference.outputs, found))
         least = min(self.sqnr_db, -20 * np.log10(FLOOR)) - 20 * np.log10(MULTIPLE)
-        if worst > self.limit or noise < least:
+        unequal = max(map(_share_unequal, self.reference.outputs, found))
+        if (
+            worst > self.limit
+            or noise < least
+            or unequal > max(LEAST_UNEQUAL, MULTIPLE * self.unequal)
+        ):
             raise ParityError(
                 f"{what} does not compute what the network computes in half precision: relative "
                 f"L-infinity {worst:.2e} from the float64 run (limit {self.limit:.2e}), SQNR "
-                f"{noise:.1f} dB (least {least:.1f}); nothing was published"
+                f"{noise:.1f} dB (least {least:.1f}), {unequal:.1%} of whole numbers differ; "
+                "nothing was published"
             )
         parity = Parity(
             samples=len(found),
@@ -162,8 +173,15 @@ def halve(
         reference=reference,
         relative_linf=worst,
         sqnr_db=min(map(sqnr_db, reference.outputs, outputs)),
+        unequal=max(map(_share_unequal, reference.outputs, outputs)),
         held=held,
         exact=[[t.numpy() for t in program.run(list(map(torch.from_numpy, s)))] for s in held],
         labels=labels,
         data=name,
     )
+
+
+def _share_unequal(expected: Arrays, found: Arrays) -> float:
+    """Return the largest share of an output of whole numbers or booleans that differs."""
+    pairs = zip(expected, found, strict=True)
+    return max((float((e != f).mean()) for e, f in pairs if e.dtype.kind != "f"), default=0.0)

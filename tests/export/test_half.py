@@ -189,8 +189,8 @@ def judge_of(relative_linf, sqnr_db):
     reference = make_reference(Scale(), samples)
     exact = [[10 * s[0][:, :2]] for s in samples]
     return HalfPrecision(
-        reference=reference, relative_linf=relative_linf, sqnr_db=sqnr_db, held=samples,
-        exact=exact, labels=(), data="parity inputs",
+        reference=reference, relative_linf=relative_linf, sqnr_db=sqnr_db, unequal=0.0,
+        held=samples, exact=exact, labels=(), data="parity inputs",
     )  # fmt: skip
 
 
@@ -213,6 +213,27 @@ def test_a_few_roundings_are_never_held_against_a_file():
     assert judge.judge(off_by(2**-9.1), what="net.pte", kind="pte")[0].limit == 2**-9
     with pytest.raises(ParityError):
         judge.judge(off_by(2**-8.9), what="net.pte", kind="pte")
+
+
+def test_whole_numbers_may_differ_where_those_of_the_half_run_do():
+    samples = [[np.arange(200, dtype="float32").reshape(1, 200)]]
+
+    class Order(nn.Module):
+        def forward(self, x):
+            return x.argsort(1)
+
+    judge = dataclasses.replace(
+        judge_of(relative_linf=0.0, sqnr_db=240.0),
+        reference=make_reference(Order(), samples),
+        unequal=0.01, held=samples, exact=[[np.arange(200)[None]]],
+    )  # fmt: skip
+
+    def swap(count):
+        return lambda sample: [np.r_[np.full(count, -1), np.arange(200)[count:]][None]]
+
+    judge.judge(swap(8), what="net.pte", kind="pte")
+    with pytest.raises(ParityError, match=r"4\.5% of whole numbers differ"):
+        judge.judge(swap(9), what="net.pte", kind="pte")
 
 
 def test_values_that_are_not_finite_or_another_shape_fail():
