@@ -143,6 +143,8 @@ def _print_cost(console: Console, manifest: Manifest) -> None:
         if cost is None:
             continue
         parts = [f"{cost.sqnr_db:.1f} dB SQNR"]
+        if cost.arm_sqnr_db is not None:
+            parts.append(f"{cost.arm_sqnr_db:.1f} dB where sums are half, as on ARM")
         if cost.agreement is not None:
             parts.append(f"top-1 agreement {cost.agreement:.1%}")
         if cost.top1 is not None and cost.float_top1 is not None:

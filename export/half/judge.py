@@ -56,6 +56,7 @@ class HalfPrecision:
         exact: Outputs of the float32 graph for each of them.
         labels: Their classes, where they are known.
         data: What the held samples are.
+        arm_sqnr_db: What the half run loses against `exact` on the first of them.
     """
 
     reference: ReferenceRun
@@ -66,6 +67,7 @@ class HalfPrecision:
     exact: list[Arrays]
     labels: Sequence[int]
     data: str
+    arm_sqnr_db: float
 
     @property
     def limit(self) -> float:
@@ -119,7 +121,7 @@ class HalfPrecision:
         cost = measure_cost(
             [sample[0] for sample in self.exact], [sample[0] for sample in outputs], self.labels
         )
-        return parity, replace(cost, data=self.data)
+        return parity, replace(cost, data=self.data, arm_sqnr_db=self.arm_sqnr_db)
 
     def describe(self, specs: Sequence[TensorSpec], *, are_inputs: bool) -> tuple[TensorSpec, ...]:
         """Return them as they are: inputs and outputs are float32."""
@@ -157,6 +159,7 @@ def halve(
             f"in half precision the outputs are {worst:.0%} of the largest off the float64 run "
             f"(at most {MOST_LOST:.0%} makes sense); leave fp16 out of --precision"
         )
+    outputs_held = outputs
     held, name = reference.inputs, f"parity inputs ({called})"
     labels: Sequence[int] = ()
     if request.calibration is not None:
@@ -169,15 +172,19 @@ def halve(
         )
         held = [[tensor.numpy() for tensor in sample] for sample in data.held]
         labels, name = data.labels, f"held samples ({request.calibration.label})"
+        outputs_held = run_in_half(program, held[:SAMPLES])
+    exact = [[t.numpy() for t in program.run(list(map(torch.from_numpy, s)))] for s in held]
+    arm = measure_cost([e[0] for e in exact[:SAMPLES]], [o[0] for o in outputs_held])
     return HalfPrecision(
         reference=reference,
         relative_linf=worst,
         sqnr_db=min(map(sqnr_db, reference.outputs, outputs)),
         unequal=max(map(_share_unequal, reference.outputs, outputs)),
         held=held,
-        exact=[[t.numpy() for t in program.run(list(map(torch.from_numpy, s)))] for s in held],
+        exact=exact,
         labels=labels,
         data=name,
+        arm_sqnr_db=arm.sqnr_db,
     )
 
 

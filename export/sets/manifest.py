@@ -114,6 +114,8 @@ class PrecisionCost:
     Attributes:
         samples: How many samples it was measured on; the calibration saw none of them.
         data: What those were, where the calibration does not say it.
+        arm_sqnr_db: Of ``fp16``: the ratio of a run that also adds up in half, as ARM cores do, on
+            some of the samples; this computer adds up in float32 and loses less.
         sqnr_db: Signal to quantisation noise ratio of the first output in dB, over all samples.
         agreement: How often both give the same best class; None where outputs are no rows of
             scores.
@@ -127,6 +129,7 @@ class PrecisionCost:
     float_top1: float | None = None
     top1: float | None = None
     data: str = ""
+    arm_sqnr_db: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

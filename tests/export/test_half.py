@@ -79,6 +79,7 @@ def test_the_manifest_says_what_it_costs_and_what_a_device_may_lose(built, kind)
     assert artifact.cost.data == "parity inputs (standard normal noise)"
     assert (artifact.cost.samples, artifact.cost.agreement) == (8, 1.0)
     assert 40 < artifact.cost.sqnr_db < 80
+    assert 40 < artifact.cost.arm_sqnr_db <= artifact.cost.sqnr_db + 1
     assert artifact.parity.limit == pytest.approx(
         max(2**-9, 4 * artifact.parity.eager_relative_linf)
     )
@@ -190,7 +191,7 @@ def judge_of(relative_linf, sqnr_db):
     exact = [[10 * s[0][:, :2]] for s in samples]
     return HalfPrecision(
         reference=reference, relative_linf=relative_linf, sqnr_db=sqnr_db, unequal=0.0,
-        held=samples, exact=exact, labels=(), data="parity inputs",
+        held=samples, exact=exact, labels=(), data="parity inputs", arm_sqnr_db=30.0,
     )  # fmt: skip
 
 
