@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pfd_models.errors import ModuleError
+
 if TYPE_CHECKING:
     from onnx import ModelProto
 
@@ -21,7 +23,11 @@ MOST_KEPT = 16
 
 
 def store_half(model: ModelProto) -> None:
-    """Edit a model in place. The statistics of batch norms stay: a variance may be tiny."""
+    """Edit a model in place. The statistics of batch norms stay: a variance may be tiny.
+
+    Raises:
+        ModuleError: A constant is beyond the largest half number.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
     norms = {
@@ -36,7 +42,11 @@ def store_half(model: ModelProto) -> None:
         if array.dtype != np.float32 or array.size <= MOST_KEPT or entry.name in norms:
             continue
         name, stored = entry.name, f"{entry.name}_half"
-        entry.CopyFrom(numpy_helper.from_array(array.astype(np.float16), stored))
+        with np.errstate(over="ignore"):
+            half = array.astype(np.float16)
+        if (np.isinf(half) & np.isfinite(array)).any():
+            raise ModuleError(f"the constant {name!r} is beyond 65504, the largest half number")
+        entry.CopyFrom(numpy_helper.from_array(half, stored))
         casts.append(
             helper.make_node("Cast", [stored], [name], name=f"{name}_read", to=TensorProto.FLOAT)
         )

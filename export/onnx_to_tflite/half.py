@@ -50,9 +50,9 @@ def _round(tensor: Tensor) -> Tensor:
     assert tensor.data is not None
     with np.errstate(over="ignore"):
         data = tensor.data.astype(np.float16)
-    if np.isinf(data).any():
+    if (beyond := np.isinf(data) & np.isfinite(tensor.data)).any():
+        largest = float(np.abs(tensor.data[beyond]).max())
         raise UnsupportedOperatorError(
-            f"the constant {tensor.name!r} holds {float(np.abs(tensor.data).max()):g}, and half "
-            "precision ends at 65504"
+            f"the constant {tensor.name!r} holds {largest:g}, and half precision ends at 65504"
         )
     return replace(tensor, name=f"{tensor.name};half", dtype=data.dtype, data=data)

@@ -43,7 +43,7 @@ PARAMETERS = 3 * 32 * 9 + 32 + 32 * 256 + 256 + 256 * 100 + 100
 @pytest.fixture
 def request_of(write_factory, tmp_path):
     def make(**options):
-        source = write_factory("net", NET, options.pop("factory", "make"))
+        source = write_factory("halved", NET, options.pop("factory", "make"))
         return BuildRequest(source=source, out=tmp_path / "out", precision="fp16", **options)
 
     return make
@@ -53,9 +53,9 @@ def request_of(write_factory, tmp_path):
 def built(tmp_path_factory):
     """The small network in half precision, in every format."""
     folder = tmp_path_factory.mktemp("half")
-    (folder / "net.py").write_text(NET)
+    (folder / "halved.py").write_text(NET)
     source = ModuleSource(
-        target="net:make", inputs=(InputTensor(shape=(1, 3, 8, 8)),), search_path=str(folder)
+        target="halved:make", inputs=(InputTensor(shape=(1, 3, 8, 8)),), search_path=str(folder)
     )
     return make_artifacts(
         BuildRequest(source=source, out=folder / "out", precision="fp16")

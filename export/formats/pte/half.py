@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["lower_to_half", "to_half"]
 
+_NO_HANDLE = 65535
+"""ExecuTorch's own debug handle of what stands for no operator of the module."""
+
 
 @contextlib.contextmanager
 def lower_to_half() -> Iterator[None]:
@@ -50,21 +53,21 @@ def lower_to_half() -> Iterator[None]:
 def to_half(graph: XNNGraph) -> XNNGraph:
     """Return a delegate's description with half values between conversions of its ends."""
     from executorch.backends.xnnpack.serialization import xnnpack_graph_schema as schema
+    from executorch.backends.xnnpack.utils.xnnpack_constants import XNN_INVALID_VALUE_ID
 
     float32, half = schema.XNNDatatype.xnn_datatype_fp32, schema.XNNDatatype.xnn_datatype_fp16
     values = {v.xvalue_union.id_out: v.xvalue_union for v in graph.xvalues}
     ends = [i for i in (*graph.input_ids, *graph.output_ids) if values[i].datatype == float32]
     inner = dict(zip(ends, range(max(values) + 1, max(values) + 1 + len(ends)), strict=True))
-    outside = schema.XNN_INVALID_VALUE_ID if hasattr(schema, "XNN_INVALID_VALUE_ID") else 2**32 - 1
-    made = [
-        dataclasses.replace(
-            value,
-            datatype=half if value.datatype == float32 else value.datatype,
-            **({"id_out": inner[i], "external_id": outside, "flags": 0} if i in inner else {}),
-        )
-        for i, value in values.items()
-    ]
-    kept = [values[i] for i in ends]
+    described = [values[i] for i in ends]  # as they are
+    for i, value in values.items():
+        if i in inner:
+            value = dataclasses.replace(
+                value, id_out=inner[i], external_id=XNN_INVALID_VALUE_ID, flags=0
+            )
+        if value.datatype == float32:
+            value = dataclasses.replace(value, datatype=half)
+        described.append(value)
 
     def convert(source: int, target: int) -> Any:
         node = schema.XNNConvert(input_id=source, output_id=target, flags=0)
@@ -72,7 +75,7 @@ def to_half(graph: XNNGraph) -> XNNGraph:
 
     return dataclasses.replace(
         graph,
-        xvalues=[schema.XValue(xvalue_union=value) for value in (*kept, *made)],
+        xvalues=[schema.XValue(xvalue_union=value) for value in described],
         xnodes=[
             *(convert(i, inner[i]) for i in graph.input_ids if i in inner),
             *(_reconnect(node, inner) for node in graph.xnodes),
@@ -80,10 +83,6 @@ def to_half(graph: XNNGraph) -> XNNGraph:
         ],
         constant_data=[dataclasses.replace(c, size=c.size // 2) for c in graph.constant_data],
     )
-
-
-_NO_HANDLE = 65535
-"""ExecuTorch's own debug handle of what stands for no operator of the module."""
 
 
 def _reconnect(node: Any, inner: dict[int, int]) -> Any:
@@ -97,8 +96,9 @@ def _reconnect(node: Any, inner: dict[int, int]) -> Any:
 
 
 def _round(data: bytes) -> bytes:
+    wide = np.frombuffer(data, "<f4")
     with np.errstate(over="ignore"):
-        half = np.frombuffer(data, "<f4").astype("<f2")
-    if np.isinf(half).any():
+        half = wide.astype("<f2")
+    if (np.isinf(half) & np.isfinite(wide)).any():
         raise ModuleError("a folded constant is beyond 65504, the largest half number")
     return half.tobytes()

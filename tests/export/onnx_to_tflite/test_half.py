@@ -46,3 +46,11 @@ def test_a_constant_beyond_the_largest_half_number_is_refused_by_name():
     graph = sums_with(constant("scale", np.full(20, -7e4, np.float32)))
     with pytest.raises(UnsupportedOperatorError, match=r"^the constant 'scale' holds 70000, and"):
         store_half(graph)
+
+
+def test_infinity_is_a_half_number():
+    mask = np.zeros(20, np.float32)
+    mask[3] = -np.inf
+    graph = sums_with(constant("mask", mask))
+    store_half(graph)
+    assert np.array_equal(graph.ops[0].data_input.data, mask)
