@@ -134,7 +134,7 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             backend=options.backend,
             tflite_io=options.tflite_io,
             precision=precision,
-            calibration=calibration if precision == "int8" else None,
+            calibration=calibration if precision != "fp32" else None,
             io=options.io if precision == "int8" else "float",
             pte_io=options.pte_io,
             input_range=parse_range(options.input_range) if options.input_range else None,
@@ -159,9 +159,12 @@ def _precisions(text: str) -> list[Precision]:
 
 
 def _parse_calibration(options: argparse.Namespace) -> CalibrationSource | None:
-    if "int8" not in _precisions(options.precision):
-        if options.calibration or options.io != "float":
-            raise SpecError("--calibration and --io int8 go with --precision int8")
+    precisions = _precisions(options.precision)
+    if precisions == ["fp32"] and options.calibration:
+        raise SpecError("--calibration goes with --precision int8 or fp16")
+    if "int8" not in precisions and options.io != "float":
+        raise SpecError("--io int8 goes with --precision int8")
+    if not options.calibration and "int8" not in precisions:
         return None
     if not options.calibration:
         raise SpecError(f"--precision int8 needs --calibration: give {WAYS}")
@@ -306,8 +309,10 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--formats", default=formats, help=f"comma list (default: {formats})")
     how.add_argument("--backend", default="xnnpack", help="delegate of the .pte (default: xnnpack)")
     how.add_argument("--tflite-io", choices=("nhwc", "nchw"), default="nhwc", help="image layout")
-    how.add_argument("--precision", default="fp32", help="comma list: fp32, int8 (default: fp32)")
-    how.add_argument("--calibration", metavar="DATA", help=f"of int8: {WAYS}")
+    how.add_argument("--precision", default="fp32", help="comma list: fp32, fp16, int8 (fp32)")
+    how.add_argument(
+        "--calibration", metavar="DATA", help=f"of int8, and to measure fp16 on: {WAYS}"
+    )
     how.add_argument(
         "--calibration-samples", type=_positive, default=64, help="at most (default: 64)"
     )

@@ -135,6 +135,7 @@ def _build_into(
 ) -> Manifest:
     from export import parity
     from export.graph.program import capture
+    from export.half.judge import halve
     from export.network.inputs import widen_inputs
     from export.network.samples import choose_inputs
 
@@ -161,7 +162,7 @@ def _build_into(
         fired = [record.name for record in program.passes if record.rewrites]
         parity.check_rewrite(reference, partial(_run_arrays, program), fired)
 
-    eight_bit, kept_run = None, reference
+    eight_bit, kept_run, judge = None, reference, None
     if request.precision == "int8":
         with _time_step("quantize", seconds, report):
             eight_bit = _quantize(request, network, program)
@@ -169,12 +170,16 @@ def _build_into(
         kept_run = parity.ReferenceRun(
             inputs=eight_bit.inputs, outputs=eight_bit.outputs, eager_relative_linf=None
         )
+    if request.precision == "fp16":
+        with _time_step("half", seconds, report):
+            image = network.spec.get("input", {})
+            judge = halve(request, captured, program, reference, image, called)
     made = make_files(
         folder,
         request,
         network,
         program,
-        eight_bit or reference,
+        eight_bit or judge or reference,
         build_id,
         formats,
         kept,

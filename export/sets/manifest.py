@@ -97,8 +97,9 @@ class Parity:
         samples: How many seeded inputs were run.
         relative_linf: max |file - float64| / max |float64|, worst over samples.
         sqnr_db: Signal to quantisation noise ratio in dB, worst over samples.
-        eager_relative_linf: The same distance for PyTorch's own float32 run; None where the
-            module refuses float64 and its float32 run is the yardstick.
+        eager_relative_linf: The same distance for PyTorch's own run in float32, or with every value
+            rounded to half for ``fp16``; None where the module refuses float64 and its float32
+            run is the yardstick.
         limit: The relative L-infinity distance that was allowed.
     """
 
@@ -115,6 +116,9 @@ class PrecisionCost:
 
     Attributes:
         samples: How many samples it was measured on; the calibration saw none of them.
+        data: What those were, where the calibration does not say it.
+        arm_sqnr_db: Of ``fp16``: the ratio of a run that also adds up in half, as ARM cores do, on
+            some of the samples; this computer adds up in float32 and loses less.
         sqnr_db: Signal to quantisation noise ratio of the first output in dB, over all samples.
         agreement: How often both give the same best class; None where outputs are no rows of
             scores.
@@ -127,6 +131,8 @@ class PrecisionCost:
     agreement: float | None = None
     float_top1: float | None = None
     top1: float | None = None
+    data: str = ""
+    arm_sqnr_db: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +194,7 @@ class Artifact:
         file: Its name, beside the manifest.
         format: ``pte``, ``onnx`` or ``tflite``.
         backend: The delegate the file was lowered for, empty where the format has none.
-        precision: ``fp32`` or ``int8``.
+        precision: ``fp32``, ``fp16`` or ``int8``.
         sha256: Of the whole file.
         size_bytes: Of the whole file.
         inputs: What to feed it, in order.
