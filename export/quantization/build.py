@@ -106,6 +106,7 @@ class EightBit:
             inputs=tuple(map(_pair, self.quantized.inputs)),
             outputs=tuple(map(_pair, self.quantized.outputs)),
             kept_float=self.quantized.kept_float,
+            values=self.quantized.values,
         )
 
     def _fed(self, sample: Sequence[Tensor]) -> Arrays:

@@ -12,14 +12,16 @@ from torch.utils._pytree import tree_leaves
 
 from export.graph.program import Program
 from export.passes import drop_unused_state, run_passes
-from export.quantization.insert import insert_nodes
+from export.passes._editing import calls
+from export.quantization.insert import QDQ, insert_nodes
+from export.quantization.layers import choose_layers, keep_float, module_path, name_layers
 from export.quantization.recipe import correct_biases, find_ranges
-from export.quantization.roles import why_float
+from export.quantization.roles import Role, role, why_float
 from export.quantization.scales import Affine, choose_scales, stored_result
 from export.quantization.simplify import PASSES
-from export.sets.manifest import TensorSpec
+from export.sets.manifest import StoredValue, TensorSpec
 
-__all__ = ["RECIPE", "Quantized", "quantize"]
+__all__ = ["RECIPE", "Quantized", "Simplified", "quantize", "simplify"]
 
 RECIPE = "min-max ranges, sequential bias correction"
 
@@ -33,12 +35,54 @@ class Quantized:
         inputs: Of each input, what its integers stand for; None for one that is not stored.
         outputs: The same of each output.
         kept_float: What computes in float, a line each: operator and cause.
+        values: What operators compute and store in 8 bits, in order.
     """
 
     program: Program
     inputs: tuple[Affine | None, ...]
     outputs: tuple[Affine | None, ...]
     kept_float: tuple[str, ...]
+    values: tuple[StoredValue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simplified:
+    """A network in float as it will be quantised.
+
+    Attributes:
+        program: With the rewrites in its records.
+        module: Its graph, of its own: editing it changes nothing else.
+        layers: The operators of each layer that is not kept in float.
+        kept: The layers that are.
+    """
+
+    program: Program
+    module: fx.GraphModule
+    layers: dict[str, list[fx.Node]]
+    kept: tuple[str, ...] = ()
+
+
+def simplify(program: Program, keep: Sequence[str] = ()) -> Simplified:
+    """Rewrite a program for quantisation, and mark what is to stay in float.
+
+    Args:
+        program: From `export.passes.run_passes`.
+        keep: Modules or layers that are to compute in float.
+
+    Raises:
+        SpecError: There is no module or layer of a name in `keep`.
+    """
+    simplified = run_passes(program, PASSES)
+    module = simplified.module()
+    layers = name_layers(module.graph)
+    kept = keep_float(layers, choose_layers(layers, keep))
+    left = {name: [n for n in nodes if role(n) is Role.INTEGER] for name, nodes in layers.items()}
+    return Simplified(
+        program=simplified,
+        module=module,
+        layers={name: nodes for name, nodes in left.items() if nodes},
+        kept=kept,
+    )
 
 
 def quantize(
@@ -47,6 +91,7 @@ def quantize(
     *,
     correct: bool = True,
     integer_io: bool = False,
+    keep: Sequence[str] = (),
 ) -> Quantized:
     """Quantise a rewritten program with static 8-bit scales.
 
@@ -55,12 +100,14 @@ def quantize(
         samples: Calibration data, each a tensor per input of the program's shapes.
         correct: Correct biases; see `recipe`.
         integer_io: Let the caller feed and read integers where an input or output is stored.
+        keep: Modules or layers that are to compute in float.
 
     Raises:
         DataError: A value is not finite on the data.
+        SpecError: There is no module or layer of a name in `keep`.
     """
-    simplified = run_passes(program, PASSES)
-    module = simplified.module()
+    simplified = simplify(program, keep)
+    module = simplified.module
     graph = module.graph
     affines = choose_scales(graph, find_ranges(graph, samples))
     layers = correct_biases(graph, samples, affines, correct=correct)
@@ -87,11 +134,32 @@ def quantize(
         exported = torch.export.export(module, example, strict=False)
     return Quantized(
         program=dataclasses.replace(
-            simplified, exported=exported, example=example, inputs=specs[0], outputs=specs[1]
+            simplified.program, exported=exported, example=example, inputs=specs[0], outputs=specs[1]
         ),
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         kept_float=kept,
+        values=_list_values(graph, exported.graph),
+    )
+
+
+def _list_values(graph: fx.Graph, exported: fx.Graph) -> tuple[StoredValue, ...]:
+    """Return what operators compute and store, by the names that the files have for it.
+
+    Args:
+        graph: With the modules' paths.
+        exported: The same again, with the names of the files.
+    """
+    stored = zip(*(calls(g, QDQ.quantize_per_tensor.default) for g in (graph, exported)), strict=True)
+    return tuple(
+        StoredValue(
+            name=named.all_input_nodes[0].name,
+            module=module_path(known.all_input_nodes[0]),
+            scale=float(named.args[1]),  # type: ignore[arg-type]  # a number
+            zero_point=int(named.args[2]),  # type: ignore[arg-type]
+        )
+        for known, named in stored
+        if role(known.all_input_nodes[0]) in (Role.INTEGER, Role.FLOAT)
     )
 
 

@@ -18,6 +18,7 @@ from export.passes._editing import arguments, aten, is_call, normal_dim, value
 
 __all__ = [
     "CLAMPS",
+    "KEPT_FLOAT",
     "MOVES",
     "PADS",
     "Role",
@@ -43,6 +44,9 @@ MOVES = frozenset(
     }
 )  # fmt: skip
 """They return elements of their operands or zeros, so operands and result share one scale."""
+
+KEPT_FLOAT = "kept_float"
+"""The key of a node's ``meta`` that says that the user wants it in float."""
 
 PADS = (aten.pad.default, aten.constant_pad_nd.default)
 
@@ -76,6 +80,8 @@ def why_float(node: fx.Node) -> str | None:
     fake = node.meta.get("val")
     if not hasattr(fake, "dtype") or not value(node).is_floating_point():
         return "it returns no float tensor"
+    if KEPT_FLOAT in node.meta:
+        return "kept in float as asked"
     if is_call(node, *PADS) and not is_zero_pad(node):
         return "it pads with something else than zeros"
     if is_call(node, *MOVES):

@@ -32,6 +32,7 @@ __all__ = [
     "PrecisionCost",
     "Quantization",
     "ReferenceData",
+    "StoredValue",
     "TensorSpec",
     "load_manifest",
 ]
@@ -127,6 +128,26 @@ class PrecisionCost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredValue:
+    """A value inside the network that is stored in 8 bits.
+
+    Its integers are int8 and stand for scale * (integer - zero_point); the ``.onnx`` has uint8,
+    whose zero point is 128 more.
+
+    Attributes:
+        name: In the ``.onnx``, the name of the tensor in front of its QuantizeLinear.
+        module: Path of the submodule that makes it; empty for the network itself.
+        scale: What one integer stands for.
+        zero_point: The integer that stands for zero.
+    """
+
+    name: str
+    module: str
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quantization:
     """How a set's 8-bit integers were chosen.
 
@@ -140,6 +161,8 @@ class Quantization:
             operator.
         outputs: The same of each output.
         kept_float: What computes in float32, a line each: operator and cause.
+        values: What operators compute and store in 8 bits, in order; what is only moved keeps its
+            scale, as the result of a concatenation.
     """
 
     recipe: str
@@ -150,6 +173,7 @@ class Quantization:
     inputs: tuple[tuple[float, int], ...]
     outputs: tuple[tuple[float, int], ...]
     kept_float: tuple[str, ...] = ()
+    values: tuple[StoredValue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
