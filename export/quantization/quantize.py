@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,7 @@ from export.passes._editing import calls
 from export.quantization.insert import QDQ, insert_nodes
 from export.quantization.layers import choose_layers, keep_float, module_path, name_layers
 from export.quantization.recipe import correct_biases, find_ranges
-from export.quantization.roles import Role, role, why_float
+from export.quantization.roles import Role, is_computed, role, why_float
 from export.quantization.scales import Affine, choose_scales, stored_result
 from export.quantization.simplify import PASSES
 from export.sets.manifest import StoredValue, TensorSpec
@@ -60,6 +60,15 @@ class Simplified:
     module: fx.GraphModule
     layers: dict[str, list[fx.Node]]
     kept: tuple[str, ...] = ()
+
+    def list_stored(self, affines: Mapping[fx.Node, Affine]) -> list[fx.Node]:
+        """Return what is computed and stored in 8 bits, in the order of `Quantized.values`.
+
+        Args:
+            affines: From `choose_scales` of the module's graph.
+        """
+        nodes = self.module.graph.nodes
+        return [node for node in nodes if node in affines and node.users and is_computed(node)]
 
 
 def simplify(program: Program, keep: Sequence[str] = ()) -> Simplified:
@@ -134,7 +143,11 @@ def quantize(
         exported = torch.export.export(module, example, strict=False)
     return Quantized(
         program=dataclasses.replace(
-            simplified.program, exported=exported, example=example, inputs=specs[0], outputs=specs[1]
+            simplified.program,
+            exported=exported,
+            example=example,
+            inputs=specs[0],
+            outputs=specs[1],
         ),
         inputs=tuple(inputs),
         outputs=tuple(outputs),
@@ -150,7 +163,9 @@ def _list_values(graph: fx.Graph, exported: fx.Graph) -> tuple[StoredValue, ...]
         graph: With the modules' paths.
         exported: The same again, with the names of the files.
     """
-    stored = zip(*(calls(g, QDQ.quantize_per_tensor.default) for g in (graph, exported)), strict=True)
+    stored = zip(
+        *(calls(g, QDQ.quantize_per_tensor.default) for g in (graph, exported)), strict=True
+    )
     return tuple(
         StoredValue(
             name=named.all_input_nodes[0].name,
@@ -159,7 +174,7 @@ def _list_values(graph: fx.Graph, exported: fx.Graph) -> tuple[StoredValue, ...]
             zero_point=int(named.args[2]),  # type: ignore[arg-type]
         )
         for known, named in stored
-        if role(known.all_input_nodes[0]) in (Role.INTEGER, Role.FLOAT)
+        if is_computed(known.all_input_nodes[0])
     )
 
 

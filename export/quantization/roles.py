@@ -23,6 +23,7 @@ __all__ = [
     "PADS",
     "Role",
     "clamp_limits",
+    "is_computed",
     "is_free_clamp",
     "is_number",
     "is_zero_pad",
@@ -118,6 +119,11 @@ def _why_float_pair(node: fx.Node) -> str | None:
     if all(isinstance(x, fx.Node) and x.op == "get_attr" for x in pair):
         return "both operands are constants"
     return None
+
+
+def is_computed(node: fx.Node) -> bool:
+    """Whether a node makes new numbers, and does not only move those of others."""
+    return node.op == "call_function" and node.target not in MOVES
 
 
 def is_zero_pad(node: fx.Node) -> bool:

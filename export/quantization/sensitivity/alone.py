@@ -33,6 +33,10 @@ from export.sets.manifest import PrecisionCost
 
 __all__ = ["LayerLoss", "measure_alone"]
 
+SAMPLES = 16
+"""How many of the held samples each layer is measured on: every layer costs half a run of the
+network for each."""
+
 AT_ONCE = 4
 """Samples whose inner values are in memory together."""
 
@@ -67,9 +71,10 @@ def measure_alone(
         network: Whose layers these are.
         affines: From `choose_scales`.
         samples: To correct biases on.
-        held: To measure on.
+        held: To measure on: the first `SAMPLES`.
         labels: Class of each image of `held`, or empty.
     """
+    held, labels = held[:SAMPLES], labels[: SAMPLES * len(held[0][0])]
     stored = _correct_alone(network.module.graph, samples, affines)
     exact: list[Any] = []
     found: dict[str, list[Any]] = {name: [] for name in network.layers}
@@ -134,7 +139,12 @@ def _run_with_one(
 ) -> Iterator[np.ndarray[Any, Any]]:
     """Run with one layer quantised, from that layer on; yield the first output of each sample."""
     inside = {*layer, *map(stored_result, layer)}
-    for index in range(len(next(iter(values.values())))):
+    behind = dict.fromkeys(inside)  # what the layer changes
+    for node in graph.nodes:
+        if any(operand in behind for operand in node.all_input_nodes):
+            behind[node] = None
+    *operators, output = (node for node in graph.nodes if node in behind)
+    for index in range(len(values[output])):
         changed: dict[fx.Node, Any] = {}
 
         def value_of(node: fx.Node, changed: dict[fx.Node, Any] = changed, i: int = index) -> Any:
@@ -142,20 +152,14 @@ def _run_with_one(
                 return changed[node]
             return values[node][i] if node in values else attribute(node)
 
-        for node in graph.nodes:
-            if node.op == "output":
-                yield _first(fx.node.map_arg(node.args[0], value_of))
-            read = node.all_input_nodes
-            if node.op != "call_function" or not (
-                node in inside or any(operand in changed for operand in read)
-            ):
-                continue
-            given = [value_of(operand) for operand in read]
+        for node in operators:
+            given = [value_of(operand) for operand in node.all_input_nodes]
             with torch.no_grad():
                 if node in inside:
                     changed[node] = _compute_stored(node, given, affines, stored)
                 else:
                     changed[node] = call(node, given)
+        yield _first(fx.node.map_arg(output.args[0], value_of))
 
 
 def _compute_stored(
@@ -172,7 +176,9 @@ def _compute_stored(
     if node in stored:
         result: Any = run_layer(node, stored[node], given[0], affines)
     else:
-        result = call(node, round_constants(node, given, affines) if role(node) is Role.INTEGER else given)
+        result = call(
+            node, round_constants(node, given, affines) if role(node) is Role.INTEGER else given
+        )
     return fake_quantize(result, affines[node]) if node in affines else result
 
 
