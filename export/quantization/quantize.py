@@ -15,13 +15,13 @@ from export.passes import drop_unused_state, run_passes
 from export.passes._editing import calls
 from export.quantization.insert import QDQ, insert_nodes
 from export.quantization.layers import choose_layers, keep_float, module_path, name_layers
-from export.quantization.recipe import correct_biases, find_ranges
+from export.quantization.recipe import Corrected, correct_biases, find_ranges
 from export.quantization.roles import Role, is_computed, role, why_float
 from export.quantization.scales import Affine, choose_scales, stored_result
 from export.quantization.simplify import PASSES
 from export.sets.manifest import StoredValue, TensorSpec
 
-__all__ = ["RECIPE", "Quantized", "Simplified", "quantize", "simplify"]
+__all__ = ["RECIPE", "Quantized", "Simplified", "quantize", "simplify", "store_integers"]
 
 RECIPE = "min-max ranges, sequential bias correction"
 
@@ -60,6 +60,10 @@ class Simplified:
     module: fx.GraphModule
     layers: dict[str, list[fx.Node]]
     kept: tuple[str, ...] = ()
+
+    def find_result(self, layer: str) -> fx.Node:
+        """Return the value that a layer hands on: that of its last operator, behind a clamp."""
+        return stored_result(self.layers[layer][-1])
 
     def list_stored(self, affines: Mapping[fx.Node, Affine]) -> list[fx.Node]:
         """Return what is computed and stored in 8 bits, in the order of `Quantized.values`.
@@ -115,11 +119,31 @@ def quantize(
         DataError: A value is not finite on the data.
         SpecError: There is no module or layer of a name in `keep`.
     """
-    simplified = simplify(program, keep)
-    module = simplified.module
-    graph = module.graph
+    network = simplify(program, keep)
+    graph = network.module.graph
     affines = choose_scales(graph, find_ranges(graph, samples))
     layers = correct_biases(graph, samples, affines, correct=correct)
+    return store_integers(network.program, network.module, affines, layers, integer_io=integer_io)
+
+
+def store_integers(
+    simplified: Program,
+    module: fx.GraphModule,
+    affines: Mapping[fx.Node, Affine],
+    layers: Mapping[fx.Node, Corrected],
+    *,
+    integer_io: bool,
+) -> Quantized:
+    """Write scales and stored weights into a simplified program.
+
+    Args:
+        simplified: The program.
+        module: Of it; is edited.
+        affines: Of the values in its graph that are stored.
+        layers: Stored weights of the layers in its graph.
+        integer_io: As in `quantize`.
+    """
+    graph = module.graph
     kept = tuple(
         f"{node.name} ({str(node.target).removeprefix('aten.')}): {cause}"
         for node in graph.nodes
@@ -132,22 +156,21 @@ def quantize(
     drop_unused_state(module)
     graph.lint()
     module.recompile()
-    example, specs = program.example, (program.inputs, program.outputs)
+    example, specs = simplified.example, (simplified.inputs, simplified.outputs)
     if integer_io:
         example = tuple(
             x if affine is None else x.to(torch.int8)
             for x, affine in zip(example, inputs, strict=True)
         )
-        specs = (_stored_specs(program.inputs, inputs), _stored_specs(program.outputs, outputs))
+        specs = tuple(
+            _stored_specs(given, stored)
+            for given, stored in ((simplified.inputs, inputs), (simplified.outputs, outputs))
+        )
     with torch.no_grad():
         exported = torch.export.export(module, example, strict=False)
     return Quantized(
         program=dataclasses.replace(
-            simplified.program,
-            exported=exported,
-            example=example,
-            inputs=specs[0],
-            outputs=specs[1],
+            simplified, exported=exported, example=example, inputs=specs[0], outputs=specs[1]
         ),
         inputs=tuple(inputs),
         outputs=tuple(outputs),

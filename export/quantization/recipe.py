@@ -39,6 +39,7 @@ __all__ = [
     "mean_shift",
     "round_constants",
     "round_layer",
+    "round_node",
     "run_layer",
 ]
 
@@ -104,7 +105,7 @@ def correct_biases(
         if not is_layer(node):
             return call(node, round_constants(node, given, affines))
         if node not in layers:
-            layers[node] = round_layer(node, affines[node.all_input_nodes[0]])
+            layers[node] = round_node(node, affines[node.all_input_nodes[0]])
         return run_layer(node, layers[node], given[0], affines)
 
     exact, rounded = walk(graph, samples, call), walk(graph, samples, compute)
@@ -125,16 +126,21 @@ def is_layer(node: fx.Node) -> bool:
     return is_call(node, aten.conv2d.default, aten.linear.default) and role(node) is Role.INTEGER
 
 
-def round_layer(node: fx.Node, source: Affine) -> Corrected:
-    """Return a layer's weights and bias as they are stored.
+def round_node(node: fx.Node, source: Affine) -> Corrected:
+    """Round a layer of a graph; see `round_layer`."""
+    given = arguments(node)
+    bias = attribute(given["bias"]) if given["bias"] is not None else None
+    return round_layer(attribute(given["weight"]), bias, source)
+
+
+def round_layer(weight: Tensor, bias: Tensor | None, source: Affine) -> Corrected:
+    """Round a layer's weights to what is stored.
 
     Args:
-        node: A layer.
-        source: Scale and zero point of what it reads.
+        weight: Output channels first.
+        bias: Of each output channel; None stands for zeros.
+        source: How the layer's input is stored.
     """
-    given = arguments(node)
-    weight = attribute(given["weight"])
-    bias = attribute(given["bias"]) if given["bias"] is not None else None
     scales = weight_scales(weight, bias, source.scale)
     columns = scales.reshape(-1, *[1] * (weight.dim() - 1))
     whole = torch.round(weight.double() / columns).clamp(-QMAX, QMAX).to(torch.int8)
@@ -150,7 +156,7 @@ def run_layer(
     """Return what a layer with stored weights makes of numbers, float32.
 
     Args:
-        node: A layer.
+        node: The layer.
         layer: Its stored weights.
         source: What it reads.
         affines: From `choose_scales`.

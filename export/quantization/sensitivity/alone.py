@@ -23,7 +23,7 @@ from export.quantization.recipe import (
     is_layer,
     mean_shift,
     round_constants,
-    round_layer,
+    round_node,
     run_layer,
 )
 from export.quantization.roles import Role, role
@@ -105,7 +105,7 @@ def _correct_alone(
         if is_layer(node):
             source = affines[node.all_input_nodes[0]]
             if node not in layers:
-                layers[node], pairs[node] = round_layer(node, source), ([], [])
+                layers[node], pairs[node] = round_node(node, source), ([], [])
             rounded = run_layer(node, layers[node], fake_quantize(given[0], source), affines)
             pairs[node][0].append(exact)
             pairs[node][1].append(rounded)
