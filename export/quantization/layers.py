@@ -14,7 +14,7 @@ from torch import fx
 
 from export.passes._editing import aten, is_call
 from export.quantization.roles import KEPT_FLOAT, Role, operands, role
-from export.quantization.scales import stored_result
+from export.quantization.scales import find_stored, stored_result
 from pfd_models.errors import SpecError
 
 __all__ = ["choose_layers", "keep_float", "module_path", "name_layers"]
@@ -79,28 +79,20 @@ def keep_float(
     marked = [node for name in chosen for node in layers[name]]
     for node in marked:
         node.meta[KEPT_FLOAT] = True
-    before = len(marked) + 1
-    while len(marked) < before:  # one that is in integers again may leave others among integers
-        before = len(marked)
-        for node in marked:
-            if not is_call(node, *_WITH_WEIGHTS) and not _meets_float(node):
-                del node.meta[KEPT_FLOAT]
+    again = marked
+    while again and marked:  # one that is in integers again may leave others among integers
+        stored = find_stored(marked[0].graph)
+        again = [node for node in marked if _is_among_stored(node, stored)]
+        for node in again:
+            del node.meta[KEPT_FLOAT]
         marked = [node for node in marked if KEPT_FLOAT in node.meta]
     return tuple(name for name in chosen if any(KEPT_FLOAT in node.meta for node in layers[name]))
 
 
-def _meets_float(node: fx.Node) -> bool:
-    """Whether the result or an operand need not be stored, as only operators in float see it."""
-    if all(role(reader) is Role.FLOAT for reader in stored_result(node).users):
-        return True
-    return any(_is_made_for(node, operand) for operand in operands(node))
-
-
-def _is_made_for(reader: fx.Node, operand: fx.Node) -> bool:
-    """Whether an operand is made in float and read in float, but for `reader`."""
-    maker = operand.all_input_nodes[0] if role(operand) is Role.CLAMP else operand
-    others = (user for user in operand.users if user is not reader)
-    return role(maker) is Role.FLOAT and all(role(user) is Role.FLOAT for user in others)
+def _is_among_stored(node: fx.Node, stored: Collection[fx.Node]) -> bool:
+    if is_call(node, *_WITH_WEIGHTS):
+        return False
+    return all(value in stored for value in (*operands(node), stored_result(node)))
 
 
 def module_path(node: fx.Node) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "choose_scales",
     "constant_affine",
     "fake_quantize",
+    "find_stored",
     "stored_result",
     "weight_scales",
 ]
@@ -70,17 +71,7 @@ def choose_scales(graph: fx.Graph, ranges: Mapping[fx.Node, Range]) -> dict[fx.N
         graph: Simplified.
         ranges: Of each value, as calibration saw them.
     """
-    groups = _Groups()
-    integer: set[fx.Node] = set()
-    for node in graph.nodes:
-        kind = role(node)
-        if kind is Role.MOVE:
-            for operand in operands(node):
-                groups.join(operand, node)
-        elif kind is Role.INTEGER:
-            integer.update(operands(node))
-            integer.add(stored_result(node))
-    wanted = {groups.find(node) for node in integer}
+    groups, wanted = _group(graph)
     joined: dict[fx.Node, Range] = {}
     for node in graph.nodes:
         root = groups.find(node)
@@ -93,6 +84,27 @@ def choose_scales(graph: fx.Graph, ranges: Mapping[fx.Node, Range]) -> dict[fx.N
         for node in graph.nodes
         if groups.find(node) in of_root and _is_stored(node) and role(node) is not Role.CONSTANT
     }
+
+
+def find_stored(graph: fx.Graph) -> set[fx.Node]:
+    """Return the values that are stored in 8 bits, which hangs on who makes and who reads them."""
+    groups, wanted = _group(graph)
+    return {node for node in graph.nodes if groups.find(node) in wanted and _is_stored(node)}
+
+
+def _group(graph: fx.Graph) -> tuple[_Groups, set[fx.Node]]:
+    """Return which values share a scale, and the representatives of the groups that need one."""
+    groups = _Groups()
+    integer: set[fx.Node] = set()
+    for node in graph.nodes:
+        kind = role(node)
+        if kind is Role.MOVE:
+            for operand in operands(node):
+                groups.join(operand, node)
+        elif kind is Role.INTEGER:
+            integer.update(operands(node))
+            integer.add(stored_result(node))
+    return groups, {groups.find(node) for node in integer}
 
 
 def weight_scales(weight: Tensor, bias: Tensor | None, input_scale: float) -> Tensor:

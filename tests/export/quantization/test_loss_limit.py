@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-import torch
 from torch import nn
 
 from export.quantization import loss_limit
@@ -23,12 +22,14 @@ def chain(x, stem, middle, head):
 
 @pytest.fixture(scope="module")
 def program():
-    """A network whose middle layer spends its range on one huge weight a channel."""
+    """A network that hangs on a value a thousandth as large as those it shares a scale with."""
     layers = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1), nn.Linear(8, 5)
     made = capture_simply(chain, SHAPE, *layers)
-    (weight,) = (w for w in made.exported.state_dict.values() if w.shape == (8, 8, 1, 1))
-    weight.data[:, 0] *= 0.001
-    weight.data[:, 1] *= 300
+    state = made.exported.state_dict
+    stem, bias, middle = (state[f"layers.{n}"].data for n in ("0.weight", "0.bias", "1.weight"))
+    stem[1] /= 1000
+    bias[1] /= 1000
+    middle[:, 1] *= 10_000
     return made
 
 
@@ -46,8 +47,7 @@ def test_nothing_is_kept_where_nothing_is_lost(program, data):
     assert (found.samples, found.counts) == (40, "top-1 agreement")
 
 
-def test_the_least_number_of_the_worst_layers_is_kept(program, data, monkeypatch):
-    ranked = ["d", "a", "c", "b", "e", "f"]
+def test_the_least_number_of_the_worst_layers_is_kept():
     losses = [9.0, 6.0, 4.0, 2.0, 0.4, 0.3, 0.0]
     tried = []
 
@@ -57,10 +57,10 @@ def test_the_least_number_of_the_worst_layers_is_kept(program, data, monkeypatch
 
     for limit, wanted in ((5.0, 2), (1.0, 4), (0.3, 5)):
         tried.clear()
-        assert loss_limit._find_least(lose, len(ranked), limit) == (wanted, losses[wanted])
+        assert loss_limit._find_least(lose, 6, limit) == (wanted, losses[wanted])
         assert len(tried) < 6
     with pytest.raises(ParityError, match=r"with 5 of 6 layers in float 0\.30 points are lost"):
-        loss_limit._find_least(lose, len(ranked), 0.1)
+        loss_limit._find_least(lose, 6, 0.1)
 
 
 def test_labels_make_it_a_loss_of_accuracy(program, data):
@@ -79,5 +79,4 @@ def test_what_is_kept_brings_the_loss_below_the_limit(program, data):
     """The classes of forty samples hang on a layer that 8 bits spoil."""
     found = choose_float_layers(program, data, 5.0)
     assert found.loss_without > 5.0 >= found.loss
-    assert "conv2d_1" in {name.rpartition(".")[2] for name in found.layers}
-    assert torch.is_tensor(data.choosing[0][0])
+    assert {"layers.0", "layers.1"} <= set(found.layers) < {*found.layers, "layers.2"}
