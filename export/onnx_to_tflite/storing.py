@@ -49,7 +49,9 @@ class _Storer:
         }
         # Not those of the float lowering: whoever has a value's scale finds it by its name.
         self.names = {
-            tensor: name for name, tensor in reversed(graph.values.items()) if tensor in self.known
+            tensor: name
+            for name, tensor in reversed([*graph.values.items()])
+            if tensor in self.known
         }
         self._spread()
         self.ops: list[Op] = []

@@ -24,6 +24,7 @@ __all__ = [
     "Range",
     "choose_scales",
     "constant_affine",
+    "cover",
     "fake_quantize",
     "find_stored",
     "stored_result",
@@ -77,7 +78,7 @@ def choose_scales(graph: fx.Graph, ranges: Mapping[fx.Node, Range]) -> dict[fx.N
         root = groups.find(node)
         if root in wanted and node in ranges and _is_stored(node):
             joined[root] = joined[root].join(ranges[node]) if root in joined else ranges[node]
-    of_root = {root: _affine(found) for root, found in joined.items()}
+    of_root = {root: cover(found) for root, found in joined.items()}
     _fit_ratios(graph, groups, of_root)
     return {
         node: of_root[groups.find(node)]
@@ -134,12 +135,12 @@ def constant_affine(node: fx.Node, constant: Tensor, affines: Mapping[fx.Node, A
         constant: Its value.
         affines: From `choose_scales`.
     """
-    affine = _affine(Range(low=float(constant.min()), high=float(constant.max())))
+    affine = cover(Range(low=float(constant.min()), high=float(constant.max())))
     least = 2 * LEAST_RATIO * affines[stored_result(node)].scale
     return affine if affine.scale >= least else _widen(affine, least / affine.scale)
 
 
-def _affine(found: Range) -> Affine:
+def cover(found: Range) -> Affine:
     """Cover a range and zero, which must be exact: padding is made of zeros."""
     low, high = min(found.low, 0.0), max(found.high, 0.0)
     scale = float(np.float32(max((high - low) / (QMAX - QMIN), LEAST_SCALE)))
