@@ -111,13 +111,14 @@ def _analyse(request: BuildRequest, report: Callable[[str], None]) -> Sensitivit
         affines = choose_scales(graph, find_ranges(graph, data.samples))
         quantized = quantize(program, data.samples, keep=request.keep_float)
     with step("alone"):
-        losses = alone.measure_alone(simplified, affines, data.samples, data.held, data.labels)
+        held = data.held[: alone.SAMPLES]
+        labels = data.labels[: len(held) * len(held[0][0])]
+        losses = alone.measure_alone(simplified, affines, data.samples, held, labels)
     with step("inside"), tempfile.TemporaryDirectory() as folder:
         handed = hand_out(quantized)
         files, missing = _write_files(handed, request, Path(folder))
         values = inside.follow(simplified, affines, quantized, handed, data.held, files)
     results = {row: simplified.find_result(row) for row in simplified.layers}
-    held, labels = data.held[: alone.SAMPLES], data.labels[: alone.SAMPLES * len(data.held[0][0])]
     return Sensitivity(
         stem=f"{network.stem.removesuffix('_fp32')}_int8",
         calibration=source.label,

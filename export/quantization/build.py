@@ -173,6 +173,7 @@ def quantize_for(
         integer_io=request.io == "int8",
         keep=_list_kept(request, limit),
     )
+    _require_effect(request.keep_float, quantized.kept)
     fed = [
         _fed(quantized, sample, integers=request.io == "int8")
         for sample in data.held[:CHECKED_SAMPLES]
@@ -189,6 +190,16 @@ def quantize_for(
         request=request,
         loss_limit=limit,
     )
+
+
+def _require_effect(wanted: Sequence[str], kept: Sequence[str]) -> None:
+    """Refuse a layer that computes in integers whatever is asked."""
+    for name in wanted:
+        if not any(layer == name or layer.startswith(f"{name}.") for layer in kept):
+            raise SpecError(
+                f"--keep-float {name}: between integers it computes in integers in every runtime; "
+                "name a module beside it as well, or leave it out"
+            )
 
 
 def _list_kept(request: BuildRequest, limit: LossLimit | None) -> tuple[str, ...]:

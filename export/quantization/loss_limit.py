@@ -14,7 +14,7 @@ from export.quantization.cost import measure_cost
 from export.quantization.quantize import quantize, simplify
 from export.quantization.recipe import find_ranges
 from export.quantization.scales import choose_scales
-from export.quantization.sensitivity.alone import measure_alone
+from export.quantization.sensitivity.alone import SAMPLES, measure_alone
 from export.sets.manifest import LossLimit, PrecisionCost
 from pfd_models.errors import ParityError, SpecError
 
@@ -38,22 +38,25 @@ def choose_float_layers(
         ParityError: Every layer would have to stay in float.
     """
     exact = [program.run(sample)[0].numpy() for sample in data.choosing]
+    in_float: dict[int, tuple[str, ...]] = {}
 
     def lose(worst: Sequence[str]) -> float:
         quantized = quantize(program, data.samples, keep=(*keep, *worst))
+        in_float[len(worst)] = quantized.kept
         found = [quantized.program.run(sample)[0].numpy() for sample in data.choosing]
         return _points(measure_cost(exact, found, data.choosing_labels))
 
-    plain = lose(())
-    worst = _rank(program, data, keep) if plain > max_loss else []
-    count, loss = 0, plain
+    plain = loss = lose(())
+    layers: tuple[str, ...] = ()
     if plain > max_loss:
+        worst = _rank(program, data, keep)
         count, loss = _find_least(lambda n: lose(worst[:n]), len(worst), max_loss)
+        layers = tuple(name for name in worst[:count] if name in in_float[count])
     return LossLimit(
         max_loss=max_loss,
         counts="top-1" if data.choosing_labels else "top-1 agreement",
         samples=len(exact) * len(exact[0]),
-        layers=tuple(worst[:count]),
+        layers=layers,
         loss_without=plain,
         loss=loss,
     )
@@ -63,7 +66,7 @@ def _rank(program: Program, data: CalibrationData, keep: Sequence[str]) -> list[
     network = simplify(program, keep)
     graph = network.module.graph
     affines = choose_scales(graph, find_ranges(graph, data.samples))
-    losses = measure_alone(network, affines, data.samples, data.choosing)
+    losses = measure_alone(network, affines, data.samples, data.choosing[:SAMPLES])
     return [loss.name for loss in sorted(losses, key=lambda loss: loss.cost.sqnr_db)]
 
 

@@ -36,6 +36,7 @@ class Quantized:
         outputs: The same of each output.
         kept_float: What computes in float, a line each: operator and cause.
         values: What operators compute and store in 8 bits, in order.
+        kept: Layers that are in float, wholly or in part, because somebody wants them to be.
     """
 
     program: Program
@@ -43,6 +44,7 @@ class Quantized:
     outputs: tuple[Affine | None, ...]
     kept_float: tuple[str, ...]
     values: tuple[StoredValue, ...] = ()
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +125,8 @@ def quantize(
     graph = network.module.graph
     affines = choose_scales(graph, find_ranges(graph, samples))
     layers = correct_biases(graph, samples, affines, correct=correct)
-    return store_integers(network.program, network.module, affines, layers, integer_io=integer_io)
+    stored = store_integers(network.program, network.module, affines, layers, integer_io=integer_io)
+    return dataclasses.replace(stored, kept=network.kept)
 
 
 def store_integers(

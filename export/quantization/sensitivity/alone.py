@@ -31,11 +31,11 @@ from export.quantization.scales import Affine, fake_quantize, stored_result
 from export.quantization.walk import call, walk
 from export.sets.manifest import PrecisionCost
 
-__all__ = ["LayerLoss", "measure_alone"]
+__all__ = ["SAMPLES", "LayerLoss", "measure_alone"]
 
 SAMPLES = 16
-"""How many of the held samples each layer is measured on: every layer costs half a run of the
-network for each."""
+"""How many samples are enough to rank layers: every layer costs half a run of the network for
+each."""
 
 AT_ONCE = 4
 """Samples whose inner values are in memory together."""
@@ -71,10 +71,9 @@ def measure_alone(
         network: Whose layers these are.
         affines: From `choose_scales`.
         samples: To correct biases on.
-        held: To measure on: the first `SAMPLES`.
+        held: To measure on; `SAMPLES` are enough.
         labels: Class of each image of `held`, or empty.
     """
-    held, labels = held[:SAMPLES], labels[: SAMPLES * len(held[0][0])]
     stored = _correct_alone(network.module.graph, samples, affines)
     exact: list[Any] = []
     found: dict[str, list[Any]] = {name: [] for name in network.layers}

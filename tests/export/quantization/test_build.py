@@ -184,6 +184,7 @@ def test_other_calibration_data_make_another_set(request_of):
         ([*INT8, "--max-loss", "-1"], "--max-loss -1 is no loss in percentage points"),
         ([*INT8, "--max-loss", "nan"], "--max-loss nan is no loss in percentage points"),
         ([*INT8, "--keep-float", "6"], "unknown layer '6': did you mean"),
+        ([*INT8, "--keep-float", "3"], "--keep-float 3: between integers it computes in"),
         ([*INT8, "--backend", "portable"], "no int8"),
     ],
 )

@@ -8,10 +8,12 @@ from torch import nn
 
 from export.formats import WriteOptions, get_format
 from export.graph.program import capture
+from export.network.named_inputs import take_named_inputs
 from export.passes import run_passes
 from export.quantization.layers import choose_layers, name_layers
 from export.quantization.quantize import quantize, simplify
 from export.quantization.roles import Role, role
+from export.request.source import InputTensor
 from pfd_models.errors import SpecError
 from tests.export.quantization.conftest import noise
 
@@ -59,6 +61,13 @@ def test_a_layer_is_named_by_its_module_also_where_a_norm_was_folded_into_it(pro
         "mean": 1,
         "head": 1,
     }
+
+
+def test_a_module_whose_inputs_have_names_keeps_its_own(program):
+    named = take_named_inputs(Net().eval(), [InputTensor(shape=SHAPE, name="x")])
+    wrapped = run_passes(capture(named, noise(SHAPE, 1)[0]))
+    graphs = [simplify(each).module.graph for each in (program, wrapped)]
+    assert list(name_layers(graphs[0])) == list(name_layers(graphs[1]))
 
 
 def test_a_name_is_a_layer_or_all_layers_of_a_module():
