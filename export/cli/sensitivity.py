@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from export.cli.progress import Display, make_console
+from export.cli.workers import explain_unexpected
 from export.network.network import make_network
 from export.network.threads import one_thread
 from export.quiet import quiet_logs
 from export.request.request import BuildRequest
 from export.sets.files import atomic_write
-from pfd_models.errors import ModuleError, SpecError, UnsupportedOperatorError
+from pfd_models.errors import ModuleError, PfdError, SpecError, UnsupportedOperatorError
 from pfd_models.plain_data import to_plain
 
 if TYPE_CHECKING:
@@ -56,16 +58,25 @@ def analyse(
     """Measure what each layer of a network loses in 8 bits.
 
     Args:
-        request: Of precision ``int8``. Layers that it keeps in float are left out.
+        request: Of precision ``int8``. Layers that its `keep_float` names are left out; its
+            `max_loss` changes nothing, for the layers are what it chooses from.
         report: Told the name of each step as it begins.
 
     Raises:
         InputError: Something in the request is wrong; the subclasses say what.
+        PfdError: Something went wrong that nobody foresaw.
     """
     if request.precision != "int8" or request.calibration is None:
         raise SpecError("the sensitivity of layers is one of int8; give --calibration")
-    with one_thread():
-        return _analyse(request, report)
+    try:
+        with one_thread():
+            return _analyse(request, report)
+    except PfdError:
+        raise
+    except Exception as error:  # the edge of the command
+        if request.verbose:
+            traceback.print_exc()
+        raise explain_unexpected(error) from error
 
 
 def _analyse(request: BuildRequest, report: Callable[[str], None]) -> Sensitivity:
