@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <dlfcn.h>
+#include <link.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -70,6 +71,24 @@ std::unique_ptr<Engine> open_engine(const std::string& folder, const std::string
   const auto make = reinterpret_cast<PfdMakeEngine>(dlsym(library, "pfd_make_engine"));
   if (make == nullptr) throw EngineError(path + " is no engine", false);
   return std::unique_ptr<Engine>(make());
+}
+
+std::vector<LoadedCode> loaded_code() {
+  std::vector<LoadedCode> found;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* list) {
+        const std::string_view path = info->dlpi_name;
+        for (int i = 0; i < info->dlpi_phnum; ++i) {
+          const auto& part = info->dlpi_phdr[i];
+          if (part.p_type != PT_LOAD || !(part.p_flags & PF_X)) continue;
+          const std::uint64_t begin = info->dlpi_addr + part.p_vaddr;
+          static_cast<std::vector<LoadedCode>*>(list)->push_back(
+              {std::string(path.substr(path.rfind('/') + 1)), info->dlpi_addr, begin, begin + part.p_memsz});
+        }
+        return 0;
+      },
+      &found);
+  return found;
 }
 
 std::vector<Description> describe_engines(const std::string& folder) {

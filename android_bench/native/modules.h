@@ -4,6 +4,7 @@
 
 #include "engine.h"
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,13 @@ std::string program_folder(const char* argv0);
 
 // Throws EngineError when there is no such engine or it does not load.
 std::unique_ptr<Engine> open_engine(const std::string& folder, const std::string& name);
+
+// Where the code of one file lies in this process.
+struct LoadedCode {
+  std::string file;  // its name, without the folder
+  std::uint64_t base, begin, end;  // base: what addresses in the file are added to
+};
+std::vector<LoadedCode> loaded_code();
 
 // Every engine beside the program, and those that the build had to leave out.
 std::vector<Description> describe_engines(const std::string& folder);
