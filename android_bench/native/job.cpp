@@ -82,7 +82,7 @@ class Job {
   void count() {
     session_.warm();
     channel_.enter(Stage::kCount);
-    tell_code();
+    tell_files();
     Engine& engine = session_.engine();
     engine.take_events();
     for (std::int64_t i = 0; i < options_.schedule.iterations; ++i) {
@@ -94,12 +94,13 @@ class Job {
     }
   }
 
-  void tell_code() {
-    Json json = channel_.line("code");
-    json.key("modules").begin_array();
-    for (const auto& module : loaded_code()) {
-      json.begin_object().field("file", module.file).field("base", module.base);
-      json.field("begin", module.begin).field("end", module.end).end_object();
+  // Where the addresses that an emulator tells belong.
+  void tell_files() {
+    Json json = channel_.line("files");
+    json.key("files").begin_array();
+    for (const auto& file : loaded_files()) {
+      json.begin_object().field("name", file.name);
+      json.field("base", file.base).field("end", file.end).end_object();
     }
     channel_.write(json.end_array().end_object());
   }

@@ -73,18 +73,18 @@ std::unique_ptr<Engine> open_engine(const std::string& folder, const std::string
   return std::unique_ptr<Engine>(make());
 }
 
-std::vector<LoadedCode> loaded_code() {
-  std::vector<LoadedCode> found;
+std::vector<LoadedFile> loaded_files() {
+  std::vector<LoadedFile> found;
   dl_iterate_phdr(
       [](dl_phdr_info* info, std::size_t, void* list) {
         const std::string_view path = info->dlpi_name;
+        std::uint64_t size = 0;
         for (int i = 0; i < info->dlpi_phnum; ++i) {
           const auto& part = info->dlpi_phdr[i];
-          if (part.p_type != PT_LOAD || !(part.p_flags & PF_X)) continue;
-          const std::uint64_t begin = info->dlpi_addr + part.p_vaddr;
-          static_cast<std::vector<LoadedCode>*>(list)->push_back(
-              {std::string(path.substr(path.rfind('/') + 1)), info->dlpi_addr, begin, begin + part.p_memsz});
+          if (part.p_type == PT_LOAD) size = std::max<std::uint64_t>(size, part.p_vaddr + part.p_memsz);
         }
+        static_cast<std::vector<LoadedFile>*>(list)->push_back(
+            {std::string(path.substr(path.rfind('/') + 1)), info->dlpi_addr, info->dlpi_addr + size});
         return 0;
       },
       &found);

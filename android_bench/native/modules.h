@@ -17,12 +17,12 @@ std::string program_folder(const char* argv0);
 // Throws EngineError when there is no such engine or it does not load.
 std::unique_ptr<Engine> open_engine(const std::string& folder, const std::string& name);
 
-// Where the code of one file lies in this process.
-struct LoadedCode {
-  std::string file;  // its name, without the folder
-  std::uint64_t base, begin, end;  // base: what addresses in the file are added to
+// Where a program or library lies in this process.
+struct LoadedFile {
+  std::string name;  // without the folder; empty for the program itself
+  std::uint64_t base, end;  // base: what addresses in the file are added to
 };
-std::vector<LoadedCode> loaded_code();
+std::vector<LoadedFile> loaded_files();
 
 // Every engine beside the program, and those that the build had to leave out.
 std::vector<Description> describe_engines(const std::string& folder);

@@ -108,7 +108,7 @@ bool is_frame(std::string_view name) {
          name == "DELEGATE_CALL";
 }
 
-// What marks_within of a kernel outside every delegate load from.
+// What the marks of a kernel outside every delegate load from.
 constexpr std::uint32_t kKernelBegins = 0, kKernelEnds = 0;
 
 // Records operators as they end and still builds the ETDump.
