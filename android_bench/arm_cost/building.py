@@ -29,7 +29,7 @@ class Counter:
 
     Attributes:
         folder: Holds both files.
-        version: A hash of their sources.
+        version: Of the way of counting and of the sources.
     """
 
     folder: Path
@@ -46,14 +46,18 @@ class Counter:
         return self.folder / _CLOCK_MARKS
 
 
+COUNT_VERSION = 1
+"""Of the way of counting; counts of another one are not compared."""
+
+
 def counter_version() -> str:
-    """Return a hash of what the counts depend on here."""
+    """Return `COUNT_VERSION`, ``+``, and a hash of the counter's sources."""
     digest = hashlib.sha256()
     for path in sorted(_SOURCES.iterdir()):
         content = path.read_bytes()
         digest.update(f"{path.name}\0{len(content)}\0".encode())
         digest.update(content)
-    return digest.hexdigest()[:12]
+    return f"{COUNT_VERSION}+{digest.hexdigest()[:12]}"
 
 
 def build_counter() -> Counter:
@@ -77,8 +81,8 @@ def build_counter() -> Counter:
             made.mkdir()
             sources = sorted(_SOURCES.glob("*.c"))
             _run([compiler, *_FLAGS, *sources, "-o", made / _PLUGIN])
-            marks = ["-shared", "-nostdlib", _SOURCES / "clock_marks.S", "-o", made / _CLOCK_MARKS]
-            _run([cross.compiler, *marks])
+            marks = _SOURCES / "clock_marks.S"
+            _run([cross.compiler, "-shared", "-nostdlib", marks, "-o", made / _CLOCK_MARKS])
             replace_folder(made, counter.folder)
     return counter
 

@@ -16,7 +16,6 @@ import hashlib
 import json
 import signal
 import tempfile
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,16 +36,13 @@ from export.sets.files import atomic_write, sha256_file
 from pfd_models.errors import DeviceError, InputError, PfdError
 from pfd_models.plain_data import decode_json, to_plain
 
-__all__ = ["COUNT_VERSION", "ENGINES", "count_file"]
-
-COUNT_VERSION = 1
-"""Of how a count is made; part of the cache's key."""
+__all__ = ["ENGINES", "count_file"]
 
 ENGINES = {".pte": "executorch", ".tflite": "litert"}
 """A file's suffix to the engine that runs it."""
 
 _TIMEOUT_S = 900.0
-_INFERENCES = 2  # the second one has warm caches, and must be equal to the first
+_INFERENCES = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +57,6 @@ class _Setup:
     def key(self, sha256: str, engine: str, with_operators: bool) -> str:
         """Return what names a count in the cache."""
         parts: dict[str, Any] = {
-            "count": COUNT_VERSION,
             "counter": self.counter.version,
             "emulator": self.emulator.version,
             "build": to_plain(self.built.record),
@@ -143,7 +138,7 @@ def _count(setup: _Setup, path: Path, sha256: str, engine: str, with_operators: 
         emulator=setup.emulator.title,
         counter_version=setup.counter.version,
         harness_version=setup.built.version,
-        counted_utc=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        counted_utc=datetime.datetime.now(datetime.UTC).isoformat(),
         counts=last.counts,
         spread=_spread(inferences),
         operators=operators,

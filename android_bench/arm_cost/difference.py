@@ -10,10 +10,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from android_bench.arm_cost.matching import match
 from android_bench.records import ArmCount, Counts, OperatorCount
 from pfd_models.errors import InputError
 
-__all__ = ["OUTSIDE", "OperatorChange", "align", "require_comparable", "require_operators"]
+__all__ = [
+    "OUTSIDE",
+    "OperatorChange",
+    "align",
+    "kind_of",
+    "require_comparable",
+    "require_operators",
+]
 
 OUTSIDE = "outside operators"
 """The engine's own work, as a row beside the operators."""
@@ -57,7 +65,7 @@ def require_comparable(before: ArmCount, after: ArmCount) -> None:
         ("core", before.core, after.core),
         ("instructions of", before.cpu_model, after.cpu_model),
         ("caches", before.caches, after.caches),
-        ("way of counting", before.counter_version, after.counter_version),
+        ("way of counting", _way(before), _way(after)),
     )
     for what, old, new in pairs:
         if old != new:
@@ -65,6 +73,11 @@ def require_comparable(before: ArmCount, after: ArmCount) -> None:
                 f"these counts are not comparable: {what} {old} and {new}; count both files again "
                 "with the same versions"
             )
+
+
+def _way(count: ArmCount) -> str:
+    """Return the version of the way of counting; the sources' hash changes with a comment."""
+    return count.counter_version.partition("+")[0]
 
 
 def require_operators(count: ArmCount, file: str) -> None:
@@ -88,7 +101,7 @@ def align(before: ArmCount, after: ArmCount) -> tuple[OperatorChange, ...]:
     require_comparable(before, after)
     changes = [
         _change(i, j, before.operators, after.operators)
-        for i, j in _match(before.operators, after.operators)
+        for i, j in match(before.operators, after.operators, _likeness)
     ]
     outside = OperatorChange(
         name=OUTSIDE,
@@ -113,38 +126,12 @@ def _change(
     )
 
 
-def _kind(operator: OperatorCount) -> str:
+def kind_of(operator: OperatorCount) -> str:
     """Return an operator's name without the number that ExecuTorch gives it."""
     return re.sub(r" #\d+$", "", operator.name)
 
 
-def _match(
-    old: Sequence[OperatorCount], new: Sequence[OperatorCount]
-) -> list[tuple[int | None, int | None]]:
-    """Return pairs of places with the best sum of matches (Needleman and Wunsch, 1970)."""
-    best = [[0] * (len(new) + 1) for _ in range(len(old) + 1)]
-    for i in range(len(old) - 1, -1, -1):
-        for j in range(len(new) - 1, -1, -1):
-            best[i][j] = max(best[i + 1][j], best[i][j + 1])
-            if (score := _likeness(old[i], new[j])) > 0:
-                best[i][j] = max(best[i][j], best[i + 1][j + 1] + score)
-    pairs: list[tuple[int | None, int | None]] = []
-    i = j = 0
-    while i < len(old) or j < len(new):
-        score = _likeness(old[i], new[j]) if i < len(old) and j < len(new) else 0
-        if score > 0 and best[i][j] == best[i + 1][j + 1] + score:
-            pairs.append((i, j))
-            i, j = i + 1, j + 1
-        elif j == len(new) or (i < len(old) and best[i][j] == best[i + 1][j]):
-            pairs.append((i, None))
-            i += 1
-        else:
-            pairs.append((None, j))
-            j += 1
-    return pairs
-
-
 def _likeness(old: OperatorCount, new: OperatorCount) -> int:
-    if _kind(old) != _kind(new):
+    if kind_of(old) != kind_of(new):
         return 0
     return _SAME_WORK if old.counts.macs == new.counts.macs else _SAME_KIND

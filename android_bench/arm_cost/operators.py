@@ -2,7 +2,7 @@
 
 XNNPACK runs its operators one after the other. When it is asked to profile, it reads the clock
 before the first and after each, and keeps each reading: a segment that ends with such a reading is
-an operator, or a part of one that XNNPACK runs in parts (a concatenation copies each of its inputs).
+an operator, or a part of one that it runs in parts: a concatenation copies each of its inputs.
 The readings of one operator's parts lie one behind the other in memory. The engine tells the
 operators' names after the inference, in the order they ran.
 

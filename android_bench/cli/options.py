@@ -41,6 +41,7 @@ class Parser(argparse.ArgumentParser):
     """A parser whose refusal is one line."""
 
     def error(self, message: str) -> None:  # type: ignore[override]  # it does not return
+        """Write the line and end the process with status 2."""
         sys.stderr.write(f"error: {escape_controls(message, longest=2000)}; see --help\n")
         raise SystemExit(2)
 

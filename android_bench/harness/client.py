@@ -272,7 +272,7 @@ def count_inferences(
     Args:
         harness: From `describe`, started by the emulator.
         job: What to run.
-        iterations: Inferences between marks, after the first and one more to warm up.
+        iterations: Inferences between marks, after the first one, which is not counted.
         with_operators: Have the engine tell its operators, which costs instructions of its own.
         timeout_s: Patience for the whole run.
 
@@ -282,7 +282,7 @@ def count_inferences(
     Raises:
         InputError, ParityError, DeviceError: As `run_block`.
     """
-    schedule = Schedule(warmup_iterations=1, warmup_seconds=0.0, timeout_seconds=timeout_s)
+    schedule = Schedule(warmup_iterations=0, warmup_seconds=0.0, timeout_seconds=timeout_s)
     options = ["--count", "--iterations", str(iterations)]
     options += ["--operators", "1" if with_operators else "0"]
     return _run(harness, job, schedule, options, None)

@@ -13,7 +13,13 @@ refused by key. Nothing here imports torch.
 
 from __future__ import annotations
 
-from android_bench.records.arm_count import ArmCount, Counts, HotBlock, OperatorCount
+from android_bench.records.arm_count import (
+    MAC_PRECISIONS,
+    ArmCount,
+    Counts,
+    HotBlock,
+    OperatorCount,
+)
 from android_bench.records.artifact import ArtifactRecord, artifact_record
 from android_bench.records.block import Block, Flag, TimedRun, require_same_arm
 from android_bench.records.campaign import Arm, CampaignRecord, Role
@@ -29,6 +35,7 @@ from android_bench.records.schedule import Schedule
 from android_bench.records.turns import TurnSamples
 
 __all__ = [
+    "MAC_PRECISIONS",
     "Arm",
     "ArmCount",
     "ArtifactRecord",

@@ -1,4 +1,4 @@
-"""What one inference executes on an emulated core: counted, never timed, and never mixed with times.
+"""What one inference executes on an emulated core: counted, and never mixed with times.
 
 Counts         how many instructions of which kind, bytes, modelled cache misses
 OperatorCount  the same of one operator
@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from dataclasses import dataclass
 
 from android_bench.records.field_checks import required, sha256_digits, texts, utc
+from pfd_models.plain_data import to_plain
 
 __all__ = ["KINDS", "MAC_PRECISIONS", "ArmCount", "Counts", "HotBlock", "OperatorCount"]
 
@@ -207,7 +209,7 @@ class ArmCount:
         cpu_model: What the emulator executed, as ``cortex-a76``.
         caches: The model's sizes and ways, as ``l1=65536:4,l2=524288:8``.
         emulator: Its name and version.
-        counter_version: A hash of the counter's sources.
+        counter_version: Of the way of counting, ``+``, a hash of the counter's sources.
         harness_version: Of the native harness.
         counted_utc: When, ISO 8601.
         counts: Of the whole inference, without the engine's own profiling.
@@ -238,6 +240,12 @@ class ArmCount:
         texts(self, "counter_version", "harness_version")
         utc(self, "counted_utc")
         required(self, self.counts.instructions > 0, "counts", "an inference executes something")
+
+    @property
+    def count_id(self) -> str:
+        """Return the hash of all fields."""
+        plain = json.dumps(to_plain(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(plain.encode()).hexdigest()[:32]
 
     @property
     def outside(self) -> Counts:

@@ -16,13 +16,13 @@ from collections.abc import Callable, Sequence
 from android_bench.arm_cost.difference import align, require_operators
 from android_bench.arm_cost.document import read_document, write_document
 from android_bench.arm_cost.gate import check_counts
-from android_bench.arm_cost.node_data import node_data
+from android_bench.arm_cost.node_data import change_data, cost_data, read_graph
 from android_bench.cli.arm.files import count_chosen, count_pair, keep
 from android_bench.cli.arm.options import parse
 from android_bench.cli.interruption import INTERRUPTED, interrupt_on_sigterm
 from android_bench.cli.printing import print_error, print_line, print_table
+from android_bench.report.arm_page import difference_page
 from android_bench.report.arm_tables import cost_tables, difference_table, gate_lines
-from android_bench.report.waterfall import waterfall_page
 from pfd_models.errors import GateError, PfdError
 from pfd_models.files import atomic_write
 
@@ -65,12 +65,18 @@ def diff(options: Options) -> int:
     changes = align(before.count, after.count)
     print_table(difference_table(before, after, changes, rows=options.rows))
     if options.html is not None:
-        atomic_write(options.html, waterfall_page(before, after, changes))
+        atomic_write(options.html, difference_page(before, after))
         print_line(f"{options.html}")
     if options.node_data is not None:
-        for path, text in node_data(before, after, changes, options.node_data).items():
-            atomic_write(path, text)
-            print_line(f"{path}")
+        graphs = read_graph(options.before), read_graph(options.after)
+        data = {
+            f"{before.file}.cost.json": cost_data(graphs[0], before.count),
+            f"{after.file}.cost.json": cost_data(graphs[1], after.count),
+            f"{after.file}.change.json": change_data(graphs[1], after.count, changes),
+        }
+        for name, text in data.items():
+            atomic_write(options.node_data / name, text)
+            print_line(f"{options.node_data / name}")
     if options.json is not None:
         write_document(options.json, [before, after])
     return 0
