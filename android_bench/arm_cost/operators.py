@@ -25,6 +25,7 @@ from pfd_models.errors import DeviceError
 __all__ = ["attribute"]
 
 _XNNPACK = ("libexecutorch_backend_xnnpack.so", "libLiteRt.so")
+_OURS = "pfd_engine_"
 _READING_BYTES = 16  # a struct timespec
 
 
@@ -85,27 +86,52 @@ def _join(segments: Sequence[Segment], site: int) -> list[Counts]:
 
 
 def _kernels(result: HarnessResult, segments: Sequence[Segment], count: int) -> list[Counts]:
-    """Return what lies between the marks that our engine sets around kernels."""
+    """Return what lies between the marks around operators that no delegate ran."""
     if count == 0:
         return []
-    begins = 0
-    inside = False
-    kernels: list[Counts] = []
-    for segment in segments:
-        if inside:
-            kernels[-1] += segment.counts
-        if not _file(segment.at, result.files).startswith("pfd_engine_"):
-            continue
-        begins = begins or segment.at  # a kernel begins before it ends
-        inside = segment.at == begins
-        if inside:
-            kernels.append(Counts())
+    if any(_file(s.at, result.files).startswith(_OURS) for s in segments):
+        kernels = _marked(result, segments)
+    else:
+        kernels = _scoped(segments, count)
     if len(kernels) != count:
         raise DeviceError(
             f"{result.engine} told {count} operators outside a delegate and {len(kernels)} were "
             "marked: count without operators"
         )
     return kernels
+
+
+def _marked(result: HarnessResult, segments: Sequence[Segment]) -> list[Counts]:
+    """Return what lies between the marks that our engine sets around ExecuTorch's kernels."""
+    begins = 0
+    inside = False
+    kernels: list[Counts] = []
+    for segment in segments:
+        if inside:
+            kernels[-1] += segment.counts
+        if not _file(segment.at, result.files).startswith(_OURS):
+            continue
+        begins = begins or segment.at  # a kernel begins before it ends
+        inside = segment.at == begins
+        if inside:
+            kernels.append(Counts())
+    return kernels
+
+
+def _scoped(segments: Sequence[Segment], count: int) -> list[Counts]:
+    """Return what lies between the interpreter's readings of the clock around its operators.
+
+    It reads at both ends of each, and of some scopes around all of them, never of a delegate.
+    """
+    readings = [place for place, s in enumerate(segments) if s.at == segments[0].at]
+    around = len(readings) // 2 - count
+    if len(readings) % 2 or around < 0:
+        return []
+    ends = readings[around : len(readings) - around]
+    return [
+        sum((s.counts for s in segments[begin + 1 : end + 1]), Counts())
+        for begin, end in zip(ends[::2], ends[1::2], strict=True)
+    ]
 
 
 def _file(address: int, files: Sequence[LoadedFile]) -> str:
