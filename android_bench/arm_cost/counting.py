@@ -4,8 +4,8 @@ The plain run says what an inference executes. In a second one the engine tells 
 which costs instructions of its own, so it says only which operator executes what. A run needs one
 core for some seconds; both go at once where there are two.
 
-The emulated program sees nothing of where it runs: its folder, arguments and environment are
-always the same, because addresses on the stack decide what a model of caches misses.
+The emulated program sees nothing of where it runs: its paths, arguments and environment are always
+the same, because what lies where in memory decides what a model of caches misses.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import dataclasses
 import datetime
 import hashlib
 import json
+import shutil
 import signal
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -173,7 +174,7 @@ def _run(
         folder = Path(name)
         _lay_out(folder, setup, path)
         harness = _harness(setup, folder, with_operators)
-        job = Job(model=f"model{path.suffix}", engine=engine)
+        job = Job(model=f"{_HOME}/model{path.suffix}", engine=engine)
         result = count_inferences(
             harness,
             job,
@@ -192,27 +193,38 @@ def _run(
     return result, inferences
 
 
+_HOME = "/pfd"  # where the emulated program finds everything, wherever that is
+
+
 def _lay_out(folder: Path, setup: _Setup, path: Path) -> None:
-    """Put everything a run needs into a folder, under names that are always the same."""
+    """Make the folder that stands for the phone, with links to what a run needs."""
+    phone = folder / "phone"
     for place, text in phone_files(setup.core).items():
-        (folder / "phone" / place).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "phone" / place).write_text(text)
-    (folder / "bundle").symlink_to(setup.built.folder)
-    (folder / "counter").symlink_to(setup.counter.folder)
-    (folder / f"model{path.suffix}").symlink_to(path.resolve())
+        (phone / place).parent.mkdir(parents=True, exist_ok=True)
+        (phone / place).write_text(text)
+    home = phone / _HOME.strip("/")
+    home.mkdir()
+    for file in setup.built.bundle.files:
+        (home / file.file).symlink_to(setup.built.folder / file.file)
+    # The program asks where it lies, and a link would tell it.
+    (home / setup.built.program.name).unlink()
+    shutil.copy2(setup.built.program, home)
+    (home / setup.counter.clock_marks.name).symlink_to(setup.counter.clock_marks)
+    (home / f"model{path.suffix}").symlink_to(path.resolve())
 
 
 def _harness(setup: _Setup, folder: Path, with_operators: bool) -> Harness:
     """Return the harness under the emulator, with the counter."""
-    plugin = f"counter/counter.so,out=counts.jsonl,{setup.core.caches}"
-    loader = f"bundle/{setup.built.bundle.loader}"
+    loader = f"phone{_HOME}/{setup.built.bundle.loader}"
     start = ["env", "-i", "-C", str(folder), "LC_ALL=C", *setup.emulator.command]
     start += ["-L", "phone", "-cpu", setup.core.cpu_model]
-    program = [loader, "--inhibit-cache", "--library-path", "bundle"]
-    described = describe([*start, *program, "bundle/pfd_bench"], launch=run_here)
-    program += ["--preload", "counter/clock_marks.so"] if with_operators else []
-    command = [*start, "-plugin", plugin, *program, "bundle/pfd_bench"]
-    return dataclasses.replace(described, command=tuple(command))
+    program = [loader, "--inhibit-cache", "--library-path", _HOME]
+    name = f"{_HOME}/{setup.built.program.name}"
+    described = describe([*start, *program, name], launch=run_here)
+    if with_operators:
+        program += ["--preload", f"{_HOME}/{setup.counter.clock_marks.name}"]
+    plugin = f"{setup.counter.plugin},out=counts.jsonl,{setup.core.caches}"
+    return dataclasses.replace(described, command=(*start, "-plugin", plugin, *program, name))
 
 
 def _require_done(result: HarnessResult, path: Path, core: Core) -> None:
