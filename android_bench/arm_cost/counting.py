@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 import json
 import shutil
@@ -28,7 +29,6 @@ from android_bench.arm_cost.counted import CountedInference, read_counts
 from android_bench.arm_cost.emulator import Emulator, find_emulator
 from android_bench.arm_cost.operators import attribute
 from android_bench.harness.client import Harness, Job, count_inferences, describe
-from android_bench.harness.process import run_here
 from android_bench.harness.result import HarnessResult, LoadedFile, Status
 from android_bench.native_build.build import Built, build_harness
 from android_bench.native_build.cache import cache_folder
@@ -46,9 +46,9 @@ _TIMEOUT_S = 900.0
 _INFERENCES = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Setup:
-    """All that a count depends on besides the file."""
+    """All that a count depends on besides the file; one a process and core."""
 
     built: Built
     counter: Counter
@@ -67,6 +67,16 @@ class _Setup:
             "operators": with_operators,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@functools.cache
+def _open_setup(core: Core) -> _Setup:
+    return _Setup(
+        built=build_harness("linux-arm64"),
+        counter=build_counter(),
+        emulator=find_emulator(),
+        core=core,
+    )
 
 
 def count_file(
@@ -92,12 +102,7 @@ def count_file(
     """
     if not path.is_file():
         raise InputError(f"there is no file {path}: build it first or correct the path")
-    setup = _Setup(
-        built=build_harness("linux-arm64"),
-        counter=build_counter(),
-        emulator=find_emulator(),
-        core=core,
-    )
+    setup = _open_setup(core)
     sha256 = sha256_file(path)
     engine = engine or _engine_of(path)
     kept = cache_folder() / "arm-counts" / f"{setup.key(sha256, engine, with_operators)}.json"
@@ -170,14 +175,14 @@ def _place(block: HotBlock, files: tuple[LoadedFile, ...]) -> HotBlock:
 def _run(
     setup: _Setup, path: Path, engine: str, with_operators: bool
 ) -> tuple[HarnessResult, list[CountedInference]]:
+    described = _describe(setup)
     with tempfile.TemporaryDirectory(prefix="pfd-arm-") as name:
         folder = Path(name)
         _lay_out(folder, setup, path)
-        harness = _harness(setup, folder, with_operators)
-        job = Job(model=f"{_HOME}/model{path.suffix}", engine=engine)
+        command = _command(folder, setup, counted=True, with_operators=with_operators)
         result = count_inferences(
-            harness,
-            job,
+            dataclasses.replace(described, command=command),
+            Job(model=f"{_HOME}/model{path.suffix}", engine=engine),
             iterations=_INFERENCES,
             with_operators=with_operators,
             timeout_s=_TIMEOUT_S,
@@ -193,10 +198,18 @@ def _run(
     return result, inferences
 
 
+@functools.cache
+def _describe(setup: _Setup) -> Harness:
+    """Return what the harness says of itself under the emulator."""
+    with tempfile.TemporaryDirectory(prefix="pfd-arm-") as name:
+        _lay_out(Path(name), setup, None)
+        return describe(_command(Path(name), setup, counted=False, with_operators=False))
+
+
 _HOME = "/pfd"  # where the emulated program finds everything, wherever that is
 
 
-def _lay_out(folder: Path, setup: _Setup, path: Path) -> None:
+def _lay_out(folder: Path, setup: _Setup, path: Path | None) -> None:
     """Make the folder that stands for the phone, with links to what a run needs."""
     phone = folder / "phone"
     for place, text in phone_files(setup.core).items():
@@ -210,21 +223,23 @@ def _lay_out(folder: Path, setup: _Setup, path: Path) -> None:
     (home / setup.built.program.name).unlink()
     shutil.copy2(setup.built.program, home)
     (home / setup.counter.clock_marks.name).symlink_to(setup.counter.clock_marks)
-    (home / f"model{path.suffix}").symlink_to(path.resolve())
+    if path is not None:
+        (home / f"model{path.suffix}").symlink_to(path.resolve())
 
 
-def _harness(setup: _Setup, folder: Path, with_operators: bool) -> Harness:
-    """Return the harness under the emulator, with the counter."""
-    loader = f"phone{_HOME}/{setup.built.bundle.loader}"
+def _command(
+    folder: Path, setup: _Setup, *, counted: bool, with_operators: bool
+) -> tuple[str, ...]:
+    """Return what starts the harness under the emulator."""
     start = ["env", "-i", "-C", str(folder), "LC_ALL=C", *setup.emulator.command]
     start += ["-L", "phone", "-cpu", setup.core.cpu_model]
+    if counted:
+        start += ["-plugin", f"{setup.counter.plugin},out=counts.jsonl,{setup.core.caches}"]
+    loader = f"phone{_HOME}/{setup.built.bundle.loader}"
     program = [loader, "--inhibit-cache", "--library-path", _HOME]
-    name = f"{_HOME}/{setup.built.program.name}"
-    described = describe([*start, *program, name], launch=run_here)
     if with_operators:
         program += ["--preload", f"{_HOME}/{setup.counter.clock_marks.name}"]
-    plugin = f"{setup.counter.plugin},out=counts.jsonl,{setup.core.caches}"
-    return dataclasses.replace(described, command=(*start, "-plugin", plugin, *program, name))
+    return (*start, *program, f"{_HOME}/{setup.built.program.name}")
 
 
 def _require_done(result: HarnessResult, path: Path, core: Core) -> None:

@@ -77,7 +77,7 @@ def write_convolutions(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def running_sums(tmp_path_factory):
-    """A .tflite whose running sums XNNPACK does not take: sum, running sum, product, running sum."""
+    """A .tflite of a sum, a running sum, a product and a running sum, which XNNPACK never takes."""
     from ai_edge_litert import schema_py_generated as schema
 
     kinds = schema.BuiltinOperator
