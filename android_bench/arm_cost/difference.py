@@ -48,6 +48,14 @@ class OperatorChange:
     counts_after: Counts
 
     @property
+    def places(self) -> str:
+        """Return its places in both files, counted from 1; empty where it has none."""
+        if self.before is None and self.after is None:
+            return ""
+        old, new = ("" if place is None else f"{place + 1}" for place in (self.before, self.after))
+        return f"{old}→{new}"
+
+    @property
     def instructions(self) -> int:
         """Return how many instructions were added; negative where some were saved."""
         return self.counts_after.instructions - self.counts_before.instructions

@@ -47,7 +47,7 @@ class CostDifference:
         """Return the operators that differ most, in the order they run, and the sum of the rest."""
         changed = [c for c in self.changes if c.instructions]
         most = sorted(changed, key=lambda c: -abs(c.instructions))[:_SHOWN]
-        steps = [(c.name, c.instructions) for c in changed if c in most]
+        steps = [(f"{c.name} {c.places}", c.instructions) for c in changed if c in most]
         rest = sum(c.instructions for c in changed) - sum(number for _, number in steps)
         return [*steps, (f"{len(changed) - len(most)} others", rest)] if rest else steps
 

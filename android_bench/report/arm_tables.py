@@ -71,18 +71,20 @@ def difference_table(
 ) -> Table:
     """Return the operators that differ most, by instructions, and what all others add."""
     old, new = _labels([before, after])
-    table = make_table("operator", old, new, "change", "MACs", title=_title(after))
+    table = make_table("operator", "places", old, new, "change", "MACs", title=_title(after))
     changed = sorted((c for c in changes if c.instructions), key=lambda c: -abs(c.instructions))
     for one in changed[:rows]:
-        table.add_row(plain_name(one.name), *_cells(one.counts_before, one.counts_after))
+        table.add_row(
+            plain_name(one.name), one.places, *_cells(one.counts_before, one.counts_after)
+        )
     if rest := changed[rows:]:
         sums = [
             sum((getattr(c, side) for c in rest), Counts())
             for side in ("counts_before", "counts_after")
         ]
-        table.add_row(f"{len(rest)} others that differ", *_cells(*sums))
+        table.add_row(f"{len(rest)} others that differ", "", *_cells(*sums))
     table.add_section()
-    table.add_row("the whole inference", *_cells(before.count.counts, after.count.counts))
+    table.add_row("the whole inference", "", *_cells(before.count.counts, after.count.counts))
     return table
 
 
@@ -107,7 +109,9 @@ def gate_lines(checked: Sequence[Checked], tolerance: float, shown: int = 10) ->
         )
         if not dearer:
             continue
-        lines += [f"  {c.name}: {c.instructions:+,}{_mark_new(c)}" for c in file.grown[:shown]]
+        lines += [
+            f"  {c.name} {c.places}: {c.instructions:+,}{_mark_new(c)}" for c in file.grown[:shown]
+        ]
         if more := file.grown[shown:]:
             lines.append(f"  {len(more)} others: {sum(c.instructions for c in more):+,}")
     return lines

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import glob
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from android_bench.arm_cost.core import find_core
@@ -49,7 +50,7 @@ def count_chosen(options: argparse.Namespace, *, with_operators: bool) -> list[C
         }
         if not wanted:
             raise InputError("none of the files is a .pte or a .tflite that was asked for")
-        return _count(options, wanted, with_operators, display.step)
+        return _count(options, wanted, with_operators, display)
 
 
 def count_pair(options: argparse.Namespace) -> tuple[CountedFile, CountedFile]:
@@ -58,7 +59,7 @@ def count_pair(options: argparse.Namespace) -> tuple[CountedFile, CountedFile]:
     by_path = {path.resolve(): (path, record) for path, record in chosen.items()}
     pair = dict(by_path[path.resolve()] for path in (options.before, options.after))
     with Display() as display:
-        files = _count(options, pair, True, display.step)
+        files = _count(options, pair, True, display)
     return files[0], files[-1]
 
 
@@ -90,14 +91,16 @@ def _count(
     options: argparse.Namespace,
     chosen: Chosen,
     with_operators: bool,
-    step: Callable[[str], None],
+    display: Display,
 ) -> list[CountedFile]:
     core = find_core(options.core)
     files = []
     for path, record in chosen.items():
-        step(f"counting {path.name} on {core.title}")
+        display.step(f"counting {path.name} on {core.title}")
+        begin = time.perf_counter()
         count = count_file(
             path, core, with_operators=with_operators, use_cache=not options.no_cache
         )
+        display.say(f"{path.name}: {time.perf_counter() - begin:.1f} s")
         files.append(CountedFile(file=path.name, artifact=record, count=count))
     return files

@@ -103,7 +103,7 @@ def test_the_gate_passes_what_has_not_grown_and_names_what_has(arm, two, capsys)
     said = capsys.readouterr().out
     assert "ok: net_orig.pte" in said
     assert "DEARER: net_ours.pte with executorch: 890 -> 896 instructions (+0.674 %" in said
-    assert "Convolution #2: +6" in said
+    assert "Convolution #2 2→2: +6" in said
     assert arm.main([*check, "--tolerance", "1%"]) == 0
 
 
