@@ -15,6 +15,7 @@ import pytest
 pytest_plugins = [
     "bench_process",
     "bench_rig",
+    "in_process_builds",
     "longest_first",
     "made_once",
     "phone_rig",

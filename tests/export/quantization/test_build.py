@@ -13,6 +13,8 @@ from export.build import main
 from export.request.calibration import CalibrationSource
 from pfd_models.errors import DataError, SpecError
 
+pytestmark = pytest.mark.usefixtures("in_process_builds")
+
 NET = """
 import torch
 from torch import nn

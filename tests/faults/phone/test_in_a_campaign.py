@@ -71,6 +71,7 @@ def test_heat_is_seen_and_where_it_stays_the_campaign_can_go_on(rig_on_phone, ke
     assert not is_disturbed(result.blocks[-1])
 
 
+@pytest.mark.slow  # resumed above; a phone that is lost is tested with what stands in for one
 def test_a_phone_that_does_not_come_back_can_be_resumed(rig_on_phone, kept_phone, one_line):
     device = rig_on_phone.device
     device.reconnect_s = 1.0
