@@ -1,5 +1,6 @@
 """What every test shares: one thread a process, and one set of artifacts built once."""
 
+import gc
 import json
 import os
 import subprocess
@@ -7,6 +8,9 @@ import sys
 from dataclasses import dataclass
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Torch's half a million objects live as long as the process, and each full collection looks at all
+# of them for 0.3 s: with Python's own threshold, every few tests.
+gc.set_threshold(10_000)
 
 from pathlib import Path
 

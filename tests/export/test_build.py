@@ -414,9 +414,7 @@ def test_a_checkpoint_that_does_not_fit_is_one_line(request_of, tmp_path, checkp
     assert not list(out.glob("[!.]*"))
 
 
-def test_an_interrupted_build_of_many_goes_on_where_it_stopped(
-    in_process_builds, tmp_path, capfd
-):
+def test_an_interrupted_build_of_many_goes_on_where_it_stopped(in_process_builds, tmp_path, capfd):
     """SIGINT after the first set; the same command then builds only what is missing."""
     arguments = ["--model", "resnet20", "--variant", "ours,orig", "--formats", "onnx"]
     arguments += ["--jobs", "1", "--out", str(tmp_path)]

@@ -142,9 +142,7 @@ def test_a_phone_found_by_its_name_on_the_network_is_connected_again(on_port, st
     listing = f"{TLS} {state} transport_id:7\n".encode() if state else b""
     again = [f"host:disconnect:{TLS}"] if state else []
     wanted = [*again, f"host:connect:{TLS}"]
-    port = on_port(
-        say(b"OKAY%04x" % len(listing) + listing), *[say(b"OKAY0002ok") for _ in wanted]
-    )
+    port = on_port(say(b"OKAY%04x" % len(listing) + listing), *[say(b"OKAY0002ok") for _ in wanted])
     link = adb_server.AdbServerLink(TLS, f"tcp:{port.address}")
     link.recover(adb_server.Deadline(5, "bringing it back"))
     requests = [heard[4:].decode() for heard in port.heard[1:]]

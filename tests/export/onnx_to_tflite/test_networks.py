@@ -83,11 +83,11 @@ def stranger(name):
     ("name", "transposes"),
     [
         ("shufflenet_v2_x1_0", 0),
-        ("mobilenet_v3_large", 0),
         *[
             pytest.param(name, transposes, marks=pytest.mark.slow)
             for name, transposes in (
                 ("mobilenet_v2", 0),
+                ("mobilenet_v3_large", 0),
                 ("mnasnet1_0", 0),
                 ("efficientnet_b0", 0),
                 ("ghostnet_100", 0),
