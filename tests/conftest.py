@@ -8,9 +8,6 @@ import sys
 from dataclasses import dataclass
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Torch's half a million objects live as long as the process, and each full collection looks at all
-# of them for 0.3 s: with Python's own threshold, every few tests.
-gc.set_threshold(10_000)
 
 from pathlib import Path
 
@@ -30,7 +27,10 @@ REPOSITORY = Path(__file__).parent.parent
 
 
 def pytest_configure(config):
-    """Make warnings of tests/support errors too: their names begin with no package of ours."""
+    # Torch's half a million objects live as long as the process, and each full collection looks
+    # at all of them for 0.3 s: with Python's own threshold, every few tests.
+    gc.set_threshold(10_000)
+    # Warnings of tests/support are errors too; their names begin with no package of ours.
     names = "|".join(path.stem for path in (REPOSITORY / "tests" / "support").glob("*.py"))
     config.addinivalue_line("filterwarnings", f"error:::({names})$")
 
