@@ -243,8 +243,8 @@ def find_sources(source: ModuleSource) -> list[Path]:
 def find_distributions(source: ModuleSource) -> tuple[str, ...]:
     """Return the installed distributions that provide the module; none for the user's files."""
     top = source.target.partition(":")[0].partition(".")[0]
-    found = (_list_packages(os.path.abspath(entry)).get(top, set()) for entry in sys.path)
-    return tuple(sorted(set().union(*found)))
+    entries = {os.path.abspath(entry) for entry in sys.path}
+    return tuple(sorted({name for e in entries for name in _list_packages(e).get(top, ())}))
 
 
 @functools.cache
