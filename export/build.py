@@ -24,7 +24,13 @@ from export.pipeline import BuildResult
 from export.request.calibration import WAYS, CalibrationSource, parse_calibration
 from export.request.request import PRECISIONS, BuildRequest, Precision
 from export.request.source import ModuleSource, ZooSource
-from export.request.user_code import check_names, parse_input, parse_range, parse_target
+from export.request.user_code import (
+    check_inputs,
+    parse_batch,
+    parse_input,
+    parse_range,
+    parse_target,
+)
 from export.sets import publish
 from pfd_models.errors import PfdError, SpecError, unknown
 
@@ -112,7 +118,7 @@ def parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             raise SpecError("--module needs the input's shape: --input 1,3,224,224")
         parse_target(options.module)
         inputs = tuple(parse_input(text) for text in options.input)
-        check_names(inputs)
+        check_inputs(inputs)
         sources.append(
             ModuleSource(
                 target=options.module,
@@ -123,6 +129,7 @@ def parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             )
         )
     else:
+        least, largest = parse_batch(options.batch or "1", "--batch")
         sources += [
             ZooSource(
                 model=model,
@@ -130,7 +137,8 @@ def parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
                 dataset=options.dataset or "cifar100",
                 num_classes=options.num_classes,
                 resolution=options.resolution,
-                batch=options.batch or 1,
+                batch=least,
+                largest_batch=largest if largest > least else None,
             )
             for model in _names(options.model)
             for variant in _names(options.variant or "ours")
@@ -149,7 +157,7 @@ def parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             backend=options.backend,
             tflite_io=options.tflite_io,
             precision=precision,
-            calibration=calibration if precision == "int8" else None,
+            calibration=calibration if precision != "fp32" else None,
             io=options.io if precision == "int8" else "float",
             keep_float=keep_float if precision == "int8" else (),
             max_loss=options.max_loss if precision == "int8" else None,
@@ -176,11 +184,16 @@ def _precisions(text: str) -> list[Precision]:
 
 
 def _parse_calibration(options: argparse.Namespace) -> CalibrationSource | None:
-    if "int8" not in _precisions(options.precision):
-        if options.calibration or options.io != "float":
-            raise SpecError("--calibration and --io int8 go with --precision int8")
-        if options.keep_float or options.max_loss is not None or options.sensitivity:
-            raise SpecError("--keep-float, --max-loss and --sensitivity go with --precision int8")
+    precisions = _precisions(options.precision)
+    if precisions == ["fp32"] and options.calibration:
+        raise SpecError("--calibration goes with --precision int8 or fp16")
+    if "int8" not in precisions and options.io != "float":
+        raise SpecError("--io int8 goes with --precision int8")
+    if "int8" not in precisions and (
+        options.keep_float or options.max_loss is not None or options.sensitivity
+    ):
+        raise SpecError("--keep-float, --max-loss and --sensitivity go with --precision int8")
+    if not options.calibration and "int8" not in precisions:
         return None
     if not options.calibration:
         raise SpecError(f"--precision int8 needs --calibration: give {WAYS}")
@@ -314,14 +327,21 @@ def _parser() -> argparse.ArgumentParser:
         help="which of the file's weights, as state_dict_ema, where it holds several",
     )
     what.add_argument("--seed", type=int, default=0, help="without --weights (default: 0)")
-    what.add_argument("--batch", type=_positive, help="images a call (default: 1)")
+    what.add_argument(
+        "--batch",
+        metavar="N|LEAST..LARGEST",
+        help="images a call (default: 1); 1..8: files that take any batch from 1 to 8. With "
+        "--module that is written in --input, as 1..8,3,224,224",
+    )
     how = parser.add_argument_group("how")
     formats = ",".join(list_formats())
     how.add_argument("--formats", default=formats, help=f"comma list (default: {formats})")
     how.add_argument("--backend", default="xnnpack", help="delegate of the .pte (default: xnnpack)")
     how.add_argument("--tflite-io", choices=("nhwc", "nchw"), default="nhwc", help="image layout")
-    how.add_argument("--precision", default="fp32", help="comma list: fp32, int8 (default: fp32)")
-    how.add_argument("--calibration", metavar="DATA", help=f"of int8: {WAYS}")
+    how.add_argument("--precision", default="fp32", help="comma list: fp32, fp16, int8 (fp32)")
+    how.add_argument(
+        "--calibration", metavar="DATA", help=f"of int8, and to measure fp16 on: {WAYS}"
+    )
     how.add_argument(
         "--calibration-samples", type=_positive, default=64, help="at most (default: 64)"
     )

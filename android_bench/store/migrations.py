@@ -53,7 +53,14 @@ def _to_3(connection: Connection) -> None:
     )
 
 
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _to_2, 3: _to_3}
+def _to_4(connection: Connection) -> None:
+    """Add what an 8-bit file was calibrated on."""
+    connection.execute(
+        text("ALTER TABLE artifacts ADD COLUMN calibration VARCHAR NOT NULL DEFAULT ''")
+    )
+
+
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _to_2, 3: _to_3, 4: _to_4}
 
 
 def stored_version(connection: Connection, name: str) -> int:

@@ -44,7 +44,7 @@ __all__ = [
     "turns",
 ]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = MetaData()
 
@@ -90,6 +90,7 @@ artifacts = Table(
     Column("params", BigInteger),
     Column("macs", BigInteger),
     Column("versions", JSON, nullable=False),
+    Column("calibration", String, nullable=False),
 )
 
 campaigns = Table(

@@ -144,21 +144,24 @@ def _row(artifact: Artifact, *, fresh: bool) -> tuple[str, ...]:
 def _print_cost(console: Console, manifest: Manifest) -> None:
     """Say what a lower precision cost, and on what it was calibrated."""
     record = manifest.quantization
-    if record is None:
-        return
     for artifact in manifest.artifacts:
         cost = artifact.cost
         if cost is None:
             continue
         parts = [f"{cost.sqnr_db:.1f} dB SQNR"]
+        if cost.arm_sqnr_db is not None:
+            parts.append(f"{cost.arm_sqnr_db:.1f} dB where sums are half, as on ARM")
         if cost.agreement is not None:
             parts.append(f"top-1 agreement {cost.agreement:.1%}")
         if cost.top1 is not None and cost.float_top1 is not None:
             parts.append(f"top-1 {cost.top1:.1%} (float32 {cost.float_top1:.1%})")
         console.print(
-            f"{artifact.file}: against float32 on {cost.samples} held samples: {', '.join(parts)}",
+            f"{artifact.file}: against float32 on {cost.samples} {cost.data or 'held samples'}: "
+            + ", ".join(parts),
             markup=False, emoji=False, soft_wrap=True,
         )  # fmt: skip
+    if record is None:
+        return
     for line in _say_prices(manifest, record):
         console.print(line, markup=False, emoji=False, soft_wrap=True)
     console.print(

@@ -56,6 +56,11 @@ class Network:
         return tuple(tensor.shape for tensor in self.inputs)
 
     @property
+    def batches(self) -> tuple[tuple[int, int] | None, ...]:
+        """Return the least and largest batch of each input, None where it is fixed."""
+        return tuple(tensor.batch for tensor in self.inputs)
+
+    @property
     def dtypes(self) -> tuple[str, ...]:
         """Return the dtype of each input."""
         return tuple(tensor.dtype for tensor in self.inputs)
@@ -173,7 +178,9 @@ def _zoo_network(source: ZooSource) -> Network:
     stem = f"{spec.model}_{spec.variant}_{spec.dataset}_{spec.resolution}"
     if spec.num_classes != DATASETS[spec.dataset].num_classes:
         stem += f"_c{spec.num_classes}"
-    if source.batch != 1:
+    if source.batch_range is not None:
+        stem += "_b{}to{}".format(*source.batch_range)
+    elif source.batch != 1:
         stem += f"_b{source.batch}"
     return Network(
         module=module,
@@ -182,7 +189,8 @@ def _zoo_network(source: ZooSource) -> Network:
         dataset=spec.dataset,
         inputs=(
             InputTensor(
-                shape=(source.batch, spec.input.channels, spec.input.height, spec.input.width)
+                shape=(source.batch, spec.input.channels, spec.input.height, spec.input.width),
+                batch=source.batch_range,
             ),
         ),
         spec=to_plain(spec.to_dict()),
@@ -202,7 +210,7 @@ def _user_network(source: ModuleSource, name: str) -> Network:
     if source.padding_free:
         module, conversions = _apply_recipe(module, source.inputs)
         name += "_pfd"
-    shapes = "_".join("x".join(map(str, tensor.shape)) for tensor in source.inputs)
+    shapes = "_".join(map(_name_shape, source.inputs))
     return Network(
         module=module.eval(),
         name=source.target,
@@ -213,6 +221,11 @@ def _user_network(source: ModuleSource, name: str) -> Network:
         stem=f"{name}_{shapes}_fp32",
         conversions=conversions,
     )
+
+
+def _name_shape(tensor: InputTensor) -> str:
+    batch = tensor.shape[:1] if tensor.batch is None else ["{}to{}".format(*tensor.batch)]
+    return "x".join(map(str, (*batch, *tensor.shape[1:])))
 
 
 def _apply_recipe(

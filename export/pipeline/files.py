@@ -18,6 +18,7 @@ from pfd_models.errors import ModuleError, UnsupportedOperatorError
 if TYPE_CHECKING:
     from export.formats import WriteOptions
     from export.graph.program import Program
+    from export.half.judge import HalfPrecision
     from export.parity import ReferenceRun
     from export.quantization.build import EightBit
 
@@ -38,7 +39,7 @@ def make_files(
     request: BuildRequest,
     network: Network,
     program: Program,
-    reference: ReferenceRun | EightBit,
+    reference: ReferenceRun | EightBit | HalfPrecision,
     build_id: str,
     formats: Sequence[str],
     kept: Sequence[Artifact],
@@ -104,7 +105,7 @@ def _make_file(
     request: BuildRequest,
     name: str,
     program: Program,
-    reference: ReferenceRun | EightBit,
+    reference: ReferenceRun | EightBit | HalfPrecision,
     options: WriteOptions,
     network: Network,
     made: Mapping[str, Artifact | MissingFormat],

@@ -51,12 +51,14 @@ class TensorSpec:
 
     Attributes:
         name: The tensor's name in the file.
-        shape: Its static shape, in the order `layout` names.
+        shape: Its shape, in the order `layout` names; where the batch is open, with the least.
         dtype: NumPy's name, as ``float32``.
         layout: ``NCHW`` or ``NHWC`` for images, ``NC`` for rows of scores, else empty.
         scale: Of a tensor of 8-bit integers, which stand for scale * (integer - zero_point);
             None where the tensor holds its numbers themselves.
         zero_point: The integer that stands for zero.
+        batch: The least and the largest first dimension that the file takes; None where it is
+            fixed.
     """
 
     name: str
@@ -65,6 +67,7 @@ class TensorSpec:
     layout: str = ""
     scale: float | None = None
     zero_point: int | None = None
+    batch: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +100,9 @@ class Parity:
         samples: How many seeded inputs were run.
         relative_linf: max |file - float64| / max |float64|, worst over samples.
         sqnr_db: Signal to quantisation noise ratio in dB, worst over samples.
-        eager_relative_linf: The same distance for PyTorch's own float32 run; None where the
-            module refuses float64 and its float32 run is the yardstick.
+        eager_relative_linf: The same distance for PyTorch's own run in float32, or with every value
+            rounded to half for ``fp16``; None where the module refuses float64 and its float32
+            run is the yardstick.
         limit: The relative L-infinity distance that was allowed.
     """
 
@@ -115,6 +119,9 @@ class PrecisionCost:
 
     Attributes:
         samples: How many samples it was measured on; the calibration saw none of them.
+        data: What those were, where the calibration does not say it.
+        arm_sqnr_db: Of ``fp16``: the ratio of a run that also adds up in half, as ARM cores do, on
+            some of the samples; this computer adds up in float32 and loses less.
         sqnr_db: Signal to quantisation noise ratio of the first output in dB, over all samples.
         agreement: How often both give the same best class; None where outputs are no rows of
             scores.
@@ -127,6 +134,8 @@ class PrecisionCost:
     agreement: float | None = None
     float_top1: float | None = None
     top1: float | None = None
+    data: str = ""
+    arm_sqnr_db: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,7 +268,7 @@ class Artifact:
         file: Its name, beside the manifest.
         format: ``pte``, ``onnx`` or ``tflite``.
         backend: The delegate the file was lowered for, empty where the format has none.
-        precision: ``fp32`` or ``int8``.
+        precision: ``fp32``, ``fp16`` or ``int8``.
         sha256: Of the whole file.
         size_bytes: Of the whole file.
         inputs: What to feed it, in order.
@@ -284,6 +293,11 @@ class Artifact:
     parity: Parity
     build_seconds: Mapping[str, float]
     cost: PrecisionCost | None = None
+
+    @property
+    def least_batch(self) -> int:
+        """Return the least batch of a file that leaves it open, 0 for the others."""
+        return next((spec.batch[0] for spec in self.inputs if spec.batch is not None), 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -173,8 +173,8 @@ def test_other_calibration_data_make_another_set(request_of):
     [
         (["--precision", "int4"], "unknown precision 'int4': did you mean 'int8'"),
         (["--precision", "int8"], "needs --calibration: give a folder of images"),
-        (["--calibration", "synthetic"], "go with --precision int8"),
-        (["--io", "int8"], "go with --precision int8"),
+        (["--calibration", "synthetic"], "goes with --precision int8"),
+        (["--io", "int8"], "goes with --precision int8"),
         (["--keep-float", "5"], "go with --precision int8"),
         (["--max-loss", "0.5"], "go with --precision int8"),
         (["--sensitivity"], "go with --precision int8"),

@@ -171,12 +171,14 @@ def test_a_variants_name_does_not_depend_on_case():
 
 
 def test_two_files_cannot_define_one_variant(tmp_path, monkeypatch):
+    before = load_variants()
     (tmp_path / "mine.py").write_text(
         "from pfd_models.variants.paper import VARIANTS\nVARIANT = VARIANTS[0]\n"
     )
     monkeypatch.setattr(variants, "__path__", [*variants.__path__, str(tmp_path)])
+    assert load_variants() == before
     with pytest.raises(SpecError, match=r"mine\.py: a variant 'orig' is defined already"):
-        load_variants()
+        list_variants()
 
 
 def test_a_variant_is_immutable():
