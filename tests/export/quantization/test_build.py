@@ -16,6 +16,8 @@ from export.pipeline import BuildResult
 from export.request.calibration import CalibrationSource
 from pfd_models.errors import DataError, SpecError, WeightsError
 
+pytestmark = pytest.mark.usefixtures("in_process_builds")
+
 NET = """
 import torch
 from torch import nn
