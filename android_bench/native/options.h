@@ -9,7 +9,7 @@
 
 namespace pfd {
 
-enum class Mode { kDescribe, kTime, kVerify, kProfile, kMemory, kHeat };
+enum class Mode { kDescribe, kTime, kVerify, kProfile, kMemory, kCount, kHeat };
 
 inline constexpr int kMissing = -1;  // not given
 
@@ -64,9 +64,15 @@ struct Options {
   Schedule schedule;
   HeatOptions heat;
   std::int64_t timeout_ns = kMissing;
+  bool with_operators = false;  // of --count
   std::string etdump;    // where the engine's own profile goes
   std::string sys_root;  // for tests: a folder instead of / for readings
 };
+
+// Whether the runtime is asked to tell its operators, which slows every inference.
+inline bool wants_operators(const Options& o) {
+  return o.mode == Mode::kProfile || (o.mode == Mode::kCount && o.with_operators);
+}
 
 class UsageError : public std::runtime_error {
  public:

@@ -56,7 +56,7 @@ void Session::load() {
   engine_->load({.path = model_.model,
                  .threads = model_.threads,
                  .batch = model_.batch,
-                 .profile = options_.mode == Mode::kProfile});
+                 .profile = wants_operators(options_)});
   const std::int64_t load_ns = now_ns() - begin;
   Json json = report_.line("loaded");
   json.field("load_ns", load_ns);

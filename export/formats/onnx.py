@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.formats import Run, WriteOptions, Written
+from export.formats._half_onnx import store_half
 from export.formats._stored_onnx import (
     STORED,
     as_unsigned,
@@ -49,6 +50,8 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
     with _time_step(seconds, "onnxsim"):
         model = _simplify(model)
         finish_quantized(model)
+        if options.identity.get("precision") == "fp16":
+            store_half(model)
     with _time_step(seconds, "onnx.checker"):
         _strip_notes(model)
         _set_identity(model, {**options.identity, **name_stored(program)})

@@ -26,6 +26,10 @@ __all__ = ["NEEDS", "load", "read_identity", "write"]
 
 NEEDS: str | None = "onnx"
 
+_HALF_ARITHMETIC = {"reduced_precision_support": "fp16accfp16"}
+"""What LiteRT's XNNPACK delegate reads: it then computes in half where the processor can. (It
+passes over ``fp16accfp32``.)"""
+
 _MULTIPLYING = (
     "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV",
 )  # fmt: skip
@@ -48,14 +52,17 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
     begin = time.perf_counter()
     kept = kept_axes(program.inputs, program.outputs)
     batch = next((spec.batch for spec in program.inputs if spec.batch is not None), None)
+    is_half = options.identity.get("precision") == "fp16"
     conversion = convert(
         onnx.load(str(options.made_from)),
         io_layout=options.tflite_io,
         keep_axes={spec.name for spec in kept.values()},
+        half_weights=is_half,
         metadata={
             **options.identity,
             "io_layout": options.tflite_io,
             **({"kept_axes": ",".join(kept)} if kept else {}),
+            **(_HALF_ARITHMETIC if is_half else {}),
         },
         description=options.identity.get("name", ""),
         batch=batch[0] if batch else 1,

@@ -7,10 +7,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["Arrays", "make_inputs", "widen_inputs"]
+__all__ = ["Arrays", "fill_dtypes", "make_inputs", "widen_inputs"]
 
 Arrays: TypeAlias = list[np.ndarray[Any, Any]]
 """The inputs or the outputs of one sample, in order."""
+
+
+def fill_dtypes(shapes: Sequence[object], dtypes: Sequence[str]) -> list[str]:
+    """Return a dtype for each input, float32 where none is said."""
+    return [*dtypes, *["float32"] * (len(shapes) - len(dtypes))]
 
 
 def make_inputs(
@@ -37,7 +42,7 @@ def make_inputs(
             index something.
     """
     generator = np.random.Generator(np.random.PCG64(seed))
-    kinds = [*dtypes, *["float32"] * (len(shapes) - len(dtypes))]
+    kinds = fill_dtypes(shapes, dtypes)
 
     def make(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
         if dtype == "bool":

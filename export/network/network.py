@@ -14,6 +14,7 @@ from export.network.inputs import make_inputs
 from export.request.request import BuildRequest
 from export.request.source import InputTensor, ModuleSource, ZooSource
 from export.sets.files import sha256_file
+from pfd_models.errors import WeightsError
 from pfd_models.plain_data import to_plain
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def make_network(request: BuildRequest) -> tuple[Network, str]:
         ModuleError: A user's module does not import or its factory fails, its weights are not
             float32 or it has no parameter of an input's name.
         ConversionError: It cannot be made padding-free.
-        WeightsError: The checkpoint cannot be read or is another network's.
+        WeightsError: The checkpoint cannot be read or is another network's, or a weight is NaN.
     """
     import torch
 
@@ -103,7 +104,9 @@ def make_network(request: BuildRequest) -> tuple[Network, str]:
     if isinstance(source, ZooSource):
         network = _zoo_network(source)
         network.module.eval()
-        return network, _fill(network, request)
+        origin = _fill(network, request)
+        _require_numbers(network.module)
+        return network, origin
     network = _user_network(source, request.name)
     unconverted = None
     if source.to_float32 and find_precision(network.module) != torch.float32:
@@ -111,6 +114,7 @@ def make_network(request: BuildRequest) -> tuple[Network, str]:
         network.module.float()
     require_float32(network.module)
     origin = _fill(network, request)
+    _require_numbers(network.module)
     module = take_named_inputs(network.module, network.inputs)
     notes: tuple[str, ...] = ()
     if unconverted is not None:
@@ -125,6 +129,16 @@ def make_network(request: BuildRequest) -> tuple[Network, str]:
         named = take_named_inputs(unconverted, network.inputs)
         notes = (compare_precisions(named, module, samples),)
     return replace(network, module=module, notes=notes), origin
+
+
+def _require_numbers(module: nn.Module) -> None:
+    """Refuse weights that no training meant: NaN, which would be found later and unnamed."""
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if tensor.is_floating_point() and (count := int(tensor.isnan().sum())):
+            raise WeightsError(
+                f"the weight {name!r} holds NaN in {count} of its {tensor.numel()} values; give a "
+                "checkpoint from before the training diverged"
+            )
 
 
 def _fill(network: Network, request: BuildRequest) -> str:

@@ -12,6 +12,7 @@ import onnx
 
 from export.onnx_to_tflite.builder import Builder
 from export.onnx_to_tflite.graph import DTYPES, Graph, Tensor
+from export.onnx_to_tflite.half import store_half
 from export.onnx_to_tflite.layout import NHWC, Order, identity, physical_shape
 from export.onnx_to_tflite.open_batch import BATCHES, fix_batch, has_open_batch, open_batch
 from export.onnx_to_tflite.ops import Lowering, lowerings
@@ -69,6 +70,7 @@ def convert(
     *,
     io_layout: IoLayout = "nhwc",
     keep_axes: Collection[str] = (),
+    half_weights: bool = False,
     metadata: Mapping[str, str] | None = None,
     description: str = "",
     batch: int = 1,
@@ -83,6 +85,7 @@ def convert(
             ``nchw`` keeps ONNX's.
         keep_axes: Names of inputs and outputs that keep ONNX's order with either: they are NHWC
             in the model itself.
+        half_weights: Store float constants in half precision.
         metadata: Entries for the file's metadata table, text by name.
         description: Free text of the model.
         batch: Which one the file has until it is resized, where the model leaves it open.
@@ -102,6 +105,8 @@ def convert(
         graph = open_batch(one, other, batch)
     else:
         graph = _make_graph(model, io_layout, keep_axes)
+    if half_weights:
+        store_half(graph)
     return Conversion(
         data=write(graph, metadata=metadata or {}, description=description),
         ops=graph.histogram(),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -273,7 +275,27 @@ def find_sources(source: ModuleSource) -> list[Path]:
 def find_distributions(source: ModuleSource) -> tuple[str, ...]:
     """Return the installed distributions that provide the module; none for the user's files."""
     top = source.target.partition(":")[0].partition(".")[0]
-    return tuple(sorted(set(metadata.packages_distributions().get(top, ()))))
+    entries = {os.path.abspath(entry) for entry in sys.path}
+    return tuple(sorted({name for e in entries for name in _list_packages(e).get(top, ())}))
+
+
+@functools.cache
+def _list_packages(entry: str) -> Mapping[str, set[str]]:
+    """Return the distributions in an entry of the import path by the packages they provide.
+
+    As `importlib.metadata.packages_distributions` does for all entries, in a third of a second;
+    a build asks eight times, and nothing is installed meanwhile.
+    """
+    found: dict[str, set[str]] = {}
+    for distribution in metadata.distributions(path=[entry]):
+        declared = (distribution.read_text("top_level.txt") or "").split()
+        for package in declared or {
+            file.parts[0].removesuffix(".py")
+            for file in distribution.files or ()
+            if file.suffix == ".py"
+        }:
+            found.setdefault(package, set()).add(distribution.metadata["Name"])
+    return found
 
 
 def extend_import_path(source: ModuleSource) -> None:

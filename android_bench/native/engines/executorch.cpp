@@ -4,6 +4,7 @@
 // (Minimal) a file with a right header and damaged content ends in SIGSEGV.
 
 #include "../engine.h"
+#include "../marks.h"
 
 #include <executorch/devtools/etdump/etdump_flatcc.h>
 #include <executorch/extension/data_loader/mmap_data_loader.h>
@@ -20,6 +21,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 // extension/threadpool/threadpool.h is not in the wheel; its library is. Declared as there.
 namespace executorch::extension::threadpool {
@@ -100,6 +102,15 @@ pfd::TensorInfo tensor_info(const et::Result<et::TensorInfo>& meta, const char* 
           meta->nbytes()};
 }
 
+// OPERATOR_CALL and DELEGATE_CALL wrap the real thing; a kernel names itself inside.
+bool is_frame(std::string_view name) {
+  return name.starts_with("Method::") || name.starts_with("Program::") || name == "OPERATOR_CALL" ||
+         name == "DELEGATE_CALL";
+}
+
+// What the marks of a kernel outside every delegate load from.
+constexpr std::uint32_t kKernelBegins = 0, kKernelEnds = 0;
+
 // Records operators as they end and still builds the ETDump.
 class Tracer : public executorch::etdump::ETDumpGen {
  public:
@@ -109,18 +120,17 @@ class Tracer : public executorch::etdump::ETDumpGen {
                                        et::DebugHandle handle) override {
     const auto entry = ETDumpGen::start_profiling(name, chain, handle);
     open_.push_back({entry.event_id, name ? name : "", et::pal_current_ticks()});
+    if (!is_frame(open_.back().name)) pfd::mark_within(&kKernelBegins);
     return entry;
   }
   void end_profiling(et::EventTracerEntry entry) override {
     const et_timestamp_t end = et::pal_current_ticks();
-    ETDumpGen::end_profiling(entry);
     const auto found = std::find_if(open_.rbegin(), open_.rend(),
                                     [&](const Open& o) { return o.event_id == entry.event_id; });
+    if (found != open_.rend() && !is_frame(found->name)) pfd::mark_within(&kKernelEnds);
+    ETDumpGen::end_profiling(entry);
     if (found == open_.rend()) return;
-    // OPERATOR_CALL and DELEGATE_CALL wrap the real thing; a kernel names itself inside.
-    const bool is_frame = found->name.starts_with("Method::") || found->name == "OPERATOR_CALL" ||
-                          found->name == "DELEGATE_CALL" || found->name.starts_with("Program::");
-    if (!is_frame) add(found->name, "", found->start, end);
+    if (!is_frame(found->name)) add(found->name, "", found->start, end);
     open_.erase(std::next(found).base());
   }
   void log_profiling_delegate(const char* name, et::DelegateDebugIntId id, et_timestamp_t start,

@@ -1,4 +1,5 @@
 import re
+from importlib.metadata import packages_distributions
 
 import pytest
 
@@ -162,3 +163,16 @@ def test_a_range_of_batches_stands_in_the_first_place(text):
     assert (tensor.shape, tensor.batch) == ((2, 3, 4, 5), (2, 8))
     with pytest.raises(SpecError, match="is no shape"):
         parse_input("1,2..3,4")
+
+
+def test_what_is_installed_is_read_once_a_process(monkeypatch):
+    inputs = (InputTensor(shape=(1,)),)
+    timm = ModuleSource(target="timm:resnet18", inputs=inputs)
+    assert find_distributions(timm) == ("timm",)
+    monkeypatch.setattr("importlib.metadata.distributions", None)
+    assert find_distributions(timm) == ("timm",)
+    # The same as the standard library finds, whatever is installed.
+    monkeypatch.undo()
+    for package, distributions in packages_distributions().items():
+        source = ModuleSource(target=f"{package}:make", inputs=inputs)
+        assert find_distributions(source) == tuple(sorted(set(distributions)))
