@@ -39,6 +39,9 @@ SAMPLES = 4
 FLOOR = 2.0**-9
 """Distances below this (four roundings of the largest output) are never held against a file."""
 
+_IN_HALF = ("pte", "tflite")
+"""Formats whose runtimes compute in half on ARM cores that can."""
+
 LEAST_UNEQUAL = 0.01
 """Share of an output of whole numbers that is never held against a file."""
 
@@ -121,7 +124,8 @@ class HalfPrecision:
         cost = measure_cost(
             [sample[0] for sample in self.exact], [sample[0] for sample in outputs], self.labels
         )
-        return parity, replace(cost, data=self.data, arm_sqnr_db=self.arm_sqnr_db)
+        arm = self.arm_sqnr_db if kind in _IN_HALF else None
+        return parity, replace(cost, data=self.data, arm_sqnr_db=arm)
 
     def describe(self, specs: Sequence[TensorSpec], *, are_inputs: bool) -> tuple[TensorSpec, ...]:
         """Return them as they are: inputs and outputs are float32."""

@@ -79,7 +79,10 @@ def test_the_manifest_says_what_it_costs_and_what_a_device_may_lose(built, kind)
     assert artifact.cost.data == "parity inputs (standard normal noise)"
     assert (artifact.cost.samples, artifact.cost.agreement) == (8, 1.0)
     assert 40 < artifact.cost.sqnr_db < 80
-    assert 40 < artifact.cost.arm_sqnr_db <= artifact.cost.sqnr_db + 1
+    if kind == "onnx":  # which computes in float32 everywhere
+        assert artifact.cost.arm_sqnr_db is None
+    else:
+        assert 40 < artifact.cost.arm_sqnr_db <= artifact.cost.sqnr_db + 1
     assert artifact.parity.limit == pytest.approx(
         max(2**-9, 4 * artifact.parity.eager_relative_linf)
     )
