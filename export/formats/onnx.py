@@ -7,6 +7,7 @@ traces and other notes of the exporter are taken out.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -140,7 +141,21 @@ def _export(program: Program) -> ModelProto:
         except torch.onnx.OnnxExporterError as error:
             raise ModuleError(f"the network has no ONNX form: {_line(_root(error))}") from error
     assert exported is not None  # it is None only when a file is written
-    return exported.model_proto
+    model = exported.model_proto
+    _name_batch(model, program)
+    return model
+
+
+def _name_batch(model: ModelProto, program: Program) -> None:
+    """Call an open batch ``batch``; PyTorch numbers its symbols."""
+    place = next((i for i, spec in enumerate(program.inputs) if spec.batch is not None), None)
+    if place is None:
+        return
+    symbol = model.graph.input[place].type.tensor_type.shape.dim[0].dim_param
+    for info in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for dim in info.type.tensor_type.shape.dim:
+            if dim.HasField("dim_param"):  # which may be 2*s0
+                dim.dim_param = re.sub(rf"\b{symbol}\b", "batch", dim.dim_param)
 
 
 def _simplify(model: ModelProto) -> ModelProto:

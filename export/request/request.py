@@ -53,6 +53,9 @@ class BuildRequest:
         calibration: What ``int8`` is calibrated on, and what its cost and that of ``fp16`` are
             measured on; without it, that of ``fp16`` is measured on the parity inputs.
         io: Whether the caller of an ``int8`` file feeds and reads numbers or their integers.
+        keep_float: Modules or layers of an ``int8`` network that compute in float.
+        max_loss: Percentage points of top-1 that an ``int8`` network may lose; further layers
+            compute in float until it does not lose more. None sets no limit.
         require_full_delegation: Refuse a set with an operator outside its delegate.
         force: Build even when nothing changed.
         verbose: Let the libraries' own logs through.
@@ -75,6 +78,8 @@ class BuildRequest:
     precision: Precision = "fp32"
     calibration: CalibrationSource | None = None
     io: Literal["float", "int8"] = "float"
+    keep_float: tuple[str, ...] = ()
+    max_loss: float | None = None
     require_full_delegation: bool = False
     force: bool = False
     verbose: bool = False
@@ -93,6 +98,17 @@ class BuildRequest:
             raise SpecError("calibration data go with precision int8 or fp16 only")
         if self.precision != "int8" and self.io != "float":
             raise SpecError("integer inputs go with precision int8 only")
+        if self.precision == "int8" and self.source.batch_range is not None:
+            raise SpecError(
+                "int8 files have one batch: its scales are found for fixed shapes; give one"
+            )
+        if self.precision != "int8" and (self.keep_float or self.max_loss is not None):
+            raise SpecError("--keep-float and --max-loss go with precision int8 only")
+        if self.max_loss is not None and not 0 <= self.max_loss < 100:
+            raise SpecError(
+                f"--max-loss {self.max_loss:g} is no loss in percentage points; give 0.5 or the "
+                "like"
+            )
         if self.name and not _NAME.fullmatch(self.name):
             raise SpecError(
                 f"--name {self.name!r} is no name for files; use letters, digits, '_', '-' and "
@@ -149,8 +165,14 @@ class BuildRequest:
             "samples": samples_digest(self.samples),
             "allow_flat_output": self.allow_flat_output,
             "precision": self.precision,
-            "calibration": self.calibration.digest() if self.calibration is not None else "",
+            "calibration": (
+                self.calibration.digest(choosing=self.max_loss is not None)
+                if self.calibration is not None
+                else ""
+            ),
             "io": self.io,
+            "keep_float": self.keep_float,
+            "max_loss": self.max_loss,
             "versions": versions(extra),
         }
 

@@ -18,6 +18,7 @@ from torch.export import ExportedProgram
 from export.formats._shortcuts import LOCK, speed_up_lowering
 from export.formats.pte.delegation import find_leftovers
 from export.formats.pte.half import lower_to_half
+from export.formats.pte.open_batch import delegate_open_batch
 from export.sets.manifest import Leftover
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def lower(
     with LOCK, _refusals() as refusals:
         begin = time.perf_counter()
         quick = speed_up_lowering(exported, partitioners) if shortcuts else contextlib.nullcontext()
-        with quick, lower_to_half() if in_half else contextlib.nullcontext():
+        half = lower_to_half() if in_half else contextlib.nullcontext()
+        with quick, delegate_open_batch(), half:
             edge = to_edge_transform_and_lower(
                 exported, partitioner=partitioners, constant_methods=dict(constant_methods)
             )
