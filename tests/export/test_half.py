@@ -123,6 +123,20 @@ def test_its_cost_is_measured_on_calibration_data_where_there_are_some(request_o
     assert cost.top1 == cost.float_top1
 
 
+def test_a_half_file_of_open_batch_takes_any_of_its_batches(request_of):
+    request = request_of(formats=("pte",))
+    (tensor,) = request.source.inputs
+    tensor = dataclasses.replace(tensor, batch=(1, 4))
+    source = dataclasses.replace(request.source, inputs=(tensor,))
+    manifest = make_artifacts(dataclasses.replace(request, source=source)).manifest
+    artifact = manifest.artifact("pte")
+    assert artifact.delegates == 1
+    run = get_format("pte").load(manifest.path(artifact))
+    images = np.random.default_rng(0).standard_normal((3, 3, 8, 8)).astype("float32")
+    (together,) = run([images])
+    assert np.array_equal(together, np.concatenate([run([images[i : i + 1]])[0] for i in range(3)]))
+
+
 def test_a_network_whose_values_overflow_is_refused_by_its_layers_name(request_of, tmp_path):
     message = r"^the output of '2' reaches \d\S+, half precision ends at 65504; leave fp16 out"
     with pytest.raises(ModuleError, match=message):
