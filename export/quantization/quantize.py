@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,13 +13,13 @@ from torch.utils._pytree import tree_leaves
 from export.graph.program import Program
 from export.passes import drop_unused_state, run_passes
 from export.quantization.insert import insert_nodes
-from export.quantization.recipe import correct_biases, find_ranges
+from export.quantization.recipe import Corrected, correct_biases, find_ranges
 from export.quantization.roles import why_float
 from export.quantization.scales import Affine, choose_scales, stored_result
 from export.quantization.simplify import PASSES
 from export.sets.manifest import TensorSpec
 
-__all__ = ["RECIPE", "Quantized", "quantize"]
+__all__ = ["RECIPE", "Quantized", "quantize", "store_integers"]
 
 RECIPE = "min-max ranges, sequential bias correction"
 
@@ -64,6 +64,27 @@ def quantize(
     graph = module.graph
     affines = choose_scales(graph, find_ranges(graph, samples))
     layers = correct_biases(graph, samples, affines, correct=correct)
+    return store_integers(simplified, module, affines, layers, integer_io=integer_io)
+
+
+def store_integers(
+    simplified: Program,
+    module: fx.GraphModule,
+    affines: Mapping[fx.Node, Affine],
+    layers: Mapping[fx.Node, Corrected],
+    *,
+    integer_io: bool,
+) -> Quantized:
+    """Write scales and stored weights into a simplified program.
+
+    Args:
+        simplified: The program.
+        module: Of it; is edited.
+        affines: Of the values in its graph that are stored.
+        layers: Stored weights of the layers in its graph.
+        integer_io: As in `quantize`.
+    """
+    graph = module.graph
     kept = tuple(
         f"{node.name} ({str(node.target).removeprefix('aten.')}): {cause}"
         for node in graph.nodes
@@ -76,13 +97,16 @@ def quantize(
     drop_unused_state(module)
     graph.lint()
     module.recompile()
-    example, specs = program.example, (program.inputs, program.outputs)
+    example, specs = simplified.example, (simplified.inputs, simplified.outputs)
     if integer_io:
         example = tuple(
             x if affine is None else x.to(torch.int8)
             for x, affine in zip(example, inputs, strict=True)
         )
-        specs = (_stored_specs(program.inputs, inputs), _stored_specs(program.outputs, outputs))
+        specs = tuple(
+            _stored_specs(given, stored)
+            for given, stored in ((simplified.inputs, inputs), (simplified.outputs, outputs))
+        )
     with torch.no_grad():
         exported = torch.export.export(module, example, strict=False)
     return Quantized(

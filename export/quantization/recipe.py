@@ -31,7 +31,7 @@ from export.quantization.scales import (
 from export.quantization.walk import call, walk
 from pfd_models.errors import DataError
 
-__all__ = ["Corrected", "correct_biases", "find_ranges", "is_layer"]
+__all__ = ["Corrected", "correct_biases", "find_ranges", "is_layer", "round_layer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ def correct_biases(
         if not is_layer(node):
             return call(node, _round_constants(node, given, affines))
         if node not in layers:
-            layers[node] = _round_layer(node, affines[node.all_input_nodes[0]])
+            layers[node] = _round_node(node, affines[node.all_input_nodes[0]])
         return _run_layer(node, layers[node], given[0], affines)
 
     exact, rounded = walk(graph, samples, call), walk(graph, samples, compute)
@@ -116,10 +116,20 @@ def is_layer(node: fx.Node) -> bool:
     return is_call(node, aten.conv2d.default, aten.linear.default) and role(node) is Role.INTEGER
 
 
-def _round_layer(node: fx.Node, source: Affine) -> Corrected:
+def _round_node(node: fx.Node, source: Affine) -> Corrected:
     given = arguments(node)
-    weight = attribute(given["weight"])
     bias = attribute(given["bias"]) if given["bias"] is not None else None
+    return round_layer(attribute(given["weight"]), bias, source)
+
+
+def round_layer(weight: Tensor, bias: Tensor | None, source: Affine) -> Corrected:
+    """Round a layer's weights to what is stored.
+
+    Args:
+        weight: Output channels first.
+        bias: Of each output channel; None stands for zeros.
+        source: How the layer's input is stored.
+    """
     scales = weight_scales(weight, bias, source.scale)
     columns = scales.reshape(-1, *[1] * (weight.dim() - 1))
     whole = torch.round(weight.double() / columns).clamp(-QMAX, QMAX).to(torch.int8)

@@ -42,6 +42,7 @@ def save_state(path: Path, engine: Engine, progress: Progress, config: RunConfig
                 "format": _FORMAT,
                 "schema_version": _SCHEMA_VERSION,
                 "spec": config.spec.to_dict(),
+                "in_integers": config.qat is not None,
                 "decisive": config.decisive(engine.processes.count),
                 "state_dict": engine.model.state_dict(),
                 "optimiser": engine.optimiser.state_dict(),
