@@ -9,7 +9,7 @@ from typing import Any
 
 from pfd_models.errors import SpecError
 from pfd_models.training.engine import Speed
-from pfd_models.training.qat import NO_QAT, Qat
+from pfd_models.training.qat import Qat
 from pfd_models.training.randomness import SOURCES
 from pfd_models.training.recipes import Recipe
 from pfd_models.zoo.spec import ModelSpec
@@ -89,7 +89,7 @@ class RunConfig:
             "amp": self.speed.amp,
             "accumulate": self.speed.accumulate,
             "processes": count,
-            **(NO_QAT if self.qat is None else self.qat.decisive()),
+            **({} if self.qat is None else self.qat.decisive()),
         }
 
     def to_dict(self) -> dict[str, Any]:

@@ -73,10 +73,6 @@ class Qat:
         return {"qat.weights": f"sha256:{digest}", "qat.samples": self.samples}
 
 
-NO_QAT: dict[str, Any] = {"qat.weights": None, "qat.samples": None}
-"""What `Qat.decisive` says, for a run in float."""
-
-
 def load_in_integers(
     qat: Qat, model: nn.Module, spec: ModelSpec, split: Split, transform: Transform, seed: int
 ) -> nn.Module:
