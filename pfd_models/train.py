@@ -103,7 +103,9 @@ def _closing(result: TrainResult) -> str:
 
 def _become_qat_program(arguments: Sequence[str]) -> NoReturn:
     if importlib.util.find_spec(_QAT_PROGRAM.partition(".")[0]) is None:
-        sys.stderr.write("error: --qat needs the exporter, which is not installed; install pfd-mobile\n")
+        sys.stderr.write(
+            "error: --qat needs the exporter, which is not installed; install pfd-mobile\n"
+        )
         raise SystemExit(2)
     os.execv(sys.executable, [sys.executable, "-m", _QAT_PROGRAM, *arguments])
 

@@ -2,10 +2,10 @@
 
     python tools/qat_digits.py --jobs 4
 
-trains each network in float by the recipe `digits`, quantises it as `export.build` does, fine-tunes
-it as `python -m pfd_models.train --qat` does, and prints mean and 95 % interval over the seeds;
-docs/quantization.md shows what it printed. All accuracies are over the 360 held-out images. The same
-command again trains only what is missing.
+trains each network in float by the recipe `digits`, quantises it as `export.build` does, then
+fine-tunes it as `python -m pfd_models.train --qat` does, and prints mean and 95 % interval over the
+seeds; docs/quantization.md shows what it printed. All accuracies are over the 360 held-out images.
+The same command again trains only what is missing.
 """
 
 from __future__ import annotations

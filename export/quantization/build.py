@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,14 @@ from export.quantization.calibration import CalibrationData, load_calibration
 from export.quantization.cost import measure_cost
 from export.quantization.insert import store
 from export.quantization.integer_reference import run_integers
+from export.quantization.qat.preparation import RECIPE as TRAINED_RECIPE
+from export.quantization.qat.preparation import quantize_trained
 from export.quantization.quantize import RECIPE, Quantized, quantize
 from export.quantization.scales import Affine
+from export.request.calibration import CalibrationSource
 from export.request.request import BuildRequest
 from export.sets.manifest import Parity, PrecisionCost, Quantization, TensorSpec
+from pfd_models.checkpoints import QuantizedWeights, load_quantized
 from pfd_models.errors import SpecError
 
 __all__ = ["EightBit", "quantize_for"]
@@ -33,6 +36,9 @@ _TO_THE_BIT = ("pte", "tflite")
 """Formats whose runtimes compute with XNNPACK; see `agreement` for the others."""
 
 _UNSIGNED_OFFSET = 128
+
+_NOISE = CalibrationSource(kind="synthetic", count=16)
+"""What files of a network that was trained in integers are run on, where nothing else is given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +52,7 @@ class EightBit:
         inputs: As the files are fed, float or integers, for the first held samples.
         outputs: What the integer reference makes of `inputs`.
         request: Whose options these are.
+        trained: What it was trained in integers with; None where it was calibrated.
     """
 
     quantized: Quantized
@@ -54,6 +61,7 @@ class EightBit:
     inputs: list[Arrays]
     outputs: list[Arrays]
     request: BuildRequest
+    trained: QuantizedWeights | None = None
 
     @property
     def program(self) -> Program:
@@ -95,14 +103,27 @@ class EightBit:
 
     def record(self) -> Quantization:
         """Return what the manifest keeps."""
-        source = self.request.calibration
-        assert source is not None  # or nothing would have been quantised
+        source, trained = self.request.calibration, self.trained
+        if trained is not None:
+            measured = _NOISE.label if source is None else source.label
+            origin: dict[str, Any] = {
+                "recipe": TRAINED_RECIPE,
+                "calibration": f"training images of {trained.dataset}; measured on {measured}",
+                "is_synthetic": source is None or source.kind == "synthetic",
+                "samples": trained.samples,
+                "seed": trained.seed,
+            }
+        else:
+            assert source is not None  # or nothing would have been quantised
+            origin = {
+                "recipe": RECIPE,
+                "calibration": source.label,
+                "is_synthetic": source.kind == "synthetic",
+                "samples": len(self.data.samples) * self.program.example[0].shape[0],
+                "seed": source.seed,
+            }
         return Quantization(
-            recipe=RECIPE,
-            calibration=source.label,
-            is_synthetic=source.kind == "synthetic",
-            samples=len(self.data.samples) * self.program.example[0].shape[0],
-            seed=source.seed,
+            **origin,
             inputs=tuple(map(_pair, self.quantized.inputs)),
             outputs=tuple(map(_pair, self.quantized.outputs)),
             kept_float=self.quantized.kept_float,
@@ -139,20 +160,22 @@ def quantize_for(
         SpecError: The request names nothing to calibrate on.
         DataError: The data cannot be read or do not fit.
     """
-    if request.calibration is None:
+    trained = load_quantized(request.weights) if request.weights is not None else None
+    if request.calibration is None and trained is None:
         raise SpecError("int8 needs --calibration")
     data = load_calibration(
-        request.calibration,
+        request.calibration or replace(_NOISE, seed=request.seed),
         shapes,
         image,
         request.input_range,
         [spec.dtype for spec in program.inputs],
     )
-    quantized = quantize(program, data.samples, integer_io=request.io == "int8")
-    fed = [
-        _fed(quantized, sample, integers=request.io == "int8")
-        for sample in data.held[:CHECKED_SAMPLES]
-    ]
+    integer_io = request.io == "int8"
+    if trained is None:
+        quantized = quantize(program, data.samples, integer_io=integer_io)
+    else:
+        quantized = quantize_trained(program, trained, integer_io=integer_io)
+    fed = [_fed(quantized, sample, integers=integer_io) for sample in data.held[:CHECKED_SAMPLES]]
     return EightBit(
         quantized=quantized,
         data=data,
@@ -163,6 +186,7 @@ def quantize_for(
             for f in fed
         ],
         request=request,
+        trained=trained,
     )
 
 
@@ -179,7 +203,7 @@ def _describe(spec: TensorSpec, affine: Affine | None) -> TensorSpec:
     if affine is None or spec.dtype not in ("int8", "uint8"):
         return spec
     offset = _UNSIGNED_OFFSET if spec.dtype == "uint8" else 0
-    return dataclasses.replace(spec, scale=affine.scale, zero_point=affine.zero_point + offset)
+    return replace(spec, scale=affine.scale, zero_point=affine.zero_point + offset)
 
 
 def _pair(affine: Affine | None) -> tuple[float, int]:

@@ -50,7 +50,8 @@ class BuildRequest:
         allow_flat_output: Publish a network whose outputs hardly depend on its input.
         require_all_formats: Refuse a set that lacks a format, instead of making the others.
         precision: What the files compute in.
-        calibration: What ``int8`` is calibrated on.
+        calibration: What ``int8`` is calibrated on. Weights that were trained in integers need
+            none; they are measured on it.
         io: Whether the caller of an ``int8`` file feeds and reads numbers or their integers.
         require_full_delegation: Refuse a set with an operator outside its delegate.
         force: Build even when nothing changed.
@@ -86,7 +87,7 @@ class BuildRequest:
             raise SpecError(f"seed {self.seed} is negative; give 0 or more")
         if self.precision not in PRECISIONS:
             raise SpecError(unknown("precision", self.precision, PRECISIONS))
-        if self.precision == "int8" and self.calibration is None:
+        if self.precision == "int8" and self.calibration is None and self.weights is None:
             raise SpecError(f"precision int8 needs --calibration: give {WAYS}")
         if self.precision != "int8" and (self.calibration is not None or self.io != "float"):
             raise SpecError("calibration and integer inputs go with precision int8 only")

@@ -97,9 +97,7 @@ def load_in_integers(
     return qat.prepare(model.eval(), Normalise(spec.input)(pixels))
 
 
-def save_in_integers(
-    network: nn.Module, path: Path, *, qat: Qat, dataset: str, seed: int
-) -> None:
+def save_in_integers(network: nn.Module, path: Path, *, qat: Qat, dataset: str, seed: int) -> None:
     """Write what a network in integers has learnt, whole or not at all.
 
     Raises:

@@ -73,8 +73,9 @@ def train(
     """Train a network, keep everything in its folder, and go on from there when asked.
 
     1. hold the batch to the processes and open the data set; 2. claim the folder; 3. build the
-    network from its own seed, or from a checkpoint where it trains in integers; 4. go back to the saved state, or write the configuration; 5. train,
-    validate and save epoch by epoch, until the last or a signal.
+    network from its own seed, or from a checkpoint where it trains in integers; 4. go back to the
+    saved state, or write the configuration; 5. train, validate and save epoch by epoch, until the
+    last or a signal.
 
     Args:
         config: What to train.

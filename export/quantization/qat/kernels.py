@@ -78,9 +78,7 @@ def add(pair: Sequence[Tensor], factors: Sequence[Tensor], zero_point: Tensor) -
     return _saturate(summed, zero_point)
 
 
-def round_weight(
-    weight: Tensor, bias: Tensor, input_scale: Tensor
-) -> tuple[Tensor, Tensor]:
+def round_weight(weight: Tensor, bias: Tensor, input_scale: Tensor) -> tuple[Tensor, Tensor]:
     """Return a layer's stored weight, whole numbers, and its scale per output channel."""
     scales = weight_scales(weight.detach(), bias.detach(), input_scale.detach())
     columns = scales.double().reshape(-1, *[1] * (weight.dim() - 1))

@@ -37,7 +37,8 @@ class QuantizedNetwork(nn.Module):
         graph: Simplified, in float, captured for a batch of one; its module's weights are copied.
         affines: From `choose_scales`.
         layers: From `correct_biases`: biases to begin with.
-        model: The float network of the zoo that the graph was captured of.
+        spec: Of the network.
+        start: State dict of the float network that the graph was captured of.
     """
 
     def __init__(
@@ -46,11 +47,12 @@ class QuantizedNetwork(nn.Module):
         affines: Mapping[fx.Node, Affine],
         layers: Mapping[fx.Node, Corrected],
         *,
-        model: nn.Module,
+        spec: ModelSpec,
+        start: Mapping[str, Tensor],
     ) -> None:
         super().__init__()
-        self.spec: ModelSpec = model.spec  # type: ignore[assignment]  # every network of the zoo has it
-        self._start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        self.spec = spec
+        self._start = {name: tensor.clone() for name, tensor in start.items()}
         self._graph = graph
         self._roles = {node: role(node) for node in graph.nodes}
         self._last = _last_readers(graph)
@@ -123,17 +125,18 @@ class QuantizedNetwork(nn.Module):
             return getattr(self, self._constants[node]) if node in self._constants else None
         if kind is Role.INTEGER:
             return self._kernel(node, values)
-        if kind is Role.CLAMP and node in self._place and self._is_integer(node.all_input_nodes[0]):
-            return values[node.all_input_nodes[0]]  # its operand was saturated at its limits
-        if kind is Role.MOVE and node in self._place:
-            return call(node, [values[n] for n in node.all_input_nodes])
-        if node.op == "placeholder":
+        read, is_stored = node.all_input_nodes, node in self._place
+        if kind is Role.MOVE and is_stored:
+            return call(node, [values[n] for n in read])
+        if kind is Role.CLAMP and self._is_integer(read[0]):
+            return values[read[0]]  # which was saturated at this clamp's limits
+        if kind is Role.INPUT:
             found = image
-        elif kind is Role.CLAMP and node in self._place:
-            found = self._number(node.all_input_nodes[0], values)
+        elif kind is Role.CLAMP and is_stored:
+            found = self._number(read[0], values)  # storing saturates
         else:
-            found = call(node, [self._number(n, values) for n in node.all_input_nodes])
-        if node not in self._place:
+            found = call(node, [self._number(n, values) for n in read])
+        if not is_stored:
             return found
         return kernels.quantize(found, self._scale(node), self._zero_point(node))
 

@@ -1,6 +1,9 @@
-"""From a trained float network to the one that learns in integers, and from its weights to files."""
+"""From a trained float network to one that learns in integers, and from its weights to files."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -14,8 +17,9 @@ from export.quantization.scales import Affine, choose_scales
 from export.quantization.simplify import PASSES
 from pfd_models.checkpoints import QuantizedWeights
 from pfd_models.errors import WeightsError
+from pfd_models.zoo.spec import ModelSpec
 
-__all__ = ["RECIPE", "prepare", "quantize_trained"]
+__all__ = ["RECIPE", "make_network", "prepare", "quantize_trained"]
 
 RECIPE = "min-max ranges, trained in integers (--qat)"
 
@@ -31,12 +35,34 @@ def prepare(model: nn.Module, images: Tensor) -> QuantizedNetwork:
         DataError: A value of the network is not finite on the images.
     """
     samples = [(image[None],) for image in images]
+    spec: Any = model.spec  # every network of the zoo has its own
     with one_thread():  # as a build does, so that both find the same ranges
-        program = run_passes(run_passes(capture(model, samples[0])), PASSES)
-        graph = program.module().graph
-        affines = choose_scales(graph, find_ranges(graph, samples))
-        layers = correct_biases(graph, samples, affines)
-    return QuantizedNetwork(graph, affines, layers, model=model)
+        program = run_passes(capture(model, samples[0]))
+        return make_network(program, samples, spec=spec, start=model.state_dict())
+
+
+def make_network(
+    program: Program,
+    samples: Sequence[Sequence[Tensor]],
+    *,
+    spec: ModelSpec,
+    start: Mapping[str, Tensor],
+) -> QuantizedNetwork:
+    """Make a network that learns in integers of a rewritten program.
+
+    Args:
+        program: From `export.passes.run_passes`, of one sample.
+        samples: To calibrate on.
+        spec: Of the network.
+        start: Its state dict.
+
+    Raises:
+        DataError: A value is not finite on the samples.
+    """
+    graph = run_passes(program, PASSES).module().graph
+    affines = choose_scales(graph, find_ranges(graph, samples))
+    layers = correct_biases(graph, samples, affines)
+    return QuantizedNetwork(graph, affines, layers, spec=spec, start=start)
 
 
 def quantize_trained(
@@ -56,9 +82,9 @@ def quantize_trained(
     module = simplified.module()
     if fingerprint(module.graph) != weights.graph:
         raise WeightsError(
-            f"the weights of {weights.spec.model}/{weights.spec.variant} were trained in integers on "
-            "another graph than this version of the program makes; train again with --qat, or build "
-            "with the version that trained them"
+            f"the weights of {weights.spec.model}/{weights.spec.variant} were trained in integers "
+            "on another graph than this version of the program makes; train again with --qat, or "
+            "build with the version that trained them"
         )
     named = {node.name: node for node in module.graph.nodes}
     affines = {
