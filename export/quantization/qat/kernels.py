@@ -28,7 +28,7 @@ class _Through(torch.autograd.Function):
 
     @staticmethod
     def forward(smooth: Tensor, exact: Tensor) -> Tensor:
-        return exact.clone()
+        return exact.view_as(exact)  # a tensor of its own for autograd, without a copy
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -39,6 +39,28 @@ class _Through(torch.autograd.Function):
         return gradient, None
 
 
+class _Saturate(torch.autograd.Function):
+    """Round to whole numbers between two limits; what is beyond them gets no gradient."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(tensor: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        rounded = torch.round(tensor)
+        saturated = rounded.clamp(low, high)
+        return saturated, saturated == rounded
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(output[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]  # as many as returned
+        (inside,) = ctx.saved_tensors
+        return gradient * inside, None, None
+
+
 def round_through(tensor: Tensor) -> Tensor:
     """Round half to even; backwards nothing happens."""
     rounded: Tensor = _Through.apply(tensor, torch.round(tensor.detach()))
@@ -47,16 +69,17 @@ def round_through(tensor: Tensor) -> Tensor:
 
 def quantize(tensor: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
     """Return the integers, without the zero point, that a float tensor is stored as."""
-    return _saturate(round_through(tensor * (1.0 / scale)), zero_point)
+    return _saturate(tensor * (1.0 / scale), zero_point)
 
 
 def requantize(total: Tensor, factor: Tensor, zero_point: Tensor) -> Tensor:
     """Multiply exact sums by a float32 factor, round and saturate."""
-    return _saturate(round_through(total * factor), zero_point)
+    return _saturate(total * factor, zero_point)
 
 
-def _saturate(centred: Tensor, zero_point: Tensor) -> Tensor:
-    return torch.clamp(centred, QMIN - zero_point, QMAX - zero_point)
+def _saturate(units: Tensor, zero_point: Tensor) -> Tensor:
+    saturated: Tensor = _Saturate.apply(units, QMIN - zero_point, QMAX - zero_point)[0]
+    return saturated
 
 
 def add(pair: Sequence[Tensor], factors: Sequence[Tensor], zero_point: Tensor) -> Tensor:
@@ -80,10 +103,12 @@ def add(pair: Sequence[Tensor], factors: Sequence[Tensor], zero_point: Tensor) -
 
 def round_weight(weight: Tensor, bias: Tensor, input_scale: Tensor) -> tuple[Tensor, Tensor]:
     """Return a layer's stored weight, whole numbers, and its scale per output channel."""
-    scales = weight_scales(weight.detach(), bias.detach(), input_scale.detach())
-    columns = scales.double().reshape(-1, *[1] * (weight.dim() - 1))
-    whole = round_through(weight.double() / columns).clamp(-QMAX, QMAX)
-    return whole.to(weight.dtype), scales
+    with torch.no_grad():
+        scales = weight_scales(weight, bias, input_scale)
+        columns = scales.reshape(-1, *[1] * (weight.dim() - 1))
+        exact = torch.round(weight.double() / columns).clamp(-QMAX, QMAX).to(weight.dtype)
+    whole: Tensor = _Through.apply(weight / columns, exact)
+    return whole, scales
 
 
 def round_bias(bias: Tensor, input_scale: Tensor, scales: Tensor) -> Tensor:
