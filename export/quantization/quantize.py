@@ -103,9 +103,9 @@ def store_integers(
             x if affine is None else x.to(torch.int8)
             for x, affine in zip(example, inputs, strict=True)
         )
-        specs = tuple(
-            _stored_specs(given, stored)
-            for given, stored in ((simplified.inputs, inputs), (simplified.outputs, outputs))
+        specs = (
+            _stored_specs(simplified.inputs, inputs),
+            _stored_specs(simplified.outputs, outputs),
         )
     with torch.no_grad():
         exported = torch.export.export(module, example, strict=False)

@@ -95,7 +95,7 @@ def choose_scales(graph: fx.Graph, ranges: Mapping[fx.Node, Range]) -> dict[fx.N
     }
 
 
-def weight_scales(weight: Tensor, bias: Tensor | None, input_scale: float) -> Tensor:
+def weight_scales(weight: Tensor, bias: Tensor | None, input_scale: float | Tensor) -> Tensor:
     """Return a scale per output channel of a weight, float32.
 
     Symmetric, so that the largest weight is 127. A channel of tiny weights and a large bias gets a

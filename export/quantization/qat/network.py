@@ -112,7 +112,8 @@ class QuantizedNetwork(nn.Module):
         values: dict[fx.Node, Any] = {}
         for node in self._graph.nodes:
             if node.op == "output":
-                return self._number(node.all_input_nodes[0], values)
+                scores: Tensor = self._number(node.all_input_nodes[0], values)
+                return scores
             values[node] = self._compute(node, values, image)
             for operand in node.all_input_nodes:
                 if self._last[operand] is node:
@@ -154,9 +155,11 @@ class QuantizedNetwork(nn.Module):
         result = stored_result(node)
         scale, zero_point = self._scale(result), self._zero_point(result)
         if node.name in self.layers:
-            return self.layers[node.name](
-                node, values[node.args[0]], self._scale(node.args[0]), scale, zero_point
+            source = node.all_input_nodes[0]
+            stored: Tensor = self.layers[node.name](
+                node, values[source], self._scale(source), scale, zero_point
             )
+            return stored
         pairs = [self._operand(node, n, values) for n in node.all_input_nodes]
         if is_call(node, aten.add.Tensor):
             factors = [own / scale for _, own in pairs]
@@ -165,10 +168,10 @@ class QuantizedNetwork(nn.Module):
             (left, left_scale), (right, right_scale) = pairs
             return kernels.requantize(left * right, left_scale * right_scale / scale, zero_point)
         assert is_call(node, aten.mean.dim)
-        source, source_scale = pairs[0]
-        count = source.shape[-2] * source.shape[-1]
-        total = source.sum((2, 3), keepdim=True)
-        return kernels.requantize(total, source_scale / scale / count, zero_point)
+        ((averaged, own_scale),) = pairs
+        count = averaged.shape[2] * averaged.shape[3]
+        total = averaged.sum((2, 3), keepdim=True)
+        return kernels.requantize(total, own_scale / scale / count, zero_point)
 
     def _operand(
         self, reader: fx.Node, node: fx.Node, values: Mapping[fx.Node, Any]
@@ -211,7 +214,7 @@ class _Layer(nn.Module):
         bias = kernels.round_bias(self.bias, source_scale, scales)
         rest = list(arguments(node).values())[3:]
         # Rounded: a fast convolution may return a whole number's neighbour.
-        total = kernels.round_through(node.target(source, weight, None, *rest))
+        total = kernels.round_through(node.target(source, weight, None, *rest))  # type: ignore[operator]  # a call
         shape = [-1, *[1] * (total.dim() - 2)]
         factor = source_scale * scales / scale
         return kernels.requantize(total + bias.reshape(shape), factor.reshape(shape), zero)
