@@ -230,7 +230,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             ),
             Recipe(
                 name="qat",
-                epochs=5,
+                epochs=3,
                 batch_size=64,
                 learning_rate=1e-5,
                 momentum=0.9,
