@@ -64,7 +64,7 @@ class PeerFile:
     Attributes:
         peer: Its name in `peer_files.MAKERS`.
         file: As the bench takes it; None where the tool failed.
-        note: Its error line; of a file, how near it comes to the float32 network.
+        note: Its error line; of a file, its size and its signal-to-noise ratio.
     """
 
     peer: str
@@ -102,7 +102,7 @@ def main() -> int:
                     for pixels in options.resolution:
                         network = f"{model} {variant} {pixels}"
                         made = make_files(model, variant, pixels, options)
-                        notes += [f"{network}: {p.peer}: {p.note}" for p in made[1]]
+                        notes += [f"{network}: {note}" for note in describe_files(*made)]
                         rows += measure(bench, network, *made, options)
     except PfdError as error:
         print(f"peers: {error}", file=sys.stderr)
@@ -184,13 +184,16 @@ def describe(
     path = Path(told["file"])
     kind, precision, _ = MAKERS[told["peer"]]
     run = get_format(kind).load(path)
-    outputs = [run([image])[0] for image in images]
-    noise = sum(float(((a - b) ** 2).sum()) for a, b in zip(outputs, exact, strict=True))
+    integers = integer_tensors(path) if kind == "tflite" else {}
+    fed = [_store(image, integers.get("input")) for image in images]
+    outputs = [run([image])[0] for image in fed]
+    numbers = [_read(output, integers.get("output")) for output in outputs]
+    noise = sum(float(((a - b) ** 2).sum()) for a, b in zip(numbers, exact, strict=True))
     sqnr = 10 * math.log10(sum(float((b**2).sum()) for b in exact) / noise)
     # The harness is held to what the file computed here: that it runs the same file, not that the
     # file is right, which the note says.
     stored = folder / f"{told['peer']}_reference.npz"
-    arrays = {"input_0": images[:2], "output_0": np.stack(outputs[:2])}
+    arrays = {"input_0": np.stack(fed[:2]), "output_0": np.stack(outputs[:2])}
     np.savez(stored, **arrays)  # type: ignore[arg-type]  # the stubs take the names for options
     twin = ours.artifact(kind)
     shape = tuple(images.shape[1:])
@@ -203,8 +206,15 @@ def describe(
         precision=precision,
         sha256=sha256_file(path),
         size_bytes=path.stat().st_size,
-        inputs=(TensorSpec(name="", shape=shape, layout="NHWC" if kind == "tflite" else "NCHW"),),
-        outputs=twin.outputs,
+        inputs=(
+            TensorSpec(
+                name="",
+                shape=shape,
+                layout="NHWC" if kind == "tflite" else "NCHW",
+                dtype=str(fed[0].dtype),
+            ),
+        ),
+        outputs=(dataclasses.replace(twin.outputs[0], dtype=str(outputs[0].dtype)),),
         delegates=None,
         leftovers=(),
         parity=Parity(
@@ -232,12 +242,45 @@ def describe(
     )
     manifest = load_manifest(manifest.save(folder))
     megabytes = path.stat().st_size / 1e6
-    note = f"{megabytes:.1f} MB, {sqnr:.0f} dB from the float32 network"
+    note = f"{megabytes:.1f} MB, {sqnr:.0f} dB"
     return PeerFile(
         peer=told["peer"],
         file=BenchFile(manifest=manifest, artifact=manifest.artifacts[0]),
         note=note,
     )
+
+
+def describe_files(ours: dict[str, Manifest], peers: Sequence[PeerFile]) -> list[str]:
+    """Lines on what each file weighs and how near it comes to the float32 network."""
+    lines = []
+    for precision, manifest in ours.items():
+        for artifact in manifest.artifacts:
+            near = artifact.parity.sqnr_db if artifact.cost is None else artifact.cost.sqnr_db
+            megabytes = artifact.size_bytes / 1e6
+            lines.append(f"ours {precision} .{artifact.format}: {megabytes:.1f} MB, {near:.0f} dB")
+    return [*lines, *(f"{peer.peer}: {peer.note}" for peer in peers)]
+
+
+def integer_tensors(path: Path) -> dict[str, tuple[float, int]]:
+    """Return scale and zero point of a TFLite file's input and output, where they are integers."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path))
+    details = {
+        "input": interpreter.get_input_details()[0],
+        "output": interpreter.get_output_details()[0],
+    }
+    return {name: d["quantization"] for name, d in details.items() if d["dtype"] == np.int8}
+
+
+def _store(image: np.ndarray[Any, Any], affine: tuple[float, int] | None) -> np.ndarray[Any, Any]:
+    if affine is None:
+        return image
+    return np.clip(np.round(image / affine[0]) + affine[1], -128, 127).astype(np.int8)
+
+
+def _read(output: np.ndarray[Any, Any], affine: tuple[float, int] | None) -> np.ndarray[Any, Any]:
+    return output if affine is None else (output.astype(np.float32) - affine[1]) * affine[0]
 
 
 # -- measuring ---------------------------------------------------------------------------------

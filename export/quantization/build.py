@@ -17,13 +17,14 @@ from export.quantization.calibration import CalibrationData, load_calibration
 from export.quantization.cost import measure_cost
 from export.quantization.insert import store
 from export.quantization.integer_reference import run_integers
+from export.quantization.loss_limit import choose_float_layers
 from export.quantization.qat.preparation import RECIPE as TRAINED_RECIPE
 from export.quantization.qat.preparation import quantize_trained
 from export.quantization.quantize import RECIPE, Quantized, quantize
 from export.quantization.scales import Affine
 from export.request.calibration import CalibrationSource
 from export.request.request import BuildRequest
-from export.sets.manifest import Parity, PrecisionCost, Quantization, TensorSpec
+from export.sets.manifest import LossLimit, Parity, PrecisionCost, Quantization, TensorSpec
 from pfd_models.checkpoints import QuantizedWeights, load_quantized
 from pfd_models.errors import SpecError
 
@@ -52,6 +53,7 @@ class EightBit:
         inputs: As the files are fed, float or integers, for the first held samples.
         outputs: What the integer reference makes of `inputs`.
         request: Whose options these are.
+        loss_limit: Which layers were chosen to stay in float; None where no loss was given.
         trained: What it was trained in integers with; None where it was calibrated.
     """
 
@@ -61,7 +63,17 @@ class EightBit:
     inputs: list[Arrays]
     outputs: list[Arrays]
     request: BuildRequest
+    loss_limit: LossLimit | None = None
     trained: QuantizedWeights | None = None
+
+    @property
+    def keep(self) -> tuple[str, ...]:
+        """Return the layers and modules that are in float because somebody wants them to be."""
+        return _list_kept(self.request, self.loss_limit)
+
+    def quantize_all(self, program: Program) -> Quantized:
+        """Quantise the network with none of `keep` in float."""
+        return quantize(program, self.data.samples, integer_io=self.request.io == "int8")
 
     @property
     def program(self) -> Program:
@@ -127,6 +139,9 @@ class EightBit:
             inputs=tuple(map(_pair, self.quantized.inputs)),
             outputs=tuple(map(_pair, self.quantized.outputs)),
             kept_float=self.quantized.kept_float,
+            values=self.quantized.values,
+            keep_float=self.request.keep_float,
+            loss_limit=self.loss_limit,
         )
 
     def _fed(self, sample: Sequence[Tensor]) -> Arrays:
@@ -169,12 +184,23 @@ def quantize_for(
         image,
         request.input_range,
         [spec.dtype for spec in program.inputs],
+        choosing=request.max_loss is not None,
     )
     integer_io = request.io == "int8"
-    if trained is None:
-        quantized = quantize(program, data.samples, integer_io=integer_io)
-    else:
+    limit = None
+    if trained is not None:
+        if request.keep_float or request.max_loss is not None:
+            raise SpecError(
+                "--keep-float and --max-loss choose layers while scales are found; these weights "
+                "were trained in integers with scales of their own, so leave it out"
+            )
         quantized = quantize_trained(program, trained, integer_io=integer_io)
+    else:
+        if request.max_loss is not None:
+            limit = choose_float_layers(program, data, request.max_loss, request.keep_float)
+        keep = _list_kept(request, limit)
+        quantized = quantize(program, data.samples, integer_io=integer_io, keep=keep)
+        _require_effect(request.keep_float, quantized.kept)
     fed = [_fed(quantized, sample, integers=integer_io) for sample in data.held[:CHECKED_SAMPLES]]
     return EightBit(
         quantized=quantized,
@@ -186,8 +212,23 @@ def quantize_for(
             for f in fed
         ],
         request=request,
+        loss_limit=limit,
         trained=trained,
     )
+
+
+def _require_effect(wanted: Sequence[str], kept: Sequence[str]) -> None:
+    """Refuse a layer that computes in integers whatever is asked."""
+    for name in wanted:
+        if not any(layer == name or layer.startswith(f"{name}.") for layer in kept):
+            raise SpecError(
+                f"--keep-float {name}: between integers it computes in integers in every runtime; "
+                "name a module beside it as well, or leave it out"
+            )
+
+
+def _list_kept(request: BuildRequest, limit: LossLimit | None) -> tuple[str, ...]:
+    return (*request.keep_float, *(() if limit is None else limit.layers))
 
 
 def _fed(quantized: Quantized, sample: Sequence[Tensor], *, integers: bool) -> Arrays:
