@@ -209,7 +209,9 @@ def _parse_calibration(options: argparse.Namespace) -> CalibrationSource | None:
     if not options.calibration and "int8" not in precisions:
         return None
     if not options.calibration:
-        raise SpecError(f"--precision int8 needs --calibration: give {WAYS}")
+        if options.weights is None:  # a checkpoint that was trained in integers needs none
+            raise SpecError(f"--precision int8 needs --calibration: give {WAYS}")
+        return None
     return parse_calibration(
         options.calibration,
         count=options.calibration_samples,
