@@ -5,7 +5,7 @@ Building happens in processes of their own, so that none loads torch here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,9 @@ from export.request.request import BuildRequest, Precision
 from export.request.source import ZooSource
 from export.sets import publish
 from export.sets.manifest import Manifest
-from pfd_models.errors import SpecError
+from pfd_models.errors import InputError, PfdError, SpecError
 
-__all__ = ["ArtifactChoice", "find_or_build"]
+__all__ = ["ArtifactChoice", "find_or_build", "find_or_build_each"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +121,31 @@ def find_or_build(
         skip_undefined = "all" in choice.models
         manifests = _build(requests, skip_undefined, display, keep_alive)
     return tuple(file for manifest in manifests for file in files_of(manifest))
+
+
+def find_or_build_each(
+    requests: Sequence[BuildRequest], display: Display, *, build: bool
+) -> Iterator[Manifest | PfdError]:
+    """Yield the set of each request as soon as it is there, or why there is none.
+
+    Args:
+        requests: What is wanted, each by itself.
+        display: Hears what takes a moment.
+        build: Make sets that are missing.
+    """
+    for request in requests:
+        found = publish.find(request.out, request.request_key(), request.formats)
+        if found is not None:
+            yield found
+        elif not build:
+            yield InputError("it is not built yet")
+        else:
+            try:
+                (made,) = _build([request], False, display, lambda: None)
+            except PfdError as error:
+                yield error
+            else:
+                yield made
 
 
 def _build(
