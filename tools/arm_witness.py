@@ -3,22 +3,22 @@
     python tools/arm_witness.py --store bench.sqlite
     python tools/arm_witness.py --store bench.sqlite --core a55 --by-operator 3
 
-Each row is a network at one size with one engine, `orig` -> another variant: what the paper's latency
-table prints (it names neither size nor engine), what is counted on an emulated core, and what the
-bench measured. Counts get into the store by ``pfd-arm --store``, measurements by ``pfd-bench
---store``; a cell without either is empty. Nothing here was run on a phone.
+Each row is a network at one size with one engine, `orig` -> another variant: what the paper's
+latency table prints (it names neither size nor engine), what is counted on an emulated core, and
+what the bench measured. ``pfd-arm --store`` puts counts into the store, ``pfd-bench --store``
+measurements; a cell without either is empty. Nothing here was run on a phone.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from android_bench.arm_cost.core import find_core
-from android_bench.arm_cost.difference import align
+from android_bench.arm_cost.difference import OUTSIDE, kind_of
 from android_bench.campaign.result import read_result
 from android_bench.records import ArmCount, ArtifactRecord
 from android_bench.report.wording import change, interval
@@ -148,7 +148,7 @@ def _measured_cell(comparison: Comparison | None) -> str:
 
 
 def operator_lines(found: Mapping[Place, Found], rows: int) -> list[str]:
-    """Return for each pair of counts the operators whose instructions differ most, in a list."""
+    """Return for each pair of counts the kinds of operators whose sums differ most, in a list."""
     lines = []
     for place in sorted(found):
         counts = found[place].counts
@@ -156,17 +156,23 @@ def operator_lines(found: Mapping[Place, Found], rows: int) -> list[str]:
         for variant, new in sorted(counts.items()):
             if variant == BASELINE or old is None or not (old.operators and new.operators):
                 continue
-            whole = old.counts.instructions
-            changes = [c for c in align(old, new) if c.instructions]
-            largest = sorted(changes, key=lambda c: -abs(c.instructions))[:rows]
-            told = ", ".join(
-                f"{c.name} {c.places} {change(1 + c.instructions / whole)}".replace("  ", " ")
-                for c in largest
-            )
+            whole, before, after = old.counts.instructions, _by_kind(old), _by_kind(new)
+            added = {kind: after[kind] - before[kind] for kind in before | after}
+            largest = sorted(added, key=lambda kind: -abs(added[kind]))[:rows]
+            told = ", ".join(f"{kind} {change(1 + added[kind] / whole)}" for kind in largest)
             lines.append(
                 f"- {place.model} {place.resolution} {place.engine}, {BASELINE} → {variant}: {told}"
             )
     return lines
+
+
+def _by_kind(count: ArmCount) -> Counter[str]:
+    """Return the instructions of all operators of a kind, and of the engine's own work."""
+    sums: Counter[str] = Counter()
+    for operator in count.operators:
+        sums[kind_of(operator)] += operator.counts.instructions
+    sums[OUTSIDE] = count.outside.instructions
+    return sums
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -177,7 +183,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--store", required=True, help="of pfd-arm and pfd-bench")
     parser.add_argument("--core", default="a77", help="whose counts (default: a77)")
     parser.add_argument(
-        "--by-operator", type=int, default=0, metavar="N", help="also the N largest changes of each"
+        "--by-operator",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also the N kinds of operators that changed most",
     )
     options = parser.parse_args(arguments)
     try:
@@ -194,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_status
     print("\n".join(witness_lines(found, options.core)))
     if options.by_operator > 0:
-        print("\nLargest changes, in shares of the whole of `orig`:\n")
+        print("\nInstructions by kind of operator, in shares of the whole of `orig`:\n")
         print("\n".join(operator_lines(found, options.by_operator)))
     return 0
 

@@ -69,7 +69,7 @@ def test_another_runtime_than_the_counted_one_is_known(write):
 
 @pytest.mark.parametrize("ms", [0, -1])
 def test_a_latency_that_is_none_is_refused(write, ms):
-    with pytest.raises(InputError, match="gives net .* ms; correct the row"):
+    with pytest.raises(InputError, match=r"gives net .* ms; correct the row"):
         read_tables(write(rows=[{"model": "net", "ms": ms}]))
 
 
