@@ -14,6 +14,7 @@ from export.network.inputs import make_inputs
 from export.request.request import BuildRequest
 from export.request.source import InputTensor, ModuleSource, ZooSource
 from export.sets.files import sha256_file
+from export.sets.manifest import AppInterface
 from pfd_models.plain_data import to_plain
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Network:
         stem: The file stem of the set.
         conversions: What was changed in a user's module, a line a site.
         notes: What was measured of that; decides nothing.
+        app: What was put around the network for an app.
     """
 
     module: nn.Module
@@ -48,6 +50,7 @@ class Network:
     stem: str
     conversions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    app: AppInterface | None = None
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:

@@ -43,6 +43,7 @@ from export.passes import (
     flatten_softmax,
     fold_batch_norms,
     fold_constants,
+    fold_normalisation,
     functionalize_mutations,
     keep_mean_dims,
     multiply_alpha,
@@ -67,6 +68,7 @@ PASSES: tuple[ModuleType, ...] = (
     fold_constants,            # before the rest spends rewrites on what is constant anyway
     remove_noops,
     fold_batch_norms,          # nothing stands between a layer and its norm any more
+    fold_normalisation,        # after fold_constants, which computes its numbers
     # Moving values about.
     decompose_nearest,
     decompose_unfold,

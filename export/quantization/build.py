@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from export.graph.program import Program
 from export.network.inputs import Arrays
+from export.network.network import Network
 from export.quantization.agreement import hold_to_reference
-from export.quantization.calibration import CalibrationData, load_calibration
+from export.quantization.calibration import CalibrationData, load_network_calibration
 from export.quantization.cost import measure_cost
 from export.quantization.insert import store
 from export.quantization.integer_reference import run_integers
@@ -22,7 +21,6 @@ from export.quantization.quantize import RECIPE, Quantized, quantize
 from export.quantization.scales import Affine
 from export.request.request import BuildRequest
 from export.sets.manifest import Parity, PrecisionCost, Quantization, TensorSpec
-from pfd_models.errors import SpecError
 
 __all__ = ["EightBit", "quantize_for"]
 
@@ -122,32 +120,20 @@ class EightBit:
 
 
 def quantize_for(
-    request: BuildRequest,
-    program: Program,
-    shapes: Sequence[tuple[int, ...]],
-    image: Mapping[str, Any],
+    request: BuildRequest, program: Program, network: Network
 ) -> EightBit:
     """Calibrate and quantise a program as a request says.
 
     Args:
         request: Its calibration and its kind of inputs and outputs.
         program: Rewritten, in float.
-        shapes: Of the network's inputs, batch first.
-        image: How the network wants its image; empty where unknown.
+        network: What it was captured from.
 
     Raises:
         SpecError: The request names nothing to calibrate on.
         DataError: The data cannot be read or do not fit.
     """
-    if request.calibration is None:
-        raise SpecError("int8 needs --calibration")
-    data = load_calibration(
-        request.calibration,
-        shapes,
-        image,
-        request.input_range,
-        [spec.dtype for spec in program.inputs],
-    )
+    data = load_network_calibration(request, network)
     quantized = quantize(program, data.samples, integer_io=request.io == "int8")
     fed = [
         _fed(quantized, sample, integers=request.io == "int8")

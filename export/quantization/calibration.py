@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +14,16 @@ import torch
 from torch import Tensor
 
 from export.network.inputs import make_inputs
+from export.network.network import Network
+from export.network.pixels import pixel_range, to_bytes, to_image_shape
 from export.request.calibration import CalibrationSource
-from pfd_models.errors import DataError
+from export.request.request import BuildRequest
+from pfd_models.errors import DataError, SpecError
 
 if TYPE_CHECKING:
     from pfd_models.training.datasets import Split
 
-__all__ = ["CalibrationData", "load_calibration"]
+__all__ = ["CalibrationData", "load_calibration", "load_network_calibration"]
 
 _LARGER = 256 / 224
 """An image's shorter side over the network's, before the centre is cut out: ImageNet's custom."""
@@ -41,6 +45,34 @@ class CalibrationData:
     samples: list[tuple[Tensor, ...]]
     held: list[tuple[Tensor, ...]]
     labels: tuple[int, ...] = ()
+
+
+def load_network_calibration(request: BuildRequest, network: Network) -> CalibrationData:
+    """Load the calibration of a request as the network takes it.
+
+    Raises:
+        SpecError: The request names nothing to calibrate on, or no such data set.
+        DataError: The data cannot be read, do not fit the network, or are all alike.
+    """
+    source, image = request.calibration, network.spec.get("input", {})
+    if source is None:
+        raise SpecError("int8 needs --calibration")
+    values = pixel_range(network.app)
+    takes_bytes = network.app is not None and network.app.preprocess == "uint8"
+    if not takes_bytes or source.kind == "npz":  # arrays are as the network is fed
+        return load_calibration(
+            source, network.shapes, image, values or request.input_range, network.dtypes
+        )
+    data = load_calibration(source, tuple(map(to_image_shape, network.shapes)), image, values)
+    return dataclasses.replace(
+        data,
+        samples=[_to_bytes(sample) for sample in data.samples],
+        held=[_to_bytes(sample) for sample in data.held],
+    )
+
+
+def _to_bytes(sample: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(torch.from_numpy(to_bytes(tensor.numpy())) for tensor in sample)
 
 
 def load_calibration(

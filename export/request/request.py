@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from export.request.app import AppOptions
 from export.request.calibration import WAYS, CalibrationSource
 from export.request.provenance import source_digest, versions
 from export.request.samples import samples_digest
@@ -52,6 +53,7 @@ class BuildRequest:
         precision: What the files compute in.
         calibration: What ``int8`` is calibrated on.
         io: Whether the caller of an ``int8`` file feeds and reads numbers or their integers.
+        app: What the files do for an app: normalise, name the classes.
         require_full_delegation: Refuse a set with an operator outside its delegate.
         force: Build even when nothing changed.
         verbose: Let the libraries' own logs through.
@@ -74,6 +76,7 @@ class BuildRequest:
     precision: Precision = "fp32"
     calibration: CalibrationSource | None = None
     io: Literal["float", "int8"] = "float"
+    app: AppOptions = AppOptions()
     require_full_delegation: bool = False
     force: bool = False
     verbose: bool = False
@@ -90,6 +93,13 @@ class BuildRequest:
             raise SpecError(f"precision int8 needs --calibration: give {WAYS}")
         if self.precision != "int8" and (self.calibration is not None or self.io != "float"):
             raise SpecError("calibration and integer inputs go with precision int8 only")
+        if self.input_range is not None and self.app.preprocess in ("baked", "uint8"):
+            raise SpecError(
+                f"--preprocess {self.app.preprocess} says which values the files take; leave "
+                "--input-range out"
+            )
+        if self.io == "int8" and self.app.preprocess == "uint8":
+            raise SpecError("--preprocess uint8 takes bytes already; leave --io int8 out")
         if self.name and not _NAME.fullmatch(self.name):
             raise SpecError(
                 f"--name {self.name!r} is no name for files; use letters, digits, '_', '-' and "
@@ -148,6 +158,7 @@ class BuildRequest:
             "precision": self.precision,
             "calibration": self.calibration.digest() if self.calibration is not None else "",
             "io": self.io,
+            "app": self.app.digest(),
             "versions": versions(extra),
         }
 
