@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.formats import Run, WriteOptions, Written
+from export.formats._module_names import name_by_module
 from export.formats._stored_onnx import (
     STORED,
     as_unsigned,
@@ -46,6 +47,7 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
     with _time_step(seconds, "torch.onnx"):
         model = _export(program)
     with _time_step(seconds, "onnxsim"):
+        name_by_module(model.graph)
         model = _simplify(model)
         finish_quantized(model)
     with _time_step(seconds, "onnx.checker"):

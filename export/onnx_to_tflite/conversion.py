@@ -10,6 +10,12 @@ from typing import Literal
 import numpy as np
 import onnx
 
+from export.onnx_to_tflite.app_metadata import (
+    ENTRY_NAME,
+    AppMetadata,
+    append_files,
+    write_app_metadata,
+)
 from export.onnx_to_tflite.builder import Builder
 from export.onnx_to_tflite.graph import DTYPES, Graph, Tensor
 from export.onnx_to_tflite.layout import NHWC, Order, identity, physical_shape
@@ -68,6 +74,7 @@ def convert(
     keep_axes: Collection[str] = (),
     metadata: Mapping[str, str] | None = None,
     description: str = "",
+    app: AppMetadata | None = None,
 ) -> Conversion:
     """Convert a simplified ONNX model with static shapes to TFLite.
 
@@ -81,6 +88,7 @@ def convert(
             in the model itself.
         metadata: Entries for the file's metadata table, text by name.
         description: Free text of the model.
+        app: What apps' libraries are told of it.
 
     Returns:
         The file and what it expects and returns. The signature ``serving_default`` has the ONNX
@@ -100,8 +108,12 @@ def convert(
         store(graph, stored)
     else:
         run_passes(graph)
+    entries: dict[str, str | bytes] = dict(metadata or {})
+    if app is not None:
+        entries[ENTRY_NAME] = write_app_metadata(app)
+    data = write(graph, metadata=entries, description=description)
     return Conversion(
-        data=write(graph, metadata=metadata or {}, description=description),
+        data=data if app is None else append_files(data, app.files()),
         ops=graph.histogram(),
         inputs=_infos(graph.inputs, io_layout, keep_axes),
         outputs=_infos(graph.outputs, io_layout, keep_axes),

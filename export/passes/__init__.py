@@ -19,6 +19,7 @@ from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves
 
 from export.graph.aliasing import owns_memory
+from export.graph.module_paths import keep_module_paths
 from export.graph.program import Program
 from export.passes import (
     broadcast_expands,
@@ -134,6 +135,7 @@ def run_passes(program: Program, passes: tuple[ModuleType, ...] = PASSES) -> Pro
         module.recompile()
         with torch.no_grad():
             exported = torch.export.export(module, program.example, strict=False)
+        keep_module_paths(module.graph, exported.graph)
     if fold_constants in passes:
         _check_ownership(exported)
     return dataclasses.replace(

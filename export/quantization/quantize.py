@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx
 from torch.utils._pytree import tree_leaves
 
+from export.graph.module_paths import keep_module_paths
 from export.graph.program import Program
 from export.passes import drop_unused_state, run_passes
 from export.quantization.insert import insert_nodes
@@ -85,6 +86,7 @@ def quantize(
         specs = (_stored_specs(program.inputs, inputs), _stored_specs(program.outputs, outputs))
     with torch.no_grad():
         exported = torch.export.export(module, example, strict=False)
+    keep_module_paths(graph, exported.graph)
     return Quantized(
         program=dataclasses.replace(
             simplified, exported=exported, example=example, inputs=specs[0], outputs=specs[1]
