@@ -7,8 +7,9 @@ keep the names of the state dict, dots and all. Slashes are what Model Explorer 
 from __future__ import annotations
 
 import ast
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,12 +36,12 @@ def name_by_module(graph: GraphProto) -> None:
     border = {value.name for values in (graph.input, graph.output) for value in values}
     stored = {tensor.name for tensor in graph.initializer}
     taken = border | stored
-    names: dict[str, str] = {}
+    names = _shorten_stored(graph, taken)
     for node in graph.node:
         path = _find_path(node)
         if path is None:
             continue
-        *modules, call = path
+        *modules, call = path[_count_wrappers(node) :]
         label = _NUMBER.sub("", call) or node.op_type.lower()
         node.name = _unused("/".join([*modules, label]), taken)
         for place, result in enumerate(node.output):
@@ -51,26 +52,42 @@ def name_by_module(graph: GraphProto) -> None:
     _rename(graph, names)
 
 
+def _read_note(node: NodeProto, key: str) -> list[str]:
+    """Return a list that the exporter noted, empty where there is none."""
+    text = next((p.value for p in node.metadata_props if p.key == key), "[]")
+    return [str(part) for part in ast.literal_eval(text)]
+
+
 def _find_path(node: NodeProto) -> list[str] | None:
     """Return the names of the modules around a node and that of its call."""
-    notes = {p.key: p.value for p in node.metadata_props}
-    if _SCOPES not in notes:
-        return None
-    scopes = [str(scope) for scope in ast.literal_eval(notes[_SCOPES])]
-    classes = [str(name) for name in ast.literal_eval(notes.get(_CLASSES, "[]"))]
+    scopes = _read_note(node, _SCOPES)
     if not scopes:
         return None
     *outer, call = scopes
     path = outer[-1] if outer else ""
-    return [*_strip_wrappers(path.split("."), classes), call] if path else [call]
+    return [*path.split("."), call] if path else [call]
 
 
-def _strip_wrappers(path: list[str], classes: Sequence[str]) -> list[str]:
-    """Leave out what this project put around the user's module."""
-    wrappers = 0
-    while wrappers < len(classes) and classes[wrappers].startswith(_OUR_WRAPPERS):
-        wrappers += 1
-    return path[wrappers:]
+def _count_wrappers(node: NodeProto) -> int:
+    """Return how many modules of this project are around the user's."""
+    *classes, _ = _read_note(node, _CLASSES) or [""]
+    ours = itertools.takewhile(lambda name: name.startswith(_OUR_WRAPPERS), classes)
+    return min(len(list(ours)), len(classes) - 1) if classes else 0
+
+
+def _shorten_stored(graph: GraphProto, taken: set[str]) -> dict[str, str]:
+    """Take the names of this project's wrappers off those of the user's parameters."""
+    names: dict[str, str] = {}
+    for node in graph.node:
+        wrappers, path = _count_wrappers(node), _find_path(node)
+        if not wrappers or path is None:
+            continue
+        prefix = ".".join(path[:wrappers]) + "."
+        for tensor in graph.initializer:
+            if tensor.name.startswith(prefix):
+                names[tensor.name] = _unused(tensor.name.removeprefix(prefix), taken)
+        return names
+    return names
 
 
 def _name_operands(

@@ -180,9 +180,9 @@ class Builder:
         return op.outputs
 
     def _name(self, kind: str) -> str:
-        """Name an operator after the module of the node being lowered, where that has one."""
+        """Name an operator after the module of the node being lowered."""
         place = self.node.name.rpartition("/")[0] if self.node is not None else ""
-        return f"{place}/{kind.lower()}" if place else ""
+        return f"{place}/{kind.lower()}" if place else kind.lower()
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensor of each ONNX value that was lowered."""

@@ -57,7 +57,10 @@ def rewrite(graph: fx.Graph) -> int:
             "weight": constant(norm, weight, "folded_weight"),
             "bias": constant(norm, bias, "folded_bias"),
         }
-        replace(norm, insert(norm, layer.target, *new.values()))
+        joined = insert(norm, layer.target, *new.values())
+        if "nn_module_stack" in layer.meta:  # it is the layer, now with the norm inside
+            joined.meta["nn_module_stack"] = layer.meta["nn_module_stack"]
+        replace(norm, joined)
         rewrites += 1
     return rewrites
 
