@@ -39,7 +39,9 @@ def read_reference(manifest: Manifest, facts: AppFacts) -> dict[str, bytes]:
     return files
 
 
-def _load(path: Path, names: list[str]) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
+def _load(
+    path: Path, names: list[str]
+) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in names}

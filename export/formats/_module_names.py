@@ -90,9 +90,7 @@ def _shorten_stored(graph: GraphProto, taken: set[str]) -> dict[str, str]:
     return names
 
 
-def _name_operands(
-    node: NodeProto, path: str, stored: set[str], taken: set[str]
-) -> dict[str, str]:
+def _name_operands(node: NodeProto, path: str, stored: set[str], taken: set[str]) -> dict[str, str]:
     """Name weights that a pass made after the layer, as the state dict would."""
     return {
         operand: _unused(f"{path}.{_OPERANDS[place]}", taken)

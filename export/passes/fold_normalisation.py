@@ -3,10 +3,10 @@
 Reason: as operators of their own, a subtraction and a division read and write the whole image, the
 largest tensor of many a network, for what the first layer can do on the way.
 
-Algebra: the operators together are s x + t for each channel, and W (s x + t) + b = (W s) x + (b + W
-t), s and t per input channel. A convolution that pads adds zeros to s x + t, which are -t / s in x,
-another number for each channel, so there the shift stays: W pad(s x + t) = (W s) pad(x + t / s). The
-new numbers are computed in float64 and rounded once.
+Algebra: the operators together are s x + t for each channel, and W (s x + t) + b = (W s) x + (b +
+W t), s and t per input channel. A convolution that pads adds zeros to s x + t, which are -t / s in
+x, another number for each channel, so there the shift stays: W pad(s x + t) = (W s) pad(x + t / s).
+The new numbers are computed in float64 and rounded once.
 """
 
 from __future__ import annotations
@@ -134,7 +134,9 @@ def _fold(layer: fx.Node, affine: _Affine, *, with_shift: bool) -> dict[str, fx.
         v.expand(channels).reshape(groups, 1, -1, 1, 1) for v in (affine.scale, affine.shift)
     )
     parts = weight.double().unflatten(0, (groups, -1))
-    folded = {"weight": constant(layer, (parts * scale).flatten(0, 1).to(weight.dtype), "folded_weight")}
+    folded = {
+        "weight": constant(layer, (parts * scale).flatten(0, 1).to(weight.dtype), "folded_weight")
+    }
     if not with_shift or not bool(shift.any()):
         return folded
     bias = (parts * shift).sum((2, 3, 4)).flatten()

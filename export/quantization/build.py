@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from export.quantization.agreement import hold_to_reference
 from export.quantization.calibration import CalibrationData, load_network_calibration
 from export.quantization.cost import measure_cost
 from export.quantization.insert import store
-from export.quantization.integer_reference import run_integers
+from export.quantization.integer_reference import Mask, find_ties, run_integers
 from export.quantization.quantize import RECIPE, Quantized, quantize
 from export.quantization.scales import Affine
 from export.request.request import BuildRequest
@@ -43,6 +44,7 @@ class EightBit:
         exact: Outputs of the float network for each held sample.
         inputs: As the files are fed, float or integers, for the first held samples.
         outputs: What the integer reference makes of `inputs`.
+        ties: For `outputs`, where another class is as good; see `find_ties`.
         request: Whose options these are.
     """
 
@@ -51,6 +53,7 @@ class EightBit:
     exact: list[Arrays]
     inputs: list[Arrays]
     outputs: list[Arrays]
+    ties: list[list[Mask | None]]
     request: BuildRequest
 
     @property
@@ -79,11 +82,10 @@ class EightBit:
             self.exact[: len(self.outputs)],
             [scale or 0.0 for scale in outputs],
             what=what,
-            to_the_bit=kind in _TO_THE_BIT and not self.quantized.kept_float,
+            to_the_bit=kind in _TO_THE_BIT and self.quantized.rounds_nothing,
+            ties=self.ties,
         )
-        cost = measure_cost(
-            [sample[0] for sample in self.exact], [sample[0] for sample in found], self.data.labels
-        )
+        cost = measure_cost(self.exact, found, self.data.labels)
         return parity, cost
 
     def describe(self, specs: Sequence[TensorSpec], *, are_inputs: bool) -> tuple[TensorSpec, ...]:
@@ -119,9 +121,7 @@ class EightBit:
         ]
 
 
-def quantize_for(
-    request: BuildRequest, program: Program, network: Network
-) -> EightBit:
+def quantize_for(request: BuildRequest, program: Program, network: Network) -> EightBit:
     """Calibrate and quantise a program as a request says.
 
     Args:
@@ -148,6 +148,7 @@ def quantize_for(
             [t.numpy() for t in run_integers(quantized.program, list(map(torch.from_numpy, f)))]
             for f in fed
         ],
+        ties=[find_ties(quantized.program, list(map(torch.from_numpy, f))) for f in fed],
         request=request,
     )
 

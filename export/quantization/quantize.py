@@ -15,7 +15,7 @@ from export.graph.program import Program
 from export.passes import drop_unused_state, run_passes
 from export.quantization.insert import insert_nodes
 from export.quantization.recipe import correct_biases, find_ranges
-from export.quantization.roles import why_float
+from export.quantization.roles import is_selection, why_float
 from export.quantization.scales import Affine, choose_scales, stored_result
 from export.quantization.simplify import PASSES
 from export.sets.manifest import TensorSpec
@@ -34,12 +34,14 @@ class Quantized:
         inputs: Of each input, what its integers stand for; None for one that is not stored.
         outputs: The same of each output.
         kept_float: What computes in float, a line each: operator and cause.
+        rounds_nothing: Whether that, if there is any, only picks and converts numbers.
     """
 
     program: Program
     inputs: tuple[Affine | None, ...]
     outputs: tuple[Affine | None, ...]
     kept_float: tuple[str, ...]
+    rounds_nothing: bool
 
 
 def quantize(
@@ -65,11 +67,13 @@ def quantize(
     graph = module.graph
     affines = choose_scales(graph, find_ranges(graph, samples))
     layers = correct_biases(graph, samples, affines, correct=correct)
+    calls = [node for node in graph.nodes if node.op == "call_function"]
+    causes = {node: cause for node in calls if (cause := why_float(node)) is not None}
     kept = tuple(
         f"{node.name} ({str(node.target).removeprefix('aten.')}): {cause}"
-        for node in graph.nodes
-        if node.op == "call_function" and (cause := why_float(node)) is not None
+        for node, cause in causes.items()
     )
+    rounds_nothing = all(map(is_selection, causes))
     inputs = [affines.get(node) for node in graph.nodes if node.op == "placeholder"]
     outputs = [affines.get(stored_result(node)) for node in _outputs(graph)]
     insert_nodes(graph, affines, layers, integer_io=integer_io)
@@ -94,6 +98,7 @@ def quantize(
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         kept_float=kept,
+        rounds_nothing=rounds_nothing,
     )
 
 

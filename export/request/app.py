@@ -11,7 +11,14 @@ from typing import Literal
 from export.sets.files import sha256_file
 from pfd_models.errors import DataError, SpecError, unknown
 
-__all__ = ["PREPROCESSINGS", "AppOptions", "LabelSource", "parse_head", "parse_labels", "parse_numbers"]
+__all__ = [
+    "PREPROCESSINGS",
+    "AppOptions",
+    "LabelSource",
+    "parse_head",
+    "parse_labels",
+    "parse_numbers",
+]
 
 PREPROCESSINGS = ("none", "metadata", "baked", "uint8")
 Preprocess = Literal["none", "metadata", "baked", "uint8"]

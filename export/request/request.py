@@ -8,7 +8,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,7 +76,7 @@ class BuildRequest:
     precision: Precision = "fp32"
     calibration: CalibrationSource | None = None
     io: Literal["float", "int8"] = "float"
-    app: AppOptions = AppOptions()
+    app: AppOptions = field(default_factory=AppOptions)
     require_full_delegation: bool = False
     force: bool = False
     verbose: bool = False
