@@ -12,6 +12,7 @@ slows both.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import sys
 import time
@@ -137,17 +138,25 @@ def ours(
 
 
 def measure(contestants: dict[str, Epoch], images: int, rounds: int, device: torch.device) -> None:
-    """Alternate the contestants and print a line each."""
-    rates: dict[str, list[float]] = {name: [] for name in contestants}
-    for turn in range(rounds + 1):
-        for name, epoch in contestants.items():
-            begin = time.perf_counter()
-            epoch()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
+    """Alternate the contestants and print a line each, after Ctrl-C of the whole rounds."""
+    rounds_done: list[list[float]] = []
+    with contextlib.suppress(KeyboardInterrupt):
+        for turn in range(rounds + 1):
+            rates_of_round = []
+            for epoch in contestants.values():
+                begin = time.perf_counter()
+                epoch()
+                if device.type == "cuda":
+                    torch.cuda.synchronize()
+                rates_of_round.append(images / (time.perf_counter() - begin))
             if turn:  # the first starts workers, chooses kernels and compiles
-                rates[name].append(images / (time.perf_counter() - begin))
+                rounds_done.append(rates_of_round)
+    if not rounds_done:
+        print("no round was finished; give fewer --images")
+        return
+    rates = dict(zip(contestants, zip(*rounds_done, strict=True), strict=True))
     base = statistics.median(next(iter(rates.values())))
+    print(f"medians of {len(rounds_done)} rounds:")
     for name, found in rates.items():
         middle = statistics.median(found)
         print(
@@ -166,6 +175,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--batch-size", type=int, help="the recipe's when not given")
+    parser.add_argument(
+        "--compile",
+        nargs="*",
+        default=["default", "max-autotune"],
+        metavar="MODE",
+        help="modes of torch.compile to measure on a GPU; none when empty "
+        "(default: default max-autotune, which compiles for minutes)",
+    )
     options = parser.parse_args(arguments)
 
     device = torch.device(options.device)
@@ -185,12 +202,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # as pfd_models.train does, and here for both
         speeds += [
-            Speed(amp="bf16", channels_last=True),
-            Speed(amp="bf16", channels_last=True, compile="default"),
-            Speed(amp="bf16", channels_last=True, compile="max-autotune"),
+            Speed(amp="bf16", channels_last=True, compile=mode) for mode in ("", *options.compile)
         ]
     for speed in speeds:
-        words = ["float32" if speed.amp == "off" else speed.amp]
+        words: list[str] = ["float32" if speed.amp == "off" else speed.amp]
         words += ["channels_last"] * speed.channels_last
         words += [f"compile {speed.compile}"] * bool(speed.compile)
         contestants[f"this loop, {', '.join(words)}"] = ours(*given, speed)

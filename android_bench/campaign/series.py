@@ -128,26 +128,30 @@ def make_rules(bench: Bench, options: SeriesOptions, threads: int) -> Rules:
     limits = Limits()
     if options.start_temperature_mc is not None:
         limits = dataclasses.replace(limits, start_temperature_mc=options.start_temperature_mc)
+    cpu_mask = choose_cpus(bench.device, threads, options.cores)
     return Rules(
         threads=threads,
-        cpu_mask=choose_cpus(bench.device, threads, options.cores),
+        cpu_mask=cpu_mask,
         precision=options.precision,
         budget_seconds=options.budget_seconds,
         seed=secrets.randbits(32) if options.seed is None else options.seed,
         limits=limits,
         governor=bench.governor,
-        pairing=options.pairing or choose_pairing(threads),
+        pairing=options.pairing or choose_pairing(threads, cpu_mask),
     )
 
 
-def choose_pairing(threads: int) -> Pairing:
+def choose_pairing(threads: int, cpu_mask: int) -> Pairing:
     """Return how variants are measured when nothing else is asked for.
 
-    Turns for one thread. Where engines have several, those of the variants that wait disturb the
-    one whose turn it is: on two CPUs, intervals of turns were five times as wide as those of blocks
-    (docs/benchmarking.md).
+    Turns, but for several threads that are pinned nowhere: no turn is long enough for a scheduler
+    to notice that two threads of one process share a CPU, and pinned ones get a CPU each.
+
+    Args:
+        threads: Of each process.
+        cpu_mask: Bit i set: the campaign may use CPU i; 0 when it is not pinned.
     """
-    return Pairing.TURNS if threads == 1 else Pairing.BLOCKS
+    return Pairing.TURNS if threads == 1 or cpu_mask else Pairing.BLOCKS
 
 
 # -- doing it ----------------------------------------------------------------------------------

@@ -12,6 +12,22 @@
 #include <cstring>
 
 namespace pfd {
+namespace {
+
+// Ascending; `mask` as normal_mask writes it.
+std::vector<int> cpus_in(const std::string& mask) {
+  std::vector<int> cpus;
+  for (std::size_t i = 0; i < mask.size(); ++i) {
+    const char c = mask[mask.size() - 1 - i];
+    const int digit = c <= '9' ? c - '0' : c - 'a' + 10;
+    for (int bit = 0; bit < 4; ++bit) {
+      if (digit >> bit & 1) cpus.push_back(static_cast<int>(4 * i) + bit);
+    }
+  }
+  return cpus;
+}
+
+}  // namespace
 
 std::vector<Task> tasks() {
   std::vector<Task> found;
@@ -23,6 +39,18 @@ std::vector<Task> tasks() {
                      normal_mask(field_of(status, "Cpus_allowed"))});
   }
   return found;
+}
+
+bool spread(const std::vector<std::int64_t>& tids, const std::string& hex_mask) {
+  const auto cpus = cpus_in(normal_mask(hex_mask));
+  if (cpus.size() != tids.size()) return false;
+  for (std::size_t i = 0; i < cpus.size(); ++i) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpus[i], &set);
+    if (sched_setaffinity(static_cast<pid_t>(tids[i]), sizeof set, &set) != 0) return false;
+  }
+  return true;
 }
 
 std::string normal_mask(const std::string& hex_digits) {
@@ -38,13 +66,7 @@ void pin(const std::string& hex_mask) {
   if (wanted.size() > CPU_SETSIZE / 4) throw EngineError("the CPU mask is longer than any machine", true);
   cpu_set_t set;
   CPU_ZERO(&set);
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
-    const char c = wanted[wanted.size() - 1 - i];
-    const int digit = c <= '9' ? c - '0' : c - 'a' + 10;
-    for (int bit = 0; bit < 4; ++bit) {
-      if (digit >> bit & 1) CPU_SET(static_cast<int>(4 * i) + bit, &set);
-    }
-  }
+  for (const int cpu : cpus_in(wanted)) CPU_SET(cpu, &set);
   const std::string what = "cannot run on exactly the CPUs 0x" + wanted;
   if (sched_setaffinity(0, sizeof set, &set) != 0) {
     throw EngineError(what + ": " + std::strerror(errno), false);

@@ -11,6 +11,10 @@ namespace pfd {
 // Throws EngineError when the kernel allows others.
 void pin(const std::string& hex_mask);
 
+// Allows each of these threads one CPU, the first thread the lowest one, and says whether it did:
+// not where there are more or fewer CPUs than threads, or where the kernel refuses.
+bool spread(const std::vector<std::int64_t>& tids, const std::string& hex_mask);
+
 std::string normal_mask(const std::string& hex_digits);  // lower case, no leading zeros or commas
 
 struct Task {

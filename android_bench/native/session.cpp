@@ -139,10 +139,12 @@ void Session::check_threads() {
   json.field("cpu_mask", options_.cpu_mask.empty() ? "" : normal_mask(options_.cpu_mask));
   json.key("tasks").begin_array();
   std::string stray;
+  threads_ = {gettid()};
   int count = 0;
   for (const auto& task : tasks()) {
     if (std::find(strangers_.begin(), strangers_.end(), task.tid) != strangers_.end()) continue;
     ++count;
+    if (task.tid != gettid()) threads_.push_back(task.tid);
     json.begin_object().field("tid", task.tid).field("name", task.name);
     json.field("cpus_allowed", task.cpus_allowed).end_object();
     if (!options_.cpu_mask.empty() && task.cpus_allowed != normal_mask(options_.cpu_mask)) {
@@ -158,6 +160,10 @@ void Session::check_threads() {
     throw EngineError("the engine uses " + std::to_string(used) + " threads, not " +
                       std::to_string(model_.threads), false);
   }
+}
+
+void Session::spread_threads() {
+  if (model_.threads > 1 && !options_.cpu_mask.empty()) spread(threads_, options_.cpu_mask);
 }
 
 void Session::tell_memory(const char* stage) {

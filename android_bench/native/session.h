@@ -37,6 +37,9 @@ class Session {
   // Says which threads there are and refuses any that are not as asked.
   void check_threads();
 
+  // Gives each thread a CPU of its own, where there are as many CPUs as threads.
+  void spread_threads();
+
   // settling: inferences that will follow the warm-up before the first sample.
   void tell_warmed(const Warmup& done, std::int64_t settling);
 
@@ -54,6 +57,7 @@ class Session {
   const std::string& folder_;
   Report& report_;
   std::vector<std::int64_t> strangers_;  // threads that were here before us
+  std::vector<std::int64_t> threads_;    // that compute, once they were checked; this one first
   std::unique_ptr<Engine> engine_;
   std::optional<TensorFiles> tensors_;
   Tensors input_;

@@ -156,7 +156,10 @@ def processes(device: torch.device) -> Iterator[Processes]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
+        # Without the device NCCL guesses it from the rank, and says that this can hang.
+        dist.init_process_group("nccl", timeout=_TIMEOUT, device_id=device)
+    else:
+        dist.init_process_group("gloo", timeout=_TIMEOUT)
     try:
         yield Processes(rank=dist.get_rank(), count=dist.get_world_size())
         # One that leaves while another still talks to it aborts that one.

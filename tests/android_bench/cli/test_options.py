@@ -27,8 +27,9 @@ def read(*arguments):
 def test_defaults_are_those_of_the_bench_in_python():
     how, rules = read_series_options(read("run")), Rules()
     assert (how.precision, how.pairing) == (0.005, None)
-    assert choose_pairing(1) is Pairing.TURNS
-    assert choose_pairing(2) is Pairing.BLOCKS
+    assert choose_pairing(1, cpu_mask=0) is Pairing.TURNS
+    assert choose_pairing(2, cpu_mask=0b11) is Pairing.TURNS
+    assert choose_pairing(2, cpu_mask=0) is Pairing.BLOCKS
     assert read_series_options(read("run", "--pairing", "blocks")).pairing is Pairing.BLOCKS
     assert how.budget_seconds == rules.budget_seconds
     how = read_series_options(read("qualify"))

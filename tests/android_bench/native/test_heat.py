@@ -1,9 +1,13 @@
 """A heat: who takes which turn, what is in it, on which CPUs, and when it ends."""
 
+import concurrent.futures
+import contextlib
 import dataclasses
 import json
 import os
+import re
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -235,6 +239,40 @@ def test_real_engines_take_turns_and_are_verified_before_and_after(harness, netw
         assert len(child.tasks) == job.threads
         assert child.inputs
     assert (heat.turns.samples_ns > 0).all()
+
+
+@pytest.mark.parametrize("engine", ["executorch", "litert"])
+def test_each_thread_has_a_cpu_of_its_own_where_there_are_enough(harness, network, engine):
+    first, *others = sorted(os.sched_getaffinity(0))
+    if not others:
+        pytest.skip("this computer has one CPU: two threads cannot have one each")
+    mask = 1 << first | 1 << others[0]
+    jobs = [network.job(engine, threads=2, cpu_mask=mask) for _ in range(2)]
+    seen = set()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        schedule = dataclasses.replace(SHORT, seconds=0.5)
+        heat = pool.submit(
+            run_heat, harness, jobs, schedule, labels=names(jobs), order=(0, 1, 1, 0)
+        )
+        while not heat.done():
+            seen |= masks_of_threads("pfd_bench")
+    assert heat.result().status is Status.DONE
+    assert {(1 << first, 1 << others[0])} <= seen  # of one process
+    assert set(heat.result().turns.cpus) == {first}  # samples end on the main thread's
+
+
+def masks_of_threads(program):
+    """Of each running process of this program that has two threads: what each may run on."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ProcessLookupError):
+            if (folder / "comm").read_text().strip() == program:
+                masks = tuple(
+                    int(re.search(r"Cpus_allowed:\t([0-9a-f]+)", path.read_text())[1], 16)
+                    for path in sorted(folder.glob("task/*/status"))
+                )
+                found |= {masks} if len(masks) == 2 else set()
+    return found
 
 
 def test_engines_of_two_kinds_take_turns(harness, network):

@@ -5,42 +5,27 @@ from __future__ import annotations
 import contextlib
 import datetime
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from export.network.network import Network, count_macs, digest_state, make_network
 from export.network.threads import one_thread
+from export.pipeline.files import Report, make_files, save_reference
 from export.request.provenance import git_state, versions
 from export.request.request import BuildRequest, content_key
 from export.sets import publish
-from export.sets.files import output_errors, sha256_file
-from export.sets.manifest import Artifact, Manifest, MissingFormat, ReferenceData, load_manifest
-from pfd_models.errors import (
-    DelegationError,
-    ModuleError,
-    UnsupportedOperatorError,
-)
+from export.sets.manifest import Artifact, Manifest, MissingFormat, load_manifest
+from pfd_models.errors import DelegationError, UnsupportedOperatorError
 
 if TYPE_CHECKING:
-    from export.formats import WriteOptions
     from export.graph.program import Program
     from export.network.inputs import Arrays
-    from export.parity import ReferenceRun
     from export.quantization.build import EightBit
 
 __all__ = ["BuildResult", "make_artifacts"]
-
-Report = Callable[[str], None]
-"""Called with the name of each step as it begins."""
-
-Made: TypeAlias = Artifact | MissingFormat
-"""A format's file, or why the network has none."""
-
-REFERENCE_SAMPLES = 2
-"""How many of the parity samples are kept for verification on a device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +137,6 @@ def _build_into(
     processes: int,
 ) -> Manifest:
     from export import parity
-    from export.formats import find_chains
     from export.graph.program import capture
     from export.network.pixels import choose_network_inputs
     from export.passes import run_passes
@@ -181,19 +165,18 @@ def _build_into(
         kept_run = parity.ReferenceRun(
             inputs=eight_bit.inputs, outputs=eight_bit.outputs, eager_relative_linf=None
         )
-    base = _options(request, network, build_id)
-    made: dict[str, Made] = {a.format: a for a in kept}
-
-    def make_chain(chain: tuple[str, ...], report: Report) -> list[Made]:
-        for name in chain:
-            report(name)
-            made[name] = _make_file(
-                folder, request, name, program, eight_bit or reference, base, network, made
-            )
-        return [made[name] for name in chain]
-
-    for ended in _run_chains(make_chain, find_chains(formats), processes, report):
-        made.update({one.format: one for one in ended})
+    made = make_files(
+        folder,
+        request,
+        network,
+        program,
+        eight_bit or reference,
+        build_id,
+        formats,
+        kept,
+        processes,
+        report,
+    )
     missing = tuple(one for one in made.values() if isinstance(one, MissingFormat))
     _gate_formats(request, missing)
     revision, dirty = git_state(Path(__file__).parent)
@@ -210,7 +193,7 @@ def _build_into(
         passes=program.passes,
         artifacts=tuple(a for _, a in sorted(made.items()) if isinstance(a, Artifact)),
         missing_formats=missing,
-        reference=_save_reference(folder, network, kept_run),
+        reference=save_reference(folder, network, kept_run),
         versions=versions(),
         git_revision=revision,
         git_dirty=dirty,
@@ -237,24 +220,6 @@ def _quantize(request: BuildRequest, network: Network, program: Program) -> Eigh
     return quantize_for(request, program, network)
 
 
-def _run_chains(
-    make_chain: Callable[[tuple[str, ...], Report], list[Made]],
-    chains: Sequence[tuple[str, ...]],
-    processes: int,
-    report: Report,
-) -> list[list[Made]]:
-    """Make the chains of formats, side by side where `processes` and the system allow it."""
-    from export.formats._beside import is_possible, run_side_by_side
-
-    if processes < len(chains) or not is_possible():
-        return [make_chain(chain, report) for chain in chains]
-    *apart, here = chains
-    for name in (name for chain in apart for name in chain):
-        report(name)  # here: a fork may not use what this process reports through
-    calls = [partial(make_chain, chain, lambda step: None) for chain in apart]
-    return run_side_by_side([*calls, partial(make_chain, here, report)])
-
-
 def _advise_on_flat_output(request: BuildRequest, weights: str) -> str:
     advice = []
     if "untrained" in weights:
@@ -270,118 +235,12 @@ def _advise_on_flat_output(request: BuildRequest, weights: str) -> str:
     return ", or ".join(advice)
 
 
-def _make_file(
-    folder: Path,
-    request: BuildRequest,
-    name: str,
-    program: Program,
-    reference: ReferenceRun | EightBit,
-    options: WriteOptions,
-    network: Network,
-    made: Mapping[str, Artifact | MissingFormat],
-) -> Artifact | MissingFormat:
-    """Write one format, run the file on the parity inputs and return its facts.
-
-    Or return why the format cannot express the network.
-    """
-    from export import parity
-    from export.formats import get_format
-
-    format_module = get_format(name)
-    if (needed := format_module.NEEDS) is not None:
-        source = made[needed]
-        if isinstance(source, MissingFormat):
-            return MissingFormat(format=name, reason=f"made from .{needed}: {source.reason}")
-        staged = folder / source.file
-        made_from = staged if staged.exists() else request.out / source.file
-        options = replace(options, made_from=made_from)
-    path = folder / f"{network.stem}.{name}"
-    try:
-        with output_errors(path):
-            written = format_module.write(program, path, options)
-    except (ModuleError, UnsupportedOperatorError) as error:
-        return MissingFormat(format=name, reason=str(error))
-    begin = time.perf_counter()
-    run = format_module.load(path)
-    inputs, outputs, cost = written.inputs, written.outputs, None
-    if isinstance(reference, parity.ReferenceRun):
-        found = [run(sample) for sample in reference.inputs]
-        figures = parity.compare(reference, found, what=path.name)
-    else:
-        figures, cost = reference.judge(run, what=path.name, kind=name)
-        inputs = reference.describe(inputs, are_inputs=True)
-        outputs = reference.describe(outputs, are_inputs=False)
-    seconds = {**written.seconds, f"check {name}": time.perf_counter() - begin}
-    if written.backend:
-        renamed = path.with_stem(f"{path.stem}_{written.backend}")
-        path = path.rename(renamed)
-    return Artifact(
-        file=path.name,
-        format=name,
-        backend=written.backend,
-        precision=request.precision,
-        sha256=sha256_file(path),
-        size_bytes=path.stat().st_size,
-        inputs=inputs,
-        outputs=outputs,
-        delegates=written.delegates,
-        leftovers=written.leftovers,
-        parity=figures,
-        build_seconds=seconds,
-        cost=cost,
-    )
-
-
 @contextlib.contextmanager
 def _time_step(step: str, seconds: dict[str, float], report: Report) -> Iterator[None]:
     report(step)
     begin = time.perf_counter()
     yield
     seconds[step] = time.perf_counter() - begin
-
-
-def _options(request: BuildRequest, network: Network, build_id: str) -> WriteOptions:
-    from export.formats import WriteOptions
-
-    image = network.spec.get("input", {})
-    identity = {
-        "name": network.name,
-        "variant": network.variant,
-        "dataset": network.dataset,
-        "build_id": build_id,
-        "manifest": f"{network.stem}.json",
-        "precision": request.precision,
-        "colour_order": str(image.get("colour_order", "")),
-        "mean": ",".join(map(repr, image.get("mean", ()))),
-        "std": ",".join(map(repr, image.get("std", ()))),
-        "value_range": ",".join(map(repr, image.get("value_range", ()))),
-    }
-    if network.app is not None:
-        identity |= {
-            "preprocess": network.app.preprocess,
-            "head": network.app.head,
-            "labels": "\n".join(network.app.labels),
-        }
-    return WriteOptions(
-        identity={k: v for k, v in identity.items() if v},
-        backend=request.backend,
-        tflite_io=request.tflite_io,
-        pte_io=request.pte_io,
-        image=image,
-        app=network.app,
-    )
-
-
-def _save_reference(folder: Path, network: Network, reference: ReferenceRun) -> ReferenceData:
-    from export import parity
-
-    count = min(REFERENCE_SAMPLES, len(reference.inputs))
-    path = folder / f"{network.stem}_reference.npz"
-    with output_errors(path):
-        parity.save_samples(reference, path, count)
-    return ReferenceData(
-        file=path.name, sha256=sha256_file(path), size_bytes=path.stat().st_size, samples=count
-    )
 
 
 def _gate_formats(request: BuildRequest, missing: tuple[MissingFormat, ...]) -> None:
