@@ -120,8 +120,7 @@ def wrap_for_app(network: Network, options: AppOptions) -> Network:
     if image:
         spec["input"] = _describe_input(image, preprocess) if inside else dict(image)
     stem = network.stem.removesuffix("_fp32")
-    parts = [preprocess] if preprocess != "none" else []
-    parts += [options.head.replace(":", "")] if options.head != "none" else []
+    parts = [part for part in (preprocess, options.head.replace(":", "")) if part != "none"]
     wrapped = dataclasses.replace(
         network,
         module=module,

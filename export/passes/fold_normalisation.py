@@ -123,7 +123,7 @@ def _is_image(node: fx.Node) -> bool:
     return node.op == "placeholder"
 
 
-def _fold(layer: fx.Node, affine: _Affine, *, with_shift: bool) -> dict[str, fx.Node | None]:
+def _fold(layer: fx.Node, affine: _Affine, *, with_shift: bool) -> dict[str, fx.Node]:
     """Return the layer's new weight and bias."""
     given = arguments(layer)
     weight = attribute(given["weight"])

@@ -62,8 +62,9 @@ def hold_to_reference(
                 f"{wanted.shape[1:]}; nothing was published"
             )
         difference = np.abs(have - wanted)
-        if ties and ties[0][index] is not None:
-            difference[np.stack([sample[index] for sample in ties])] = 0
+        tied = [mask for sample in ties if (mask := sample[index]) is not None]
+        if tied:
+            difference[np.stack(tied)] = 0
         unequal = int((difference > 0).sum())
         if reference[0][index].dtype.kind in "iu":
             # Classes. onnxruntime's one step may turn a close decision, as quantising itself may.
