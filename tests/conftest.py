@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 pytest_plugins = [
+    "app_sets",
     "bench_process",
     "bench_rig",
     "longest_first",
     "made_once",
+    "mediapipe_classifier",
     "phone_rig",
     "trained_digits",
 ]  # tests/support

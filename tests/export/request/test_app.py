@@ -56,7 +56,16 @@ def test_other_labels_make_another_set(tmp_path):
         (["--mean=-1,0,0", "--std", "1,nan,1"], "--std above 0"),
         (["--preprocess", "baked", "--input-range", "0,255"], "leave --input-range out"),
         (
-            "--preprocess uint8 --precision int8 --calibration synthetic --io int8".split(),
+            [
+                "--preprocess",
+                "uint8",
+                "--precision",
+                "int8",
+                "--calibration",
+                "synthetic",
+                "--io",
+                "int8",
+            ],
             "leave --io int8 out",
         ),
     ],

