@@ -57,7 +57,7 @@ class AppNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.network = network
-        self.normalises = set(mean) - {0.0} != set() or set(std) - {1.0} != set()
+        self.normalises = bool(set(mean) - {0.0} or set(std) - {1.0})
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
         self.takes_bytes, self.head, self.count = takes_bytes, head, parse_head(head)
