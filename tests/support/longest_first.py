@@ -12,6 +12,7 @@ LONGEST_FIRST = (
     "android_bench/devices/phone/test_campaign_on_phone.py",
     "export/test_what_a_module_takes.py",
     "export/formats/test_networks.py",
+    "export/android/test_android.py",
     "faults/phone/test_before_a_campaign.py",
     "pfd_models/zoo/test_zoo.py",
     "pfd_models/training/test_distributed.py",
@@ -32,6 +33,8 @@ LONGEST_FIRST = (
     "fuzz/test_fuzz.py",
     "android_bench/report/test_page.py",
     "export/test_missing_formats.py",
+    "export/test_app_on_digits.py",
+    "export/test_app_files.py",
     "android_bench/devices/phone/test_state.py",
     "export/test_evaluate.py",
 )

@@ -104,7 +104,7 @@ def test_the_parity_test_notices_a_wrong_output(apps, classes, tmp_path):
         )
 
 
-@pytest.mark.parametrize("name", ["floats", "bytes"])
+@pytest.mark.parametrize("name", ["bytes", pytest.param("floats", marks=pytest.mark.slow)])
 def test_the_cpp_computes_what_pytorch_computes_on_the_wheels_libraries(name, apps, tmp_path):
     if shutil.which("g++") is None:
         unavailable("no C++ compiler: apt-get install g++")
