@@ -189,7 +189,8 @@ def _add_how(parser: argparse.ArgumentParser, defaults: SeriesOptions) -> None:
         "--pairing",
         choices=["auto", *(pairing.value for pairing in Pairing)],
         default="auto",
-        help="variants take turns, or run one after the other (default: turns, but for several threads with --cores any)",
+        help="variants take turns, or run one after the other (default: turns, but for several "
+        "threads with --cores any)",
     )
     how.add_argument("--seed", type=_seed, help="of the order of blocks (default: random)")
     how.add_argument(
