@@ -28,7 +28,11 @@ def test_the_page_builds_a_trained_network_and_writes_its_app(
 ):
     """With a network that is trained and built in seconds; ``-m slow`` takes the page's own."""
     monkeypatch.chdir(tmp_path)
-    run = [shlex.split(line.replace("shufflenetv2", digitnet)) for line in commands]
+    small = {"--model shufflenetv2": f"--model {digitnet} --variant orig"}
+    small["shufflenetv2_ours"] = f"{digitnet}_orig"
+    for old, new in small.items():
+        commands = [line.replace(old, new) for line in commands]
+    run = [shlex.split(line) for line in commands]
     builds = [words[3:] for words in run if words[1:3] == ["-m", "export.build"]]
     assert len(builds) == 2
     for words in builds:
