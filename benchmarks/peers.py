@@ -64,7 +64,7 @@ class PeerFile:
     Attributes:
         peer: Its name in `peer_files.MAKERS`.
         file: As the bench takes it; None where the tool failed.
-        note: Its error line; of a file, its size and signal-to-noise ratio against PyTorch's float32.
+        note: Its error line; of a file, its size and its signal-to-noise ratio.
     """
 
     peer: str
