@@ -94,11 +94,11 @@ def load_shipped(path: Path) -> Scorer:
     takes_bytes = manifest.app is not None and manifest.app.preprocess == "uint8"
     normalise = Normalise(spec.input)
     image = artifact.inputs[0]
-    size = image.shape[0]
+    least, most = image.batch or (image.shape[0], image.shape[0])
 
     def score(pixels: Tensor) -> Tensor:
         images = pixels.permute(0, 2, 3, 1) if takes_bytes else normalise(pixels)
-        missing = size - len(images)  # the last batch of a split may be smaller than the file's
+        missing = max(0, least - len(images))  # the last batch of a split may be too small
         fed = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)]) if missing else images
         found = run([_as_fed(fed, image).contiguous().numpy()])
         outputs = [torch.from_numpy(array)[: len(images)] for array in found]
@@ -107,7 +107,7 @@ def load_shipped(path: Path) -> Scorer:
     return Scorer(
         score=score,
         side=spec.resolution,
-        batch_size=size,
+        batch_size=most,
         num_classes=spec.num_classes,
         runtime=f"the {kind} runtime, {artifact.precision}",
         device=torch.device("cpu"),

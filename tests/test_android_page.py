@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from export.android.__main__ import main as write_app
-from export.build import _parse_requests, _parser
+from export.build import _parser, parse_requests
 from export.pipeline import make_artifacts
 
 
@@ -36,7 +36,7 @@ def test_the_page_builds_a_trained_network_and_writes_its_app(
     builds = [words[3:] for words in run if words[1:3] == ["-m", "export.build"]]
     assert len(builds) == 2
     for words in builds:
-        (request,) = _parse_requests(
+        (request,) = parse_requests(
             _parser().parse_args([*words, "--weights", str(trained.weights)])
         )
         make_artifacts(request)

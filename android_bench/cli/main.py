@@ -215,7 +215,11 @@ def show(options: Options) -> int:
 
 def report(options: Options) -> int:
     """Write stored campaigns as one HTML page."""
-    atomic_write(options.output, report_page(_read(options)))
+    results = _read(options)
+    with open_store(options.store, create=False) as store:
+        files = {sha256: None for result in results for sha256 in result.artifacts}
+        counts = [count for sha256 in files for count in store.arm_counts(sha256)]
+    atomic_write(options.output, report_page(results, counts=counts))
     print_line(f"{options.output}")
     return 0
 

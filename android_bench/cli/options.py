@@ -6,7 +6,7 @@ import argparse
 import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from android_bench.campaign import qualify
@@ -18,8 +18,20 @@ from android_bench.devices.phone.device import TARGET
 from android_bench.native_build.toolchain import TARGETS
 from android_bench.records import Pairing
 from android_bench.report.escape import escape_controls
+from export.request.calibration import WAYS, parse_calibration
+from export.request.request import PRECISIONS
+from pfd_models.errors import unknown
 
-__all__ = ["parse", "read_artifact_choice", "read_device_choice", "read_series_options"]
+__all__ = [
+    "Parser",
+    "add_artifact_options",
+    "parse",
+    "parse_with_verbs",
+    "read_artifact_choice",
+    "read_device_choice",
+    "read_series_options",
+    "share",
+]
 
 _MEASURE = ("run", "qualify")
 _LONGEST_BUDGET_S = 1e6  # twelve days
@@ -28,8 +40,11 @@ _LARGEST_COUNT = 100_000  # of pixels and threads
 _LONGEST_QUOTE = 60
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """A parser whose refusal is one line."""
+
     def error(self, message: str) -> None:  # type: ignore[override]  # it does not return
+        """Write the line and end the process with status 2."""
         sys.stderr.write(f"error: {escape_controls(message, longest=2000)}; see --help\n")
         raise SystemExit(2)
 
@@ -44,10 +59,31 @@ def parse(arguments: Sequence[str], verbs: Mapping[str, str]) -> argparse.Namesp
     Returns:
         The options; ``verb`` is one of the verbs. A wrong line ends the process with status 2.
     """
+    return parse_with_verbs(arguments, verbs, default="run", make=_make_parser)
+
+
+def parse_with_verbs(
+    arguments: Sequence[str],
+    verbs: Mapping[str, str],
+    *,
+    default: str,
+    make: Callable[[Mapping[str, str]], argparse.ArgumentParser],
+) -> argparse.Namespace:
+    """Read a command line of a program with verbs.
+
+    Args:
+        arguments: Without the program's name.
+        verbs: Verb to a line of help.
+        default: The verb where none is given.
+        make: Makes the parser.
+
+    Returns:
+        The options; ``verb`` is one of the verbs. A wrong line ends the process with status 2.
+    """
     given = list(arguments)
     if not given or (given[0] not in verbs and given[0] not in ("-h", "--help")):
-        given = ["run", *given]
-    parser = _make_parser(verbs)
+        given = [default, *given]
+    parser = make(verbs)
     for text in given:
         name, _, value = text.partition("=")
         if name.startswith("--") and value == "--":  # argparse would give an empty list
@@ -57,9 +93,16 @@ def parse(arguments: Sequence[str], verbs: Mapping[str, str]) -> argparse.Namesp
 
 def read_artifact_choice(options: argparse.Namespace) -> ArtifactChoice:
     """Return what is to be measured."""
+    calibration = None
+    if options.calibration:
+        calibration = parse_calibration(
+            options.calibration, count=options.calibration_samples, data_root=options.data_root
+        )
     return ArtifactChoice(
         models=options.model,
         variants=options.variant,
+        precisions=options.precision,
+        calibration=calibration,
         dataset=options.dataset,
         resolution=options.resolution,
         weights=options.weights,
@@ -86,7 +129,7 @@ def read_series_options(options: argparse.Namespace) -> SeriesOptions:
         runtimes=options.runtime,
         threads=options.threads,
         cores=options.cores,
-        precision=options.precision,
+        precision=options.half_width,
         budget_seconds=options.budget,
         seed=options.seed,
         start_temperature_mc=options.start_temperature,
@@ -95,19 +138,19 @@ def read_series_options(options: argparse.Namespace) -> SeriesOptions:
 
 
 def _make_parser(verbs: Mapping[str, str]) -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="pfd-bench",
         description="Compare variants on a device; without a verb: run.",
         epilog="Each verb has its own --help.",
     )
-    each_verb = parser.add_subparsers(dest="verb", required=True, parser_class=_Parser)
+    each_verb = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
     made = {
         name: each_verb.add_parser(name, help=line, description=line)
         for name, line in verbs.items()
     }
-    _add_what(made["run"], variant="orig,ours")
+    add_artifact_options(made["run"], variant="orig,ours")
     _add_how(made["run"], SeriesOptions())
-    _add_what(made["qualify"], variant="ours")
+    add_artifact_options(made["qualify"], variant="ours")
     slower = SeriesOptions(precision=qualify.PRECISION, budget_seconds=qualify.BUDGET_SECONDS)
     _add_how(made["qualify"], slower)
     more = made["run"].add_argument_group("more")
@@ -126,7 +169,7 @@ def _make_parser(verbs: Mapping[str, str]) -> argparse.ArgumentParser:
     made["qualify"].add_argument(
         "--resume", action="store_true", help="go on with the same command after an interruption"
     )
-    _add_what(made["doctor"], variant="orig")
+    add_artifact_options(made["doctor"], variant="orig")
     _add_device(made["doctor"])
     _add_device(made["clean"])
     _add_target(made["build"], default="host")
@@ -144,17 +187,29 @@ def _make_parser(verbs: Mapping[str, str]) -> argparse.ArgumentParser:
         )
     for name in ("run", "compare"):
         made[name].add_argument(
-            "--fail-if-slower", type=_share, metavar="3%", help="exit 1 when an interval says so"
+            "--fail-if-slower", type=share, metavar="3%", help="exit 1 when an interval says so"
         )
     return parser
 
 
-def _add_what(parser: argparse.ArgumentParser, *, variant: str) -> None:
+def add_artifact_options(parser: argparse.ArgumentParser, *, variant: str) -> None:
+    """Add the options that say which files, for `read_artifact_choice`."""
     what = parser.add_argument_group("what to measure")
     what.add_argument("--model", type=_names, default=[], help="of the zoo: a comma list, or all")
     what.add_argument(
         "--variant", type=_names, default=_names(variant), help=f"baseline first ({variant})"
     )
+    what.add_argument(
+        "--precision",
+        type=_precisions,
+        default=["fp32"],
+        help="comma list: fp32, fp16, int8 (fp32)",
+    )
+    what.add_argument("--calibration", metavar="DATA", help=f"of int8: {WAYS}")
+    what.add_argument(
+        "--calibration-samples", type=_positive, default=64, help="at most (default: 64)"
+    )
+    what.add_argument("--data-root", type=Path, metavar="FOLDER", help="of dataset:NAME")
     choice = ArtifactChoice()
     dataset, out = choice.dataset, choice.out
     what.add_argument("--dataset", default=dataset, help=f"data-set shape (default: {dataset})")
@@ -174,10 +229,10 @@ def _add_how(parser: argparse.ArgumentParser, defaults: SeriesOptions) -> None:
     how.add_argument("--threads", type=_counts, default=[1], help="comma list (default: 1)")
     how.add_argument("--cores", default="auto", help="auto: the fastest; any; or as 4-7")
     how.add_argument(
-        "--precision",
-        type=_share,
+        "--half-width",
+        type=share,
         default=defaults.precision,
-        help=f"half-width to reach (default: {100 * defaults.precision:g}%%)",
+        help=f"of the interval, to reach (default: {100 * defaults.precision:g}%%)",
     )
     how.add_argument(
         "--budget",
@@ -248,6 +303,19 @@ def _names(text: str) -> list[str]:
     return names
 
 
+def _precisions(text: str) -> list[str]:
+    names = _names(text)
+    for name in names:
+        if not math.isnan(_number(name.removesuffix("%"))):
+            raise argparse.ArgumentTypeError(
+                f"{_quote(text)} is a share: give --half-width {text.strip()[:20]}; this option "
+                f"names what files compute in ({', '.join(PRECISIONS)})"
+            )
+        if name not in PRECISIONS:
+            raise argparse.ArgumentTypeError(unknown("precision", name, PRECISIONS))
+    return names
+
+
 def _number(text: str) -> float:
     """Read a decimal number; NaN where it is none."""
     try:
@@ -256,7 +324,7 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def _share(text: str) -> float:
+def share(text: str) -> float:
     """Read ``3%`` or ``0.03``."""
     number, is_percent = text.strip().removesuffix("%"), text.strip().endswith("%")
     share = _number(number) / (100 if is_percent else 1)
@@ -266,7 +334,7 @@ def _share(text: str) -> float:
 
 
 def _shares(text: str) -> list[float]:
-    return [_share(part) for part in text.split(",")]
+    return [share(part) for part in text.split(",")]
 
 
 def _seconds(text: str) -> float:

@@ -34,6 +34,7 @@ __all__ = [
     "Harness",
     "Job",
     "Schedule",
+    "count_inferences",
     "describe",
     "measure_memory",
     "profile_operators",
@@ -258,6 +259,35 @@ def profile_operators(
     return result
 
 
+def count_inferences(
+    harness: Harness,
+    job: Job,
+    *,
+    iterations: int,
+    with_operators: bool,
+    timeout_s: float,
+) -> HarnessResult:
+    """Run inferences between marks for an emulator that counts; nothing is timed.
+
+    Args:
+        harness: From `describe`, started by the emulator.
+        job: What to run.
+        iterations: Inferences between marks, after the first one, which is not counted.
+        with_operators: Have the engine tell its operators, which costs instructions of its own.
+        timeout_s: Patience for the whole run.
+
+    Returns:
+        How it went, its operators and where its files lie; the counts are the emulator's.
+
+    Raises:
+        InputError, ParityError, DeviceError: As `run_block`.
+    """
+    schedule = Schedule(warmup_iterations=0, warmup_seconds=0.0, timeout_seconds=timeout_s)
+    options = ["--count", "--iterations", str(iterations)]
+    options += ["--operators", "1" if with_operators else "0"]
+    return _run(harness, job, schedule, options, None)
+
+
 def _run(
     harness: Harness,
     job: Job,
@@ -278,6 +308,7 @@ def _run(
 def _common(harness: Harness, job: Job, schedule: Schedule) -> list[str]:
     options = ["--host-version", harness.version, "--engine", job.engine, "--model", job.model]
     options += ["--threads", str(job.threads), "--limit", repr(job.limit)]
+    options += ["--batch", str(job.batch)] if job.batch else []
     options += ["--cpu-mask", f"{job.cpu_mask:x}"] if job.cpu_mask else []
     for name, paths in (("--input", job.inputs), ("--expected", job.expected)):
         for path in paths:

@@ -9,7 +9,13 @@ import numpy as np
 
 from android_bench.harness import wire
 from android_bench.harness.process import Exit
-from android_bench.harness.result import HarnessResult, OutputDistance, Task, Verification
+from android_bench.harness.result import (
+    HarnessResult,
+    LoadedFile,
+    OutputDistance,
+    Task,
+    Verification,
+)
 from android_bench.harness.wire import Status
 from android_bench.records import OperatorTime, Reading, TimedRun
 from android_bench.records.reading import CpuTicks, name_zones, share_of_load
@@ -129,7 +135,7 @@ class LineReader:
         if self._broken and end.status not in cut_off:
             self._refuse(self._broken)
         opened, loaded = self._said.get("opened"), self._said.get("loaded")
-        threads = self._said.get("threads")
+        threads, files = self._said.get("threads"), self._said.get("files")
         try:
             run = self._run(end)
         except InputError as error:  # each line was right by itself
@@ -152,6 +158,10 @@ class LineReader:
             verifications=tuple(self._verifications),
             vm_rss_kib={line.stage: line.vm_rss_kib for line in self._memory},
             operators=_operators(self._inferences),
+            files=tuple(
+                LoadedFile(name=file.name, base=file.base, end=file.end)
+                for file in (files.files if files else ())
+            ),
             stderr=ended.stderr,
         )
 

@@ -9,7 +9,7 @@ from android_bench.harness.wire import Status
 from android_bench.records import Flag, OperatorTime, TimedRun
 from export.sets.manifest import TensorSpec
 
-__all__ = ["HarnessResult", "OutputDistance", "Status", "Task", "Verification"]
+__all__ = ["HarnessResult", "LoadedFile", "OutputDistance", "Status", "Task", "Verification"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +56,29 @@ class Task:
     cpus_allowed: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedFile:
+    """Where a program or library lies in the counted process; the program's name is empty.
+
+    Attributes:
+        name: Without its folder.
+        base: What addresses in the file are added to.
+        end: Of the highest byte.
+    """
+
+    name: str
+    base: int
+    end: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HarnessResult:
     """One run, as far as it came. What was not reached is None or empty.
 
     Attributes:
         status: How it ended.
-        stage: Where it was then: start, open, load, first, verify, warmup, time, profile, end.
+        stage: Where it was then: start, open, load, first, verify, warmup, time, profile,
+            count, end.
         message: Why, a line; empty when all went well.
         signal: The signal that ended the engine, 0 when none did.
         run: What was measured; its readings tell nothing but the time where it broke off earlier.
@@ -75,6 +91,7 @@ class HarnessResult:
         verifications: In order.
         vm_rss_kib: Stage to resident memory.
         operators: Of the profiling pass, in the order they ran; durations are per inference.
+        files: What was loaded when the counted inferences began.
         stderr: The end of what the engine wrote there.
     """
 
@@ -92,6 +109,7 @@ class HarnessResult:
     verifications: tuple[Verification, ...] = ()
     vm_rss_kib: Mapping[str, int | None] = field(default_factory=dict)
     operators: tuple[OperatorTime, ...] = ()
+    files: tuple[LoadedFile, ...] = ()
     stderr: str = ""
 
     def flags(self) -> frozenset[Flag]:

@@ -22,6 +22,7 @@ MAX_SAMPLES = 20_000_000
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Nanoseconds = Annotated[int, Meta(ge=0, le=2**62)]
+Address = Annotated[int, Meta(ge=0, le=2**62)]
 Cpu = Annotated[int, Meta(ge=-1, le=4095)]
 Khz = Annotated[int, Meta(ge=0, le=10**9)]
 Text = Annotated[str, Meta(max_length=10_000)]
@@ -164,6 +165,20 @@ class Operators(Struct):
     operators: tuple[OperatorLine, ...]
 
 
+class LoadedFile(Struct):
+    """Where a program or library lies in the process that is counted."""
+
+    name: Text
+    base: Address
+    end: Address
+
+
+class Files(Struct):
+    """What is loaded when the counted inferences begin."""
+
+    files: tuple[LoadedFile, ...]
+
+
 class End(Struct):
     """The last line, the supervisor's."""
 
@@ -206,5 +221,6 @@ KINDS: Mapping[str, type[Any]] = {
     "threads": Threads,
     "memory": Memory,
     "operators": Operators,
+    "files": Files,
     "end": End,
 }

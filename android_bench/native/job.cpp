@@ -1,5 +1,7 @@
 #include "job.h"
 
+#include "marks.h"
+#include "modules.h"
 #include "readings.h"
 #include "schedule.h"
 #include "session.h"
@@ -32,6 +34,7 @@ class Job {
       case Mode::kTime: time(); break;
       case Mode::kProfile: profile(); break;
       case Mode::kMemory: steady_memory(); break;
+      case Mode::kCount: count(); break;
       case Mode::kVerify: session_.check_threads(); break;
       case Mode::kDescribe:
       case Mode::kHeat: break;
@@ -59,16 +62,47 @@ class Job {
     engine.take_events();
     const auto iterations = std::max<std::int64_t>(options_.schedule.iterations, 1);
     for (std::int64_t i = 0; i < iterations; ++i) {
-      const std::int64_t ns = timed_inference(engine, session_.input());
-      Json json = channel_.line("operators");
-      json.field("inference", i).field("inference_ns", ns).key("operators").begin_array();
-      for (const auto& event : engine.take_events()) {
-        json.begin_object().field("name", event.name).field("kind", event.kind);
-        json.field("delegate", event.delegate).field("ns", event.duration_ns).end_object();
-      }
-      channel_.write(json.end_array().end_object());
+      tell_operators(i, timed_inference(engine, session_.input()));
     }
     if (!options_.etdump.empty()) save_native_profile();
+  }
+
+  // The operators of the inference that was last.
+  void tell_operators(std::int64_t inference, std::int64_t ns) {
+    Json json = channel_.line("operators");
+    json.field("inference", inference).field("inference_ns", ns).key("operators").begin_array();
+    for (const auto& event : session_.engine().take_events()) {
+      json.begin_object().field("name", event.name).field("kind", event.kind);
+      json.field("delegate", event.delegate).field("ns", event.duration_ns).end_object();
+    }
+    channel_.write(json.end_array().end_object());
+  }
+
+  // Inferences between marks, for an emulator that counts; nothing is timed.
+  void count() {
+    session_.warm();
+    channel_.enter(Stage::kCount);
+    tell_files();
+    Engine& engine = session_.engine();
+    engine.take_events();
+    for (std::int64_t i = 0; i < options_.schedule.iterations; ++i) {
+      engine.set_inputs(session_.input());
+      mark_begin();
+      engine.invoke();
+      mark_end();
+      if (options_.with_operators) tell_operators(i, 0);
+    }
+  }
+
+  // Where the addresses that an emulator tells belong.
+  void tell_files() {
+    Json json = channel_.line("files");
+    json.key("files").begin_array();
+    for (const auto& file : loaded_files()) {
+      json.begin_object().field("name", file.name);
+      json.field("base", file.base).field("end", file.end).end_object();
+    }
+    channel_.write(json.end_array().end_object());
   }
 
   void save_native_profile() {

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <dlfcn.h>
+#include <link.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -70,6 +71,24 @@ std::unique_ptr<Engine> open_engine(const std::string& folder, const std::string
   const auto make = reinterpret_cast<PfdMakeEngine>(dlsym(library, "pfd_make_engine"));
   if (make == nullptr) throw EngineError(path + " is no engine", false);
   return std::unique_ptr<Engine>(make());
+}
+
+std::vector<LoadedFile> loaded_files() {
+  std::vector<LoadedFile> found;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* list) {
+        const std::string_view path = info->dlpi_name;
+        std::uint64_t size = 0;
+        for (int i = 0; i < info->dlpi_phnum; ++i) {
+          const auto& part = info->dlpi_phdr[i];
+          if (part.p_type == PT_LOAD) size = std::max<std::uint64_t>(size, part.p_vaddr + part.p_memsz);
+        }
+        static_cast<std::vector<LoadedFile>*>(list)->push_back(
+            {std::string(path.substr(path.rfind('/') + 1)), info->dlpi_addr, info->dlpi_addr + size});
+        return 0;
+      },
+      &found);
+  return found;
 }
 
 std::vector<Description> describe_engines(const std::string& folder) {

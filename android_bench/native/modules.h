@@ -4,6 +4,7 @@
 
 #include "engine.h"
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,13 @@ std::string program_folder(const char* argv0);
 
 // Throws EngineError when there is no such engine or it does not load.
 std::unique_ptr<Engine> open_engine(const std::string& folder, const std::string& name);
+
+// Where a program or library lies in this process.
+struct LoadedFile {
+  std::string name;  // without the folder; empty for the program itself
+  std::uint64_t base, end;  // base: what addresses in the file are added to
+};
+std::vector<LoadedFile> loaded_files();
 
 // Every engine beside the program, and those that the build had to leave out.
 std::vector<Description> describe_engines(const std::string& folder);

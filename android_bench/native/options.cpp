@@ -128,7 +128,7 @@ void check(const Options& o) {
   need(o.timeout_ns != kMissing, "--timeout-seconds S");
   need(!o.models.empty(), o.mode == Mode::kHeat ? "--child" : "--engine NAME");
   for (const auto& model : o.models) check_model(model, o.mode == Mode::kVerify);
-  if (o.mode == Mode::kTime || o.mode == Mode::kProfile) check_schedule(o);
+  if (o.mode == Mode::kTime || o.mode == Mode::kProfile || o.mode == Mode::kCount) check_schedule(o);
   if (o.mode == Mode::kHeat) check_heat(o.heat, o.models.size());
 }
 
@@ -138,13 +138,13 @@ Options parse_options(int argc, char** argv) {
   Options o;
   bool has_mode = false, has_children = false;
   const auto set_mode = [&](Mode mode) {
-    if (has_mode) throw UsageError("give one of --describe --time --verify --profile --memory --heat");
+    if (has_mode) throw UsageError("give one of --describe --time --verify --profile --memory --count --heat");
     o.mode = mode;
     has_mode = true;
   };
   const std::map<std::string_view, Mode> modes = {
       {"--describe", Mode::kDescribe}, {"--time", Mode::kTime}, {"--verify", Mode::kVerify},
-      {"--profile", Mode::kProfile}, {"--memory", Mode::kMemory}, {"--heat", Mode::kHeat}};
+      {"--profile", Mode::kProfile}, {"--memory", Mode::kMemory}, {"--count", Mode::kCount}, {"--heat", Mode::kHeat}};
 
   using Set = std::function<void(std::string_view name, std::string_view text)>;
   constexpr std::int64_t kMany = 1'000'000'000;
@@ -169,6 +169,7 @@ Options parse_options(int argc, char** argv) {
       {"--turn-timeout-seconds", [&](auto n, auto t) { o.heat.turn_timeout_ns = nanoseconds(n, t); }},
       {"--order", [&](auto n, auto t) { o.heat.order = whole_list<int>(n, t, 0, kMostChildren - 1); }},
       {"--timeout-seconds", [&](auto n, auto t) { o.timeout_ns = nanoseconds(n, t); }},
+      {"--operators", [&](auto n, auto t) { o.with_operators = whole(n, t, 0, 1) == 1; }},
       {"--etdump", [&](auto, auto t) { o.etdump = t; }},
       {"--sys-root", [&](auto, auto t) { o.sys_root = t; }},
       {"--engine", [&](auto, auto t) { model().engine = t; }},
@@ -176,6 +177,7 @@ Options parse_options(int argc, char** argv) {
       {"--threads", [&](auto n, auto t) { model().threads = static_cast<int>(whole(n, t, 1, 1024)); }},
       {"--input", [&](auto, auto t) { model().inputs.emplace_back(t); }},
       {"--expected", [&](auto, auto t) { model().expected.emplace_back(t); }},
+      {"--batch", [&](auto n, auto t) { model().batch = whole(n, t, 1, kMany); }},
       {"--limit", [&](auto n, auto t) { model().limit = real(n, t, 1e9); }},
       {"--verify-samples", [&](auto n, auto t) { model().verify_samples = whole(n, t, 0, kMany); }},
       {"--handicap-ppm", [&](auto n, auto t) { model().handicap_ppm = whole(n, t, 0, 10'000'000); }}};
@@ -201,7 +203,7 @@ Options parse_options(int argc, char** argv) {
 }
 
 const char* usage() {
-  return "pfd_bench --describe | [--time|--verify|--profile|--memory] --engine NAME --model FILE ... | "
+  return "pfd_bench --describe | [--time|--verify|--profile|--memory|--count] --engine NAME --model FILE ... | "
          "--heat ... --child --engine NAME --model FILE ... --child ...";
 }
 
@@ -212,6 +214,7 @@ const char* mode_name(Mode mode) {
     case Mode::kVerify: return "verify";
     case Mode::kProfile: return "profile";
     case Mode::kMemory: return "memory";
+    case Mode::kCount: return "count";
     case Mode::kHeat: return "heat";
   }
   return "";

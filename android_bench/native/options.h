@@ -9,7 +9,7 @@
 
 namespace pfd {
 
-enum class Mode { kDescribe, kTime, kVerify, kProfile, kMemory, kHeat };
+enum class Mode { kDescribe, kTime, kVerify, kProfile, kMemory, kCount, kHeat };
 
 inline constexpr int kMissing = -1;  // not given
 
@@ -19,6 +19,7 @@ struct ModelOptions {
   std::string model;
   int threads = kMissing;
   std::vector<std::string> inputs, expected;
+  std::int64_t batch = 0;           // of a .pte that leaves it open; 0: its largest
   double limit = kMissing;          // relative L-infinity distance that is allowed
   std::int64_t verify_samples = 0;  // 0: all there are
   std::int64_t handicap_ppm = 0;
@@ -63,9 +64,15 @@ struct Options {
   Schedule schedule;
   HeatOptions heat;
   std::int64_t timeout_ns = kMissing;
+  bool with_operators = false;  // of --count
   std::string etdump;    // where the engine's own profile goes
   std::string sys_root;  // for tests: a folder instead of / for readings
 };
+
+// Whether the runtime is asked to tell its operators, which slows every inference.
+inline bool wants_operators(const Options& o) {
+  return o.mode == Mode::kProfile || (o.mode == Mode::kCount && o.with_operators);
+}
 
 class UsageError : public std::runtime_error {
  public:

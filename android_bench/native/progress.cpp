@@ -21,6 +21,7 @@ const char* stage_name(Stage stage) {
     case Stage::kWarmup: return "warmup";
     case Stage::kTime: return "time";
     case Stage::kProfile: return "profile";
+    case Stage::kCount: return "count";
     case Stage::kEnd: return "end";
   }
   return "";

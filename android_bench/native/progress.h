@@ -8,7 +8,7 @@
 
 namespace pfd {
 
-enum class Stage : int { kStart, kOpen, kLoad, kFirst, kVerify, kWarmup, kTime, kProfile, kEnd };
+enum class Stage : int { kStart, kOpen, kLoad, kFirst, kVerify, kWarmup, kTime, kProfile, kCount, kEnd };
 enum class Outcome : int { kNone, kDone, kMismatch, kRefused, kEnvironment, kCrashed, kTimeout, kKilled };
 
 const char* stage_name(Stage stage);

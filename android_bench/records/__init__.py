@@ -7,11 +7,19 @@ refused by key. Nothing here imports torch.
     device.py, artifact.py, campaign.py   who was measured
     block.py, reading.py                  what ran: samples, readings, flags
     heat.py, turns.py                     what ran where variants take turns
+    arm_count.py                          what an inference executes on an emulated core
     passes.py, event.py                   the separate passes, and what happened
 """
 
 from __future__ import annotations
 
+from android_bench.records.arm_count import (
+    MAC_PRECISIONS,
+    ArmCount,
+    Counts,
+    HotBlock,
+    OperatorCount,
+)
 from android_bench.records.artifact import ArtifactRecord, artifact_record
 from android_bench.records.block import Block, Flag, TimedRun, require_same_arm
 from android_bench.records.campaign import Arm, CampaignRecord, Role
@@ -27,19 +35,24 @@ from android_bench.records.schedule import Schedule
 from android_bench.records.turns import TurnSamples
 
 __all__ = [
+    "MAC_PRECISIONS",
     "Arm",
+    "ArmCount",
     "ArtifactRecord",
     "Block",
     "CampaignRecord",
     "Cluster",
+    "Counts",
     "Design",
     "DeviceRecord",
     "Event",
     "Flag",
     "HeatChild",
     "HeatRecord",
+    "HotBlock",
     "Limits",
     "MemoryRecord",
+    "OperatorCount",
     "OperatorProfile",
     "OperatorTime",
     "Pairing",

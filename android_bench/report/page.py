@@ -1,55 +1,41 @@
 """The report as one HTML page that needs nothing else: no network, no other file.
 
-Everything on it comes from the store. Names from outside are escaped by Jinja (autoescape) and
-`escape_for_plot`; beyond that the page forbids itself every script but its own two, by their
-hashes, and every connection, through its content security policy.
+Everything on it comes from the store; `html` says how names from outside are kept harmless.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from android_bench.campaign.result import CampaignResult
-from android_bench.records import Pairing
-from android_bench.report import wording
+from android_bench.records import ArmCount, Pairing
+from android_bench.report.arm_section import CostDifference, cost_differences
 from android_bench.report.block_timeline import blocks_figure, has_clipped_block
 from android_bench.report.conditions import spans_of, track_names
 from android_bench.report.distribution import samples_figure
-from android_bench.report.escape import escape_controls
 from android_bench.report.figure_style import colours
 from android_bench.report.forest import forest_figure
 from android_bench.report.heat_timeline import has_clipped_heat, heats_figure
 from android_bench.report.heats import HeatRow, find_curves, heat_rows
+from android_bench.report.html import render_page
 from android_bench.report.paper import (
     PrintedLatency,
     find_printed,
     printed_latencies,
 )
 from android_bench.report.turn_curves import curves_figure
-from android_bench.statistics.comparison import Comparison, Verdict
-from android_bench.statistics.design import is_disturbed
+from android_bench.report.waterfall import waterfall_figure
+from android_bench.statistics.comparison import Comparison
 from android_bench.statistics.summary import Summary
 from android_bench.statistics.turn_curve import TurnCurve
-from android_bench.statistics.undisturbed import explain_disagreement
 from pfd_models.errors import InputError
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 __all__ = ["report_page"]
-
-_DRAW = """
-const config = {responsive: true, displaylogo: false};
-const figures = JSON.parse(document.getElementById("figures").textContent);
-for (const [id, figure] of Object.entries(figures)) {
-  Plotly.newPlot(id, figure.data, figure.layout, config);
-}
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +50,7 @@ class _Section:
     read: Sequence[str]
     unread: Sequence[str]
     beyond: float
+    costs: Sequence[CostDifference]
     clipped: bool
 
     @property
@@ -97,13 +84,16 @@ class _PaperRow:
 
 
 def report_page(
-    results: Sequence[CampaignResult], printed: Sequence[PrintedLatency] | None = None
+    results: Sequence[CampaignResult],
+    printed: Sequence[PrintedLatency] | None = None,
+    counts: Sequence[ArmCount] = (),
 ) -> str:
     """Return the page about some campaigns.
 
     Args:
         results: From `result.read_result`, in the order shown.
         printed: The paper's latencies; the installed ones by default.
+        counts: What the campaigns' files execute on emulated cores, where that was counted.
 
     Raises:
         InputError: No campaign is given.
@@ -115,26 +105,25 @@ def report_page(
         figures["forest"] = forest_figure(results)
     sections = []
     for number, result in enumerate(results, start=1):
-        section, drawn = _make_section(number, result)
+        section, drawn = _make_section(number, result, counts)
         sections.append(section)
         figures |= drawn
     table = tuple(printed_latencies() if printed is None else printed)
-    scripts = (_without_end_tags(_plotly_source()), _DRAW)
-    page: str = _template().render(
+    return render_page(
+        "page.html.j2",
+        figures,
         sections=sections,
-        figures=set(figures),
-        figures_json=_figures_json(figures),
         paper=_paper_rows(sections, table),
-        scripts=scripts,
-        script_hashes=[_csp_hash(script) for script in scripts],
     )
-    return page.strip() + "\n"
 
 
-def _make_section(number: int, result: CampaignResult) -> tuple[_Section, dict[str, go.Figure]]:
+def _make_section(
+    number: int, result: CampaignResult, counts: Sequence[ArmCount]
+) -> tuple[_Section, dict[str, go.Figure]]:
     """Return a campaign as the template reads it, and its figures by their place on the page."""
     in_turns = result.campaign.rules.pairing is Pairing.TURNS
     samples, beyond = samples_figure(result)
+    costs = cost_differences(result, counts, number)
     read, unread = track_names(spans_of(result))
     section = _Section(
         number=number,
@@ -145,67 +134,19 @@ def _make_section(number: int, result: CampaignResult) -> tuple[_Section, dict[s
         read=read,
         unread=unread,
         beyond=beyond,
+        costs=costs,
         clipped=has_clipped_heat(result) if in_turns else has_clipped_block(result),
     )
-    figures = {}
+    figures = {cost.figure_id: waterfall_figure(cost) for cost in costs}
     if in_turns and any(len(heat.turns.samples_ns) for heat in result.heats):
         figures[f"heats-{number}"] = heats_figure(result)
     if not in_turns and any(len(block.run.samples_ns) for block in result.blocks):
         figures[f"blocks-{number}"] = blocks_figure(result)
-    if figures:
+    if f"heats-{number}" in figures or f"blocks-{number}" in figures:
         figures[f"samples-{number}"] = samples
     if section.curves:
         figures[f"curves-{number}"] = curves_figure(section.curves, section.colours)
     return section, figures
-
-
-def _template() -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("android_bench", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        # Plain text, which is all that comes from outside; markup has a class of its own.
-        finalize=_escape_text,
-    )
-    for name in wording.__all__:
-        environment.filters[name] = getattr(wording, name)
-    environment.tests["disturbed"] = is_disturbed
-    environment.globals["Verdict"] = Verdict
-    environment.globals["explain_disagreement"] = explain_disagreement
-    return environment.get_template("page.html.j2")
-
-
-def _escape_text(value: Any) -> Any:
-    return escape_controls(value, longest=4000) if type(value) is str else value
-
-
-def _plotly_source() -> str:
-    from plotly.offline import get_plotlyjs
-
-    # The browser reads every line end as \n before it takes the hash.
-    return str(get_plotlyjs()).replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _without_end_tags(script: str) -> str:
-    return script.replace("</script", r"<\/script")
-
-
-def _csp_hash(script: str) -> str:
-    digest = hashlib.sha256(script.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
-
-
-def _figures_json(figures: Mapping[str, go.Figure]) -> str:
-    """Return the figures as JSON that can stand inside a script element."""
-    plain = {name: json.loads(figure.to_json()) for name, figure in figures.items()}
-    text = json.dumps(plain, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
 
 
 def _paper_rows(

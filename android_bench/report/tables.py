@@ -26,12 +26,20 @@ from android_bench.statistics.comparison import Comparison, Verdict
 from android_bench.statistics.summary import Summary
 from android_bench.store.archive import CampaignOverview
 
-__all__ = ["campaign_table", "name_units", "operator_table", "summary_table", "verdict_table"]
+__all__ = [
+    "campaign_table",
+    "make_table",
+    "name_units",
+    "operator_table",
+    "plain_name",
+    "summary_table",
+    "verdict_table",
+]
 
 _STYLES = {Verdict.FASTER: "bold green", Verdict.SLOWER: "bold red", Verdict.NOT_RESOLVED: "yellow"}
 
 
-def _table(*columns: str, title: str = "") -> Table:
+def make_table(*columns: str, title: str = "") -> Table:
     """Return an empty table; the first column is text, the others are numbers."""
     # As Text, because a plain str would be read as markup.
     table = Table(title=Text(title) if title else None, title_justify="left")
@@ -41,7 +49,8 @@ def _table(*columns: str, title: str = "") -> Table:
     return table
 
 
-def _name(text: str) -> Text:
+def plain_name(text: str) -> Text:
+    """Return a name from outside as a cell."""
     return Text(escape_controls(text))
 
 
@@ -54,7 +63,7 @@ def name_units(results: Sequence[CampaignResult]) -> str:
 def verdict_table(results: Sequence[CampaignResult]) -> Table:
     """Return every comparison: ratio, interval, verdict and what the device can resolve."""
     units = name_units(results)
-    table = _table("variant", "against", "latency", "interval", units, "noise floor", "verdict")
+    table = make_table("variant", "against", "latency", "interval", units, "noise floor", "verdict")
     for result in results:
         for comparison in result.comparisons:
             table.add_row(*_verdict_cells(comparison))
@@ -71,8 +80,8 @@ def _verdict_cells(comparison: Comparison, *, is_control: bool = False) -> list[
         right = verdict is Verdict.NOT_RESOLVED
         word, style = ("equal, as it must be", "") if right else ("UNEQUAL", "bold red")
     return [
-        _name(comparison.label),
-        _name(comparison.baseline),
+        plain_name(comparison.label),
+        plain_name(comparison.baseline),
         Text(change(comparison.ratio)),
         Text(interval(comparison)),
         Text(str(comparison.n_rounds)),
@@ -84,7 +93,7 @@ def _verdict_cells(comparison: Comparison, *, is_control: bool = False) -> list[
 def summary_table(result: CampaignResult) -> Table:
     """Return what each variant of a campaign takes, a column a variant."""
     title = escape_controls(f"{result.campaign.name} · {result.device.model}")
-    table = _table("", *(escape_controls(s.label) for s in result.summaries), title=title)
+    table = make_table("", *(escape_controls(s.label) for s in result.summaries), title=title)
     for name, show in _summary_rows(name_run(result.campaign.rules.pairing)).items():
         table.add_row(name, *(Text(show(s)) for s in result.summaries))
     if curves := find_curves(result):
@@ -119,18 +128,18 @@ def _summary_rows(run: str) -> Mapping[str, Callable[[Summary], str]]:
 
 def campaign_table(overview: Sequence[CampaignOverview]) -> Table:
     """Return the campaigns of a store, the oldest first."""
-    table = _table("campaign", "name", "device", "measured", "disturbed", "last event")
+    table = make_table("campaign", "name", "device", "measured", "disturbed", "last event")
     for column in table.columns[1:3]:
         column.justify = "left"
     for line in overview:
         event = line.last_event
         table.add_row(
-            _name(line.campaign.campaign_id),
-            _name(line.campaign.name),
-            _name(f"{line.device.model} ({line.device.serial})"),
+            plain_name(line.campaign.campaign_id),
+            plain_name(line.campaign.name),
+            plain_name(f"{line.device.model} ({line.device.serial})"),
             count_runs(line.blocks, line.campaign.rules.pairing),
             str(line.flagged),
-            _name("" if event is None else event.message),
+            plain_name("" if event is None else event.message),
         )
     return table
 
@@ -139,13 +148,15 @@ def operator_table(profile: OperatorProfile, rows: int = 20) -> Table:
     """Return the slowest operators of a profile, by median, with their share of the sum."""
     medians = profile.median_ns()
     total = sum(medians) or 1.0
-    table = _table("operator", "delegate", "median", "share", title=escape_controls(profile.label))
+    table = make_table(
+        "operator", "delegate", "median", "share", title=escape_controls(profile.label)
+    )
     order = sorted(range(len(medians)), key=lambda i: -medians[i])
     for place in order[:rows]:
         operator = profile.operators[place]
         table.add_row(
-            _name(operator.name),
-            _name(operator.delegate or "none"),
+            plain_name(operator.name),
+            plain_name(operator.delegate or "none"),
             milliseconds(medians[place]),
             f"{medians[place] / total:.1%}",
         )

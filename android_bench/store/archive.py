@@ -12,6 +12,7 @@ from sqlalchemy import URL, Connection, Engine
 
 from android_bench.records import (
     Arm,
+    ArmCount,
     ArtifactRecord,
     Block,
     CampaignRecord,
@@ -199,6 +200,22 @@ class Store:
         with self.writing() as connection:
             connection.execute(schema.memory.insert(), rows.record_row(record))
 
+    def add_arm_count(self, count: ArmCount, artifact: ArtifactRecord) -> None:
+        """Store what a file executes, with the file; the same count again changes nothing.
+
+        Raises:
+            InputError: The count is another file's.
+        """
+        if count.artifact_sha256 != artifact.sha256:
+            raise InputError(
+                f"the count is of the file {count.artifact_sha256[:12]}..., not of "
+                f"{artifact.file}; give its own record"
+            )
+        row = {"count_id": count.count_id, **rows.record_row(count)}
+        with self.writing() as connection:
+            queries.insert_unless_known(connection, schema.artifacts, [rows.artifact_row(artifact)])
+            queries.insert_unless_known(connection, schema.arm_counts, [row])
+
     def _arm(self, campaign_id: str, label: str) -> Arm:
         if campaign_id not in self._arms:
             arms = {arm.label: arm for arm in self.campaign(campaign_id).arms}
@@ -296,6 +313,12 @@ class Store:
         with self.reading() as connection:
             found = queries.of_campaign(connection, schema.memory, campaign_id)
         return tuple(rows.record_from(MemoryRecord, row, without=("memory_id",)) for row in found)
+
+    def arm_counts(self, sha256: str) -> tuple[ArmCount, ...]:
+        """Return what was counted of a file, the oldest first."""
+        with self.reading() as connection:
+            found = queries.arm_counts(connection, sha256)
+        return tuple(rows.record_from(ArmCount, row, without=("count_id",)) for row in found)
 
     def profiles(self, campaign_id: str) -> tuple[OperatorProfile, ...]:
         """Return a campaign's operator profiles, the oldest first.

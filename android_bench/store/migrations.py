@@ -53,7 +53,33 @@ def _to_3(connection: Connection) -> None:
     )
 
 
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _to_2, 3: _to_3}
+def _to_4(connection: Connection) -> None:
+    """Add what an 8-bit file was calibrated on."""
+    connection.execute(
+        text("ALTER TABLE artifacts ADD COLUMN calibration VARCHAR NOT NULL DEFAULT ''")
+    )
+
+
+def _to_5(connection: Connection) -> None:
+    """Add what files execute on an emulated core."""
+    columns = (
+        "engine engine_version core cpu_model caches emulator counter_version harness_version "
+        "counted_utc"
+    )
+    texts = ", ".join(f"{name} VARCHAR NOT NULL" for name in columns.split())
+    connection.execute(
+        text(
+            "CREATE TABLE arm_counts (count_id VARCHAR NOT NULL PRIMARY KEY, artifact_sha256 "
+            f"VARCHAR(64) NOT NULL REFERENCES artifacts (sha256), {texts}, counts JSON NOT NULL, "
+            "spread FLOAT NOT NULL, operators JSON NOT NULL, blocks JSON NOT NULL)"
+        )
+    )
+    connection.execute(
+        text("CREATE INDEX ix_arm_counts_artifact_sha256 ON arm_counts (artifact_sha256)")
+    )
+
+
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _to_2, 3: _to_3, 4: _to_4, 5: _to_5}
 
 
 def stored_version(connection: Connection, name: str) -> int:

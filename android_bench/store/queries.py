@@ -19,6 +19,7 @@ from android_bench.store import rows, schema
 from pfd_models.errors import InputError
 
 __all__ = [
+    "arm_counts",
     "artifacts",
     "blocks",
     "campaigns",
@@ -104,6 +105,16 @@ def heats(connection: Connection, campaign_id: str) -> tuple[HeatRecord, ...]:
     query = select(h, *columns).select_from(h.join(t))
     query = query.where(h.c.campaign_id == campaign_id).order_by(h.c.number, h.c.attempt)
     return tuple(rows.heat_from(row) for row in fetch(connection, query))
+
+
+def arm_counts(connection: Connection, sha256: str) -> list[dict[str, Any]]:
+    """Return the rows of what was counted of a file, the oldest first."""
+    c = schema.arm_counts.c
+    order = (c.counted_utc, c.count_id)
+    return fetch(
+        connection,
+        select(schema.arm_counts).where(c.artifact_sha256 == sha256).order_by(*order),
+    )
 
 
 def flag_lists(connection: Connection) -> dict[str, list[list[str]]]:

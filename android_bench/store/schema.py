@@ -5,6 +5,8 @@ Schema versions, of the store and of the exported JSON:
     2  artifacts: leftovers, params and macs.
     3  readings: thermal_status, boot_id, asleep_ns, wall_ahead_s; they are JSON in blocks.
        heats and their turns.
+    4  artifacts: calibration.
+    5  arm_counts.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from sqlalchemy import (
 
 __all__ = [
     "SCHEMA_VERSION",
+    "arm_counts",
     "arms",
     "artifacts",
     "blocks",
@@ -44,7 +47,7 @@ __all__ = [
     "turns",
 ]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 5
 
 metadata = MetaData()
 
@@ -90,6 +93,7 @@ artifacts = Table(
     Column("params", BigInteger),
     Column("macs", BigInteger),
     Column("versions", JSON, nullable=False),
+    Column("calibration", String, nullable=False),
 )
 
 campaigns = Table(
@@ -246,6 +250,27 @@ memory = Table(
     Column("rss_kib", JSON, nullable=False),
     Column("harness_version", String, nullable=False),
     _of_an_arm(),
+)
+
+# Of no campaign: what a file executes does not depend on when or where it was measured.
+arm_counts = Table(
+    "arm_counts",
+    metadata,
+    Column("count_id", String, primary_key=True),
+    Column("artifact_sha256", ForeignKey("artifacts.sha256"), nullable=False, index=True),
+    Column("engine", String, nullable=False),
+    Column("engine_version", String, nullable=False),
+    Column("core", String, nullable=False),
+    Column("cpu_model", String, nullable=False),
+    Column("caches", String, nullable=False),
+    Column("emulator", String, nullable=False),
+    Column("counter_version", String, nullable=False),
+    Column("harness_version", String, nullable=False),
+    Column("counted_utc", String, nullable=False),
+    Column("counts", JSON, nullable=False),
+    Column("spread", Float, nullable=False),
+    Column("operators", JSON, nullable=False),
+    Column("blocks", JSON, nullable=False),
 )
 
 # Not a record: who is using a device now (see lock.py).

@@ -28,14 +28,19 @@ _OPERANDS = {1: "weight", 2: "bias"}
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
-def name_by_module(graph: GraphProto) -> None:
+def name_by_module(graph: GraphProto, results: Mapping[str, str]) -> None:
     """Rename nodes, their results and the weights that passes made; the borders keep their names.
 
     A node of which the exporter noted nothing keeps its name.
+
+    Args:
+        graph: As the exporter made it; edited.
+        results: What the result of a call is called, by its name in the program; what the exporter
+            made of a call besides is called after the module alone.
     """
     border = {value.name for values in (graph.input, graph.output) for value in values}
     stored = {tensor.name for tensor in graph.initializer}
-    taken = border | stored
+    taken = border | stored | set(results.values())
     names = _shorten_stored(graph, taken)
     for node in graph.node:
         path = _find_path(node)
@@ -43,7 +48,8 @@ def name_by_module(graph: GraphProto) -> None:
             continue
         *modules, call = path[_count_wrappers(node) :]
         label = _NUMBER.sub("", call) or node.op_type.lower()
-        node.name = _unused("/".join([*modules, label]), taken)
+        known = results.get(next(iter(node.output), ""))
+        node.name = known or _unused("/".join([*modules, label]), taken)
         for place, result in enumerate(node.output):
             if result and result not in border:
                 names[result] = node.name if place == 0 else f"{node.name}:{place}"

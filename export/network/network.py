@@ -15,6 +15,7 @@ from export.request.request import BuildRequest
 from export.request.source import InputTensor, ModuleSource, ZooSource
 from export.sets.files import sha256_file
 from export.sets.manifest import AppInterface
+from pfd_models.errors import WeightsError
 from pfd_models.plain_data import to_plain
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ class Network:
         return tuple(tensor.shape for tensor in self.inputs)
 
     @property
+    def batches(self) -> tuple[tuple[int, int] | None, ...]:
+        """Return the least and largest batch of each input, None where it is fixed."""
+        return tuple(tensor.batch for tensor in self.inputs)
+
+    @property
     def dtypes(self) -> tuple[str, ...]:
         """Return the dtype of each input."""
         return tuple(tensor.dtype for tensor in self.inputs)
@@ -89,7 +95,7 @@ def make_network(request: BuildRequest) -> tuple[Network, str]:
         ModuleError: A user's module does not import or its factory fails, its weights are not
             float32 or it has no parameter of an input's name.
         ConversionError: It cannot be made padding-free.
-        WeightsError: The checkpoint cannot be read or is another network's.
+        WeightsError: The checkpoint cannot be read or is another network's, or a weight is NaN.
     """
     import torch
 
@@ -101,7 +107,9 @@ def make_network(request: BuildRequest) -> tuple[Network, str]:
     if isinstance(source, ZooSource):
         network = _zoo_network(source)
         network.module.eval()
-        return network, _fill(network, request)
+        origin = _fill(network, request)
+        _require_numbers(network.module)
+        return network, origin
     network = _user_network(source, request.name)
     unconverted = None
     if source.to_float32 and find_precision(network.module) != torch.float32:
@@ -109,6 +117,7 @@ def make_network(request: BuildRequest) -> tuple[Network, str]:
         network.module.float()
     require_float32(network.module)
     origin = _fill(network, request)
+    _require_numbers(network.module)
     module = take_named_inputs(network.module, network.inputs)
     notes: tuple[str, ...] = ()
     if unconverted is not None:
@@ -123,6 +132,16 @@ def make_network(request: BuildRequest) -> tuple[Network, str]:
         named = take_named_inputs(unconverted, network.inputs)
         notes = (compare_precisions(named, module, samples),)
     return replace(network, module=module, notes=notes), origin
+
+
+def _require_numbers(module: nn.Module) -> None:
+    """Refuse weights that no training meant: NaN, which would be found later and unnamed."""
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if tensor.is_floating_point() and (count := int(tensor.isnan().sum())):
+            raise WeightsError(
+                f"the weight {name!r} holds NaN in {count} of its {tensor.numel()} values; give a "
+                "checkpoint from before the training diverged"
+            )
 
 
 def _fill(network: Network, request: BuildRequest) -> str:
@@ -162,7 +181,9 @@ def _zoo_network(source: ZooSource) -> Network:
     stem = f"{spec.model}_{spec.variant}_{spec.dataset}_{spec.resolution}"
     if spec.num_classes != DATASETS[spec.dataset].num_classes:
         stem += f"_c{spec.num_classes}"
-    if source.batch != 1:
+    if source.batch_range is not None:
+        stem += "_b{}to{}".format(*source.batch_range)
+    elif source.batch != 1:
         stem += f"_b{source.batch}"
     return Network(
         module=module,
@@ -171,7 +192,8 @@ def _zoo_network(source: ZooSource) -> Network:
         dataset=spec.dataset,
         inputs=(
             InputTensor(
-                shape=(source.batch, spec.input.channels, spec.input.height, spec.input.width)
+                shape=(source.batch, spec.input.channels, spec.input.height, spec.input.width),
+                batch=source.batch_range,
             ),
         ),
         spec=to_plain(spec.to_dict()),
@@ -191,7 +213,7 @@ def _user_network(source: ModuleSource, name: str) -> Network:
     if source.padding_free:
         module, conversions = _apply_recipe(module, source.inputs)
         name += "_pfd"
-    shapes = "_".join("x".join(map(str, tensor.shape)) for tensor in source.inputs)
+    shapes = "_".join(map(_name_shape, source.inputs))
     return Network(
         module=module.eval(),
         name=source.target,
@@ -202,6 +224,11 @@ def _user_network(source: ModuleSource, name: str) -> Network:
         stem=f"{name}_{shapes}_fp32",
         conversions=conversions,
     )
+
+
+def _name_shape(tensor: InputTensor) -> str:
+    batch = tensor.shape[:1] if tensor.batch is None else ["{}to{}".format(*tensor.batch)]
+    return "x".join(map(str, (*batch, *tensor.shape[1:])))
 
 
 def _apply_recipe(

@@ -57,10 +57,9 @@ def rewrite(graph: fx.Graph) -> int:
             "weight": constant(norm, weight, "folded_weight"),
             "bias": constant(norm, bias, "folded_bias"),
         }
-        joined = insert(norm, layer.target, *new.values())
-        if "nn_module_stack" in layer.meta:  # it is the layer, now with the norm inside
-            joined.meta["nn_module_stack"] = layer.meta["nn_module_stack"]
-        replace(norm, joined)
+        folded = insert(norm, layer.target, *new.values())
+        folded.meta["nn_module_stack"] = layer.meta.get("nn_module_stack")  # it is the layer still
+        replace(norm, folded)
         rewrites += 1
     return rewrites
 

@@ -15,13 +15,15 @@ from export.network.inputs import Arrays
 from export.network.network import Network
 from export.quantization.agreement import hold_to_reference
 from export.quantization.calibration import CalibrationData, load_network_calibration
-from export.quantization.cost import measure_cost
+from export.quantization.cost import find_classes, measure_cost
 from export.quantization.insert import store
 from export.quantization.integer_reference import Mask, find_ties, run_integers
+from export.quantization.loss_limit import choose_float_layers
 from export.quantization.quantize import RECIPE, Quantized, quantize
 from export.quantization.scales import Affine
 from export.request.request import BuildRequest
-from export.sets.manifest import Parity, PrecisionCost, Quantization, TensorSpec
+from export.sets.manifest import LossLimit, Parity, PrecisionCost, Quantization, TensorSpec
+from pfd_models.errors import SpecError
 
 __all__ = ["EightBit", "quantize_for"]
 
@@ -46,6 +48,7 @@ class EightBit:
         outputs: What the integer reference makes of `inputs`.
         ties: For `outputs`, where another class is as good; see `find_ties`.
         request: Whose options these are.
+        loss_limit: Which layers were chosen to stay in float; None where no loss was given.
     """
 
     quantized: Quantized
@@ -55,6 +58,16 @@ class EightBit:
     outputs: list[Arrays]
     ties: list[list[Mask | None]]
     request: BuildRequest
+    loss_limit: LossLimit | None = None
+
+    @property
+    def keep(self) -> tuple[str, ...]:
+        """Return the layers and modules that are in float because somebody wants them to be."""
+        return _list_kept(self.request, self.loss_limit)
+
+    def quantize_all(self, program: Program) -> Quantized:
+        """Quantise the network with none of `keep` in float."""
+        return quantize(program, self.data.samples, integer_io=self.request.io == "int8")
 
     @property
     def program(self) -> Program:
@@ -85,7 +98,12 @@ class EightBit:
             to_the_bit=kind in _TO_THE_BIT and self.quantized.rounds_nothing,
             ties=self.ties,
         )
-        cost = measure_cost(self.exact, found, self.data.labels)
+        cost = measure_cost(
+            [sample[0] for sample in self.exact],
+            [sample[0] for sample in found],
+            self.data.labels,
+            classes=(find_classes(self.exact), find_classes(found)),
+        )
         return parity, cost
 
     def describe(self, specs: Sequence[TensorSpec], *, are_inputs: bool) -> tuple[TensorSpec, ...]:
@@ -106,6 +124,9 @@ class EightBit:
             inputs=tuple(map(_pair, self.quantized.inputs)),
             outputs=tuple(map(_pair, self.quantized.outputs)),
             kept_float=self.quantized.kept_float,
+            values=self.quantized.values,
+            keep_float=self.request.keep_float,
+            loss_limit=self.loss_limit,
         )
 
     def _fed(self, sample: Sequence[Tensor]) -> Arrays:
@@ -133,8 +154,17 @@ def quantize_for(request: BuildRequest, program: Program, network: Network) -> E
         SpecError: The request names nothing to calibrate on.
         DataError: The data cannot be read or do not fit.
     """
-    data = load_network_calibration(request, network)
-    quantized = quantize(program, data.samples, integer_io=request.io == "int8")
+    data = load_network_calibration(request, network, choosing=request.max_loss is not None)
+    limit = None
+    if request.max_loss is not None:
+        limit = choose_float_layers(program, data, request.max_loss, request.keep_float)
+    quantized = quantize(
+        program,
+        data.samples,
+        integer_io=request.io == "int8",
+        keep=_list_kept(request, limit),
+    )
+    _require_effect(request.keep_float, quantized.kept)
     fed = [
         _fed(quantized, sample, integers=request.io == "int8")
         for sample in data.held[:CHECKED_SAMPLES]
@@ -150,7 +180,22 @@ def quantize_for(request: BuildRequest, program: Program, network: Network) -> E
         ],
         ties=[find_ties(quantized.program, list(map(torch.from_numpy, f))) for f in fed],
         request=request,
+        loss_limit=limit,
     )
+
+
+def _require_effect(wanted: Sequence[str], kept: Sequence[str]) -> None:
+    """Refuse a layer that computes in integers whatever is asked."""
+    for name in wanted:
+        if not any(layer == name or layer.startswith(f"{name}.") for layer in kept):
+            raise SpecError(
+                f"--keep-float {name}: between integers it computes in integers in every runtime; "
+                "name a module beside it as well, or leave it out"
+            )
+
+
+def _list_kept(request: BuildRequest, limit: LossLimit | None) -> tuple[str, ...]:
+    return (*request.keep_float, *(() if limit is None else limit.layers))
 
 
 def _fed(quantized: Quantized, sample: Sequence[Tensor], *, integers: bool) -> Arrays:

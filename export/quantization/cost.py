@@ -10,33 +10,53 @@ import numpy.typing as npt
 
 from export.sets.manifest import PrecisionCost
 
-__all__ = ["measure_cost"]
+__all__ = ["find_classes", "measure_cost"]
 
-_Outputs = Sequence[Sequence[npt.NDArray[Any]]]
+_Outputs = Sequence[npt.NDArray[np.floating]]
 
 
-def measure_cost(exact: _Outputs, found: _Outputs, labels: Sequence[int] = ()) -> PrecisionCost:
-    """Compare the outputs of a file with the float network's.
+def find_classes(
+    samples: Sequence[Sequence[npt.NDArray[Any]]],
+) -> npt.NDArray[Any] | None:
+    """Return the best class of each row, where a network's last output tells the classes.
 
     Args:
-        exact: Per sample, all outputs of the float network.
-        found: Per sample, all outputs of the file, as numbers.
+        samples: Per sample, all outputs; a head's classes are int32, (N,) or (N, K) with the best
+            first.
+    """
+    if samples[0][-1].dtype != np.int32:
+        return None
+    last = np.stack([outputs[-1] for outputs in samples])
+    return last.reshape(last.shape[0] * last.shape[1], -1)[:, 0]
+
+
+def measure_cost(
+    exact: _Outputs,
+    found: _Outputs,
+    labels: Sequence[int] = (),
+    *,
+    classes: tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None] = (None, None),
+) -> PrecisionCost:
+    """Compare the first output of a file with the float network's.
+
+    Args:
+        exact: Per sample, of the float network.
+        found: Per sample, of the file, as numbers.
         labels: Class of each row over all samples, or empty.
+        classes: From `find_classes` of both, where the first output is no row of all scores.
 
     Returns:
-        The signal to quantisation noise ratio of the first output over all samples; and, where
-        outputs are rows of scores or tell the best classes, how often both have the same best
-        class and how often each has the right one.
+        The signal to quantisation noise ratio over all samples; and, where outputs are rows of
+        scores, how often both have the same best class and how often each has the right one.
     """
-    wanted, have = (
-        np.stack([outputs[0] for outputs in samples]).astype(np.float64)
-        for samples in (exact, found)
-    )
+    wanted, have = np.stack(exact).astype(np.float64), np.stack(found).astype(np.float64)
     noise = float(np.square(wanted - have).sum())
     signal = float(np.square(wanted).sum())
     sqnr = 10 * np.log10(max(signal, 1e-30) / max(noise, signal * 1e-24, 1e-54))
     agreement = float_top1 = top1 = None
-    best, chosen = (_find_best(samples) for samples in (exact, found))
+    best, chosen = classes
+    if best is None and wanted.ndim == 3 and wanted.shape[2] > 1:
+        best, chosen = (a.reshape(-1, a.shape[2]).argmax(1) for a in (wanted, have))
     if best is not None and chosen is not None:
         agreement = float((best == chosen).mean())
         if labels:
@@ -50,15 +70,3 @@ def measure_cost(exact: _Outputs, found: _Outputs, labels: Sequence[int] = ()) -
         float_top1=float_top1,
         top1=top1,
     )
-
-
-def _find_best(samples: _Outputs) -> npt.NDArray[np.intp] | None:
-    """Return the best class of each row over all samples; None where outputs do not tell one."""
-    last = np.stack([outputs[-1] for outputs in samples])
-    if last.dtype == np.int32:  # of a head: a class for each row, or a row of them, the best first
-        return last.reshape(last.shape[0] * last.shape[1], -1)[:, 0].astype(np.intp)
-    first = np.stack([outputs[0] for outputs in samples])
-    if first.ndim != 3 or first.shape[2] < 2:
-        return None
-    best: npt.NDArray[np.intp] = first.reshape(-1, first.shape[2]).argmax(1)
-    return best

@@ -15,16 +15,20 @@ import pytest
 
 from android_bench.records import (
     Arm,
+    ArmCount,
     ArtifactRecord,
     Block,
     CampaignRecord,
     Cluster,
+    Counts,
     DeviceRecord,
     Event,
     Flag,
     HeatChild,
     HeatRecord,
+    HotBlock,
     MemoryRecord,
+    OperatorCount,
     OperatorProfile,
     OperatorTime,
     Reading,
@@ -91,6 +95,52 @@ class Make:
             "versions": {"executorch": "1.5.1"},
         }
         return ArtifactRecord(**(fields | changes))
+
+    def counts(self, **changes):
+        fields = {
+            "branch": 10,
+            "load_vector": 40,
+            "store_vector": 12,
+            "integer": 30,
+            "mac_fp32": 100,
+            "macs_fp32": 400,
+            "bytes_loaded": 640,
+            "bytes_stored": 192,
+            "l1_misses": 5,
+            "l2_misses": 2,
+            "lines": 9,
+        }
+        return Counts(**(fields | changes))
+
+    def operator_counts(self, *instructions, names=()):
+        """Operators of so many instructions each."""
+        return tuple(
+            OperatorCount(
+                name=names[place] if names else f"Convolution #{place + 1}",
+                delegate="XnnpackBackend",
+                counts=Counts(mac_fp32=number, macs_fp32=4 * number),
+            )
+            for place, number in enumerate(instructions)
+        )
+
+    def arm_count(self, variant="orig", **changes):
+        fields = {
+            "artifact_sha256": SHA256[variant],
+            "engine": "executorch",
+            "engine_version": "1.5.1",
+            "core": "a77",
+            "cpu_model": "cortex-a76",
+            "caches": "l1=65536:4,l2=524288:8",
+            "emulator": "qemu-aarch64 7.2.22",
+            "counter_version": "1+0123456789ab",
+            "harness_version": "2+0123456789ab",
+            "counted_utc": BEGIN.isoformat(),
+            "counts": self.counts(),
+            "spread": 0.0,
+            "operators": self.operator_counts(60, 40),
+            "blocks": (HotBlock(file="libx.so", offset=64, runs=7, code="d503201f" * 3),),
+        }
+        return ArmCount(**(fields | changes))
 
     def arm(self, label, **changes):
         fields = {

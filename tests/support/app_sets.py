@@ -23,7 +23,7 @@ LABELS = tuple(f"digit {i}" for i in range(10))
 
 def build_set(folder, *options):
     """Build a set of the network above in this process and return its manifest."""
-    from export.build import _parse_requests, _parser
+    from export.build import _parser, parse_requests
     from export.pipeline import make_artifacts
 
     (folder / "labels.txt").write_text("\n".join(LABELS))
@@ -31,7 +31,7 @@ def build_set(folder, *options):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         (folder / "appnet.py").write_text(NETWORK)
-        (request,) = _parse_requests(
+        (request,) = parse_requests(
             _parser().parse_args(
                 ["--module", "appnet:make", *common, "--out", str(folder / "out"), *options]
             )

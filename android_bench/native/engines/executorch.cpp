@@ -4,6 +4,7 @@
 // (Minimal) a file with a right header and damaged content ends in SIGSEGV.
 
 #include "../engine.h"
+#include "../marks.h"
 
 #include <executorch/devtools/etdump/etdump_flatcc.h>
 #include <executorch/extension/data_loader/mmap_data_loader.h>
@@ -20,6 +21,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 // extension/threadpool/threadpool.h is not in the wheel; its library is. Declared as there.
 namespace executorch::extension::threadpool {
@@ -100,6 +102,15 @@ pfd::TensorInfo tensor_info(const et::Result<et::TensorInfo>& meta, const char* 
           meta->nbytes()};
 }
 
+// OPERATOR_CALL and DELEGATE_CALL wrap the real thing; a kernel names itself inside.
+bool is_frame(std::string_view name) {
+  return name.starts_with("Method::") || name.starts_with("Program::") || name == "OPERATOR_CALL" ||
+         name == "DELEGATE_CALL";
+}
+
+// What the marks of a kernel outside every delegate load from.
+constexpr std::uint32_t kKernelBegins = 0, kKernelEnds = 0;
+
 // Records operators as they end and still builds the ETDump.
 class Tracer : public executorch::etdump::ETDumpGen {
  public:
@@ -109,18 +120,17 @@ class Tracer : public executorch::etdump::ETDumpGen {
                                        et::DebugHandle handle) override {
     const auto entry = ETDumpGen::start_profiling(name, chain, handle);
     open_.push_back({entry.event_id, name ? name : "", et::pal_current_ticks()});
+    if (!is_frame(open_.back().name)) pfd::mark_within(&kKernelBegins);
     return entry;
   }
   void end_profiling(et::EventTracerEntry entry) override {
     const et_timestamp_t end = et::pal_current_ticks();
-    ETDumpGen::end_profiling(entry);
     const auto found = std::find_if(open_.rbegin(), open_.rend(),
                                     [&](const Open& o) { return o.event_id == entry.event_id; });
+    if (found != open_.rend() && !is_frame(found->name)) pfd::mark_within(&kKernelEnds);
+    ETDumpGen::end_profiling(entry);
     if (found == open_.rend()) return;
-    // OPERATOR_CALL and DELEGATE_CALL wrap the real thing; a kernel names itself inside.
-    const bool is_frame = found->name.starts_with("Method::") || found->name == "OPERATOR_CALL" ||
-                          found->name == "DELEGATE_CALL" || found->name.starts_with("Program::");
-    if (!is_frame) add(found->name, "", found->start, end);
+    if (!is_frame(found->name)) add(found->name, "", found->start, end);
     open_.erase(std::next(found).base());
   }
   void log_profiling_delegate(const char* name, et::DelegateDebugIntId id, et_timestamp_t start,
@@ -184,8 +194,13 @@ class ExecuTorchEngine : public pfd::Engine {
     auto method = program_->load_method(kMethod, memory_.get(), tracer_.get());
     if (!method.ok()) fail("ExecuTorch cannot load the method", method.error());
     method_.emplace(std::move(*method));
-    for (std::size_t i = 0; i < meta->num_inputs(); ++i) add_input(*meta, i);
-    for (std::size_t i = 0; i < meta->num_outputs(); ++i) add_output(*meta, i);
+    std::vector<et::EValue> in(meta->num_inputs()), out(meta->num_outputs());
+    if (method_->get_inputs(in.data(), in.size()) != et::Error::Ok ||
+        method_->get_outputs(out.data(), out.size()) != et::Error::Ok) {
+      fail("the method does not tell its tensors", et::Error::InvalidProgram);
+    }
+    for (std::size_t i = 0; i < in.size(); ++i) add_input(*meta, i, in[i], options.batch);
+    for (std::size_t i = 0; i < out.size(); ++i) add_output(*meta, i, out[i], options.batch);
     if (tracer_) tracer_->take();
   }
 
@@ -274,11 +289,31 @@ class ExecuTorchEngine : public pfd::Engine {
     memory_ = std::make_unique<et::MemoryManager>(&allocator_, planned_.get(), &temporary_);
   }
 
-  void add_input(const et::MethodMeta& meta, std::size_t i) {
+  // The file tells the largest batch of a tensor whose first dimension it leaves open.
+  static void set_batch(pfd::TensorInfo& info, const et::EValue& value, std::int64_t batch) {
+    using executorch::aten::TensorShapeDynamism;
+    const bool is_open = value.isTensor() && !info.shape.empty() &&
+                         value.toTensor().shape_dynamism() != TensorShapeDynamism::STATIC;
+    if (batch == 0 || !is_open) return;
+    if (batch > info.shape[0]) {
+      throw pfd::EngineError("a batch of " + std::to_string(batch) + ": the file takes at most " +
+                             std::to_string(info.shape[0]), true);
+    }
+    info.size_bytes = info.size_bytes / static_cast<std::size_t>(info.shape[0]) *
+                      static_cast<std::size_t>(batch);
+    info.shape[0] = batch;
+  }
+
+  void add_input(const et::MethodMeta& meta, std::size_t i, const et::EValue& value,
+                 std::int64_t batch) {
     const auto tensor = meta.input_tensor_meta(i);
     input_infos_.push_back(tensor_info(tensor, "input", i));
+    auto& info = input_infos_.back();
+    set_batch(info, value, batch);
     auto input = std::make_unique<Input>();
-    input->sizes.assign(tensor->sizes().begin(), tensor->sizes().end());
+    for (const auto size : info.shape) {
+      input->sizes.push_back(static_cast<TensorImpl::SizesType>(size));
+    }
     input->dim_order.assign(tensor->dim_order().begin(), tensor->dim_order().end());
     input->strides.resize(input->sizes.size());
     const auto error = et::dim_order_to_stride(input->sizes.data(), input->dim_order.data(),
@@ -292,9 +327,11 @@ class ExecuTorchEngine : public pfd::Engine {
     inputs_.push_back(std::move(input));
   }
 
-  void add_output(const et::MethodMeta& meta, std::size_t i) {
+  void add_output(const et::MethodMeta& meta, std::size_t i, const et::EValue& value,
+                  std::int64_t batch) {
     const auto tensor = meta.output_tensor_meta(i);
     output_infos_.push_back(tensor_info(tensor, "output", i));
+    set_batch(output_infos_.back(), value, batch);
     if (tensor->is_memory_planned()) return;
     unplanned_.push_back(std::make_unique<std::byte[]>(std::max<std::size_t>(tensor->nbytes(), 1)));
     const auto error = method_->set_output_data_ptr(unplanned_.back().get(), tensor->nbytes(), i);

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from android_bench.harness.client import profile_operators, run_block
+from android_bench.harness.client import count_inferences, profile_operators, run_block
 from android_bench.harness.heat import HeatSchedule, run_heat
 from android_bench.harness.process import run_here
 
@@ -40,6 +40,8 @@ def written(harness, network, tmp_path_factory):
     listening = dataclasses.replace(harness, launch=launch)
     run_block(listening, network.job("executorch"))
     profile_operators(listening, network.job("executorch"), iterations=1, etdump=str(dump))
+    job = network.job("litert")
+    count_inferences(listening, job, iterations=1, with_operators=True, timeout_s=60)
     schedule = HeatSchedule(burst=2, seconds=0.0)
     run_heat(listening, [network.job("litert")] * 2, schedule, labels=("a", "b"), order=(0, 1))
     launch([*harness.command, "--describe"], timeout_s=10, on_line=lambda text: None)
@@ -58,7 +60,7 @@ def test_every_option_is_documented(built):
     taken = set(re.findall(r'(?:\{|== )"(--[a-z-]+)"', sources.read_text()))
     page = PAGE.read_text()
     listed = set(re.findall(r"^\| `(--[a-z-]+)[ `]", page, re.MULTILINE))
-    modes = {"--describe", "--time", "--verify", "--profile", "--memory", "--heat"}
+    modes = {"--describe", "--time", "--verify", "--profile", "--memory", "--count", "--heat"}
     assert len(taken) > 30
     assert listed == taken - modes
     assert all(f"`{mode}`" in page for mode in modes)

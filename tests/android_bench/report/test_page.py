@@ -381,3 +381,32 @@ def test_the_papers_rows_are_read_as_printed(tmp_path):
     assert find_printed((printed,), "net_v1", "ours") is printed
     assert find_printed((printed,), "net_v1", "orig") is None
     assert printed_latencies(tmp_path / "none.json") == ()
+
+
+# -- what files execute ------------------------------------------------------------------------
+
+
+def test_what_files_execute_is_shown_beside_their_times_and_called_counted(store, make, opened):
+    make.fill(store)
+    operators = make.operator_counts(60, 45, names=("Conv #1", HOSTILE))
+    more = make.counts(mac_fp32=105)
+    counts = (make.arm_count(), make.arm_count("ours", operators=operators, counts=more))
+    page = opened(report_page([read_result(store, "last")], (), counts))
+    assert not page.complaints
+    assert page.drawn()["waterfall-1-1"]["traces"] == 1
+    rows = page.evaluate(
+        """() => Object.fromEntries([...document.querySelectorAll("tr[data-cost]")].map(row =>
+            [row.dataset.cost, [...row.querySelectorAll("[data-count]")].map(cell =>
+                Number(cell.dataset.count))]))"""
+    )
+    assert rows["instructions"] == [192, 197]
+    assert rows["multiply-accumulates fp32"] == [400, 400]
+    assert "Counted under an emulator, not measured" in page.evaluate("document.body.innerText")
+
+
+def test_counts_that_are_not_comparable_or_of_one_file_alone_are_not_shown(store, make):
+    make.fill(store)
+    result = read_result(store, "last")
+    other = make.arm_count("ours", engine_version="1.6.0")
+    for counts in ((make.arm_count(),), (make.arm_count(), other)):
+        assert "data-cost" not in report_page([result], (), counts)

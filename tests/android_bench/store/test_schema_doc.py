@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from android_bench import records
+from android_bench.arm_cost.document import CostDocument, CountedFile, write_document
 from android_bench.campaign.result import CampaignResult, read_result
 from android_bench.records import Block, CampaignRecord, Rules, TimedRun
 from android_bench.records.stored_form import _OWN as OWN_RULES
@@ -43,6 +44,12 @@ RECORDS = {
     "Summary": summary.Summary,
     "Comparison": stats.Comparison,
     "Result": CampaignResult,
+    "CostDocument": CostDocument,
+    "CountedFile": CountedFile,
+    "ArmCount": records.ArmCount,
+    "Counts": records.Counts,
+    "OperatorCount": records.OperatorCount,
+    "HotBlock": records.HotBlock,
 }
 SECTION_OF = {kind: section for section, kind in RECORDS.items()}
 NOT_FIELDS = {"Comparison": ["verdict"]}  # a property
@@ -58,7 +65,10 @@ TABLES = {
     "Profile": schema.profiles,
     "Operator": schema.operators,
     "Memory": schema.memory,
+    "ArmCount": schema.arm_counts,
 }
+# Of `pfd-arm`: counts are in no campaign's document.
+COST = ("CostDocument", "CountedFile", "ArmCount", "Counts", "OperatorCount", "HotBlock")
 # Columns that are no fields: keys and order.
 KEYS = {
     "Arm": {"campaign_id", "place"},
@@ -69,6 +79,7 @@ KEYS = {
     "Profile": {"profile_id"},
     "Operator": {"profile_id", "place", "count"},
     "Memory": {"memory_id"},
+    "ArmCount": {"count_id"},
 }
 # Fields that are rows of another table.
 ELSEWHERE = {
@@ -219,7 +230,20 @@ def test_the_json_has_exactly_the_fields_of_the_page(store, make):
     found = keys_of(document, "Document")
     page = {section: {row[0] for row in rows} for section, rows in described().items()}
     page["Device"] |= {"device_id"}
-    assert found == page
+    assert found == {section: names for section, names in page.items() if section not in COST}
+
+
+def test_the_cost_document_has_exactly_the_fields_of_the_page(make, tmp_path):
+    count = make.arm_count()
+    file = CountedFile(file="net.pte", artifact=make.artifact(), count=count)
+    write_document(tmp_path / "c.json", [file])
+    document = json.loads((tmp_path / "c.json").read_text())
+    totals = document["files"][0].pop("totals")
+    assert all(f"`{name}`" in PAGE for name in totals)
+    assert totals["instructions"] == count.counts.instructions
+    page = {section: {row[0] for row in rows} for section, rows in described().items()}
+    found = keys_of(document, "CostDocument")
+    assert found == {section: page[section] for section in (*COST, "Artifact")}
 
 
 def test_the_json_holds_the_stored_values(store, make):

@@ -47,6 +47,16 @@ def test_everything_comes_back(any_store, make):
     assert (line.device, line.last_event) == (make.device(), events[-1])
 
 
+def test_counts_of_a_file_come_back_and_need_no_campaign(any_store, make, refusal):
+    first, later = make.arm_count(), make.arm_count(counted_utc="2026-04-01T00:00:00+00:00")
+    for count in (later, first, first):  # the same again changes nothing
+        any_store.add_arm_count(count, make.artifact())
+    assert any_store.arm_counts(make.artifact().sha256) == (first, later)
+    assert any_store.arm_counts(make.artifact("ours").sha256) == ()
+    assert any_store.campaigns() == ()
+    refusal(InputError, lambda: any_store.add_arm_count(first, make.artifact("ours")), "own record")
+
+
 def test_it_comes_back_from_a_closed_file_too(tmp_path, make):
     path = tmp_path / "a b" / "bench.sqlite"
     path.parent.mkdir()

@@ -1,4 +1,5 @@
 import re
+from importlib.metadata import packages_distributions
 
 import pytest
 
@@ -153,3 +154,16 @@ def test_a_users_own_file_is_known_by_content_and_an_installed_one_by_version(
         installed = ModuleSource(target=target, inputs=inputs)
         assert find_sources(installed) == []
         assert find_distributions(installed) == ("torchvision",)
+
+
+def test_what_is_installed_is_read_once_a_process(monkeypatch):
+    inputs = (InputTensor(shape=(1,)),)
+    timm = ModuleSource(target="timm:resnet18", inputs=inputs)
+    assert find_distributions(timm) == ("timm",)
+    monkeypatch.setattr("importlib.metadata.distributions", None)
+    assert find_distributions(timm) == ("timm",)
+    # The same as the standard library finds, whatever is installed.
+    monkeypatch.undo()
+    for package, distributions in packages_distributions().items():
+        source = ModuleSource(target=f"{package}:make", inputs=inputs)
+        assert find_distributions(source) == tuple(sorted(set(distributions)))

@@ -1,0 +1,1 @@
+"""`pfd-arm`: what an inference costs on an ARM core, without a phone."""
