@@ -48,7 +48,8 @@ def name_by_module(graph: GraphProto, results: Mapping[str, str]) -> None:
             continue
         *modules, call = path[_count_wrappers(node) :]
         label = _NUMBER.sub("", call) or node.op_type.lower()
-        known = results.get(next(iter(node.output), ""))
+        result = next(iter(node.output), "")
+        known = results.get(call if result in border else result)
         node.name = known or _unused("/".join([*modules, label]), taken)
         for place, result in enumerate(node.output):
             if result and result not in border:

@@ -19,7 +19,7 @@ from export.network.inputs import Arrays
 from export.network.network import Network
 from export.parity import ReferenceRun, relative_linf, sqnr_db
 from export.quantization.calibration import load_network_calibration
-from export.quantization.cost import measure_cost
+from export.quantization.cost import find_classes, measure_cost
 from export.request.request import BuildRequest
 from export.sets.manifest import Parity, PrecisionCost, TensorSpec
 from pfd_models.errors import ParityError
@@ -119,7 +119,10 @@ class HalfPrecision:
         )
         outputs = found if self.held is self.reference.inputs else list(map(run, self.held))
         cost = measure_cost(
-            [sample[0] for sample in self.exact], [sample[0] for sample in outputs], self.labels
+            [sample[0] for sample in self.exact],
+            [sample[0] for sample in outputs],
+            self.labels,
+            classes=(find_classes(self.exact), find_classes(outputs)),
         )
         return parity, replace(cost, data=self.data, arm_sqnr_db=self.arm_sqnr_db)
 

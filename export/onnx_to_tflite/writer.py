@@ -200,7 +200,8 @@ def _operator(op: Op, tables: _Tables) -> Any:
     entry = schema.OperatorT()
     entry.opcodeIndex = tables.code(op.kind, version(op))
     entry.inputs = [-1 if t is None else tables.tensor(t) for t in op.inputs]
-    entry.outputs = [tables.tensor(t, op.name) for t in op.outputs]
+    # What was lowered has names made up on the way; those of stored values are looked for.
+    entry.outputs = [tables.tensor(t, op.name if ";" in t.name else "") for t in op.outputs]
     entry.builtinOptionsType, entry.builtinOptions = _options(op)
     return entry
 
