@@ -22,6 +22,7 @@ pytest_plugins = [
     "made_once",
     "mediapipe_classifier",
     "phone_rig",
+    "refusals",
     "trained_digits",
 ]  # tests/support
 

@@ -122,7 +122,7 @@ class _Opener:
         """Take the batch out of a call's own numbers."""
         if self._repeats(node):
             self._broadcast(node, _axis(node))
-            node.replace_all_uses_with(node.args[0][0])
+            node.replace_all_uses_with(_arguments(node)[0][0])
             return
         leaves, twins = (tree_leaves((n.args, n.kwargs)) for n in (node, twin))
         differ = [
@@ -145,7 +145,7 @@ class _Opener:
         """Whether a concatenation repeats one row for each image: ``token.repeat(batch, 1, 1)``."""
         if node.target is not aten.cat.default or not self._has_batch(node, _axis(node)):
             return False
-        first, *copies = node.args[0]
+        first, *copies = _arguments(node)[0]
         is_row = _value(first).shape[_axis(node)] == 1 and not self._has_batch(first, _axis(node))
         # One operand may be the product with one that `copy_repeated_inputs` makes.
         return is_row and all(n is first or n.args == (first, 1.0) for n in copies)
@@ -214,24 +214,30 @@ def _open_reshape(node: fx.Node, shape: list[int]) -> None:
     """
     if -1 not in shape:
         return
-    source = node.args[0]
+    source = _arguments(node)[0]
     if not _value(source).is_contiguous():
         with node.graph.inserting_before(node):
-            keep = {"memory_format": torch.contiguous_format}
+            keep: dict[str, Any] = {"memory_format": torch.contiguous_format}
             source = node.graph.call_function(aten.clone.default, (source,), keep)
     node.target, node.args = aten.view.default, (source, shape)
 
 
 def _takes_all(node: fx.Node) -> bool:
     """Whether a slice is one of the whole dimension."""
-    source, dim, start, end = node.args[:4]
-    return len(node.args) == 4 and not start and end >= _value(source).shape[dim]
+    if len(node.args) != 4:
+        return False
+    source, dim, start, end = _arguments(node)
+    return bool(not start and end >= _value(source).shape[dim])
 
 
 def _axis(node: fx.Node) -> int:
     """Return the dimension along which a concatenation joins, counted from the end."""
-    (dim,) = node.args[1:] or (0,)
+    (dim,) = _arguments(node)[1:] or (0,)
     return int(dim) % _value(node).dim() - _value(node).dim()
+
+
+def _arguments(node: fx.Node) -> tuple[Any, ...]:
+    return node.args
 
 
 def _value(node: Any) -> Tensor:

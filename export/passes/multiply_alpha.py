@@ -38,7 +38,8 @@ def rewrite(graph: fx.Graph) -> int:
         if not value(node).is_floating_point():
             continue
         given = arguments(node)
-        joined = insert(node, _JOINED[node.target], given["tensor1"], given["tensor2"])
+        form = _JOINED[node.target]  # type: ignore[index]  # it is one of the keys
+        joined = insert(node, form, given["tensor1"], given["tensor2"])
         if given["value"] != 1:
             joined = _scale(node, joined, float(given["value"]))
         replace(node, insert(node, aten.add.Tensor, given["self"], joined))

@@ -238,7 +238,8 @@ def _rewrite(network: Network, captured: Program) -> Program:
         )
         return run_passes(capture(network.module, example, names=network.input_names))
 
-    return open_batch(*map(rewrite, BATCHES), network.batches)
+    first, second = map(rewrite, BATCHES)
+    return open_batch(first, second, network.batches)
 
 
 def _stem(network: Network, request: BuildRequest) -> str:

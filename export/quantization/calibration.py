@@ -18,7 +18,7 @@ from export.network.pixels import pixel_range, to_bytes, to_image_shape
 from export.network.reading import choose_normaliser, decode_pixels, read_arrays, require_image
 from export.request.calibration import MOST_SPARE, CalibrationSource
 from export.request.request import BuildRequest
-from pfd_models.errors import DataError, SpecError
+from pfd_models.errors import DataError
 
 if TYPE_CHECKING:
     from pfd_models.training.datasets import Split
@@ -59,22 +59,25 @@ class CalibrationData:
 
 
 def load_network_calibration(
-    request: BuildRequest, network: Network, *, choosing: bool = False
+    request: BuildRequest,
+    network: Network,
+    source: CalibrationSource,
+    *,
+    choosing: bool = False,
 ) -> CalibrationData:
-    """Load the calibration of a request as the network takes it.
+    """Load a source as a network of a request takes it.
 
     Args:
-        request: Its calibration and its range of values.
+        request: Its range of values.
         network: As it is captured.
+        source: What the user named.
         choosing: As in `load_calibration`.
 
     Raises:
-        SpecError: The request names nothing to calibrate on, or no such data set.
+        SpecError: There is no such data set.
         DataError: The data cannot be read, do not fit the network, or are all alike.
     """
-    source, image = request.calibration, network.spec.get("input", {})
-    if source is None:
-        raise SpecError("int8 needs --calibration")
+    image = network.spec.get("input", {})
     values = pixel_range(network.app)
     takes_bytes = network.app is not None and network.app.preprocess == "uint8"
     if not takes_bytes or source.kind == "npz":  # arrays are as the network is fed

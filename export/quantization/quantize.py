@@ -47,7 +47,7 @@ class Quantized:
     kept_float: tuple[str, ...]
     values: tuple[StoredValue, ...] = ()
     kept: tuple[str, ...] = ()
-    rounds_nothing: bool = True
+    rounds_nothing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,11 +92,11 @@ def parse_input(text: str) -> InputTensor:
             f"--input {text!r}: {name!r} is no parameter of forward; write its name, as image, "
             "or a place in the dictionary or tuple it takes, as batch.ids or state.0"
         )
-    first, comma, rest = shape.partition(",")
-    if ".." not in first:
+    number, *sizes = shape.replace("x", ",").split(",")
+    if ".." not in number:
         return InputTensor(shape=parse_shape(shape), dtype=dtype, name=name)
-    batch = parse_batch(first, f"--input {text!r}")
-    fixed = parse_shape(f"{batch[0]}{comma}{rest}")
+    batch = parse_batch(number, f"--input {text!r}")
+    fixed = parse_shape(",".join((str(batch[0]), *sizes)))
     return InputTensor(shape=fixed, dtype=dtype, name=name, batch=batch)
 
 

@@ -21,7 +21,14 @@ from pfd_models.layers.conv import Activation, Norm
 if TYPE_CHECKING:
     from pfd_models.zoo.spec import ModelSpec
 
-__all__ = ["Downsampling", "FeatureMapError", "StemMaker", "Variant", "find_broken", "load_variants"]
+__all__ = [
+    "Downsampling",
+    "FeatureMapError",
+    "StemMaker",
+    "Variant",
+    "find_broken",
+    "load_variants",
+]
 
 
 class FeatureMapError(SpecError):

@@ -202,4 +202,6 @@ def find_model(name: str) -> tuple[Architecture, ParsedName, bool | None]:
         if parsed := entry.parse(wanted):
             return entry, parsed, None if legacy is None else legacy.small_input
     line = unknown("model", name, sorted(known))
-    raise SpecError(f"{line}; a family file is missing here: {tell_broken(broken)}" if broken else line)
+    raise SpecError(
+        f"{line}; a family file is missing here: {tell_broken(broken)}" if broken else line
+    )

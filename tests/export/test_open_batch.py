@@ -113,3 +113,30 @@ def test_a_range_of_batches_of_the_zoo_is_in_the_name(tmp_path):
     network, _ = make_network(BuildRequest(source=source, out=tmp_path))
     assert network.stem == "shufflenetv2_x0_5_ours_cifar100_32_b2to6_fp32"
     assert (network.shapes, network.batches) == (((2, 3, 32, 32),), ((2, 6),))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "variant"),
+    [
+        ("shufflenetv2", "ours"),
+        ("mobilenetv3_large_set2", "efv2"),
+        ("parc_mobilenetv2", "ours"),
+        ("ghostnet", "orig"),
+    ],
+)
+def test_every_family_takes_any_batch_and_is_evaluated_on_the_largest(model, variant, tmp_path):
+    from export.evaluate import load_shipped
+
+    source = ZooSource(model=model, variant=variant, largest_batch=5)
+    request = BuildRequest(source=source, out=tmp_path)
+    manifest = make_artifacts(request).manifest
+    pixels = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
+    for artifact in manifest.artifacts:
+        assert artifact.delegates == (None if artifact.format == "onnx" else 1)
+        scorer = load_shipped(manifest.path(artifact))
+        assert scorer.batch_size == 5
+        found = scorer.score(pixels)  # the last batch of a split, smaller than the others
+        single = torch.cat([scorer.score(image[None]) for image in pixels])
+        assert found.shape == (3, 100)
+        assert torch.allclose(found, single, rtol=1e-4, atol=1e-6)
