@@ -100,8 +100,15 @@ class BuildRequest:
             raise SpecError("integer inputs go with precision int8 only")
         if self.precision != "fp32" and self.source.batch_range is not None:
             raise SpecError(
-                f"{self.precision} files have one batch: they are judged on fixed shapes; give one, "
-                "or build fp32"
+                f"{self.precision} files have one batch, for they are judged on fixed shapes; give "
+                "one, or build fp32"
+            )
+        if self.precision != "int8" and (self.keep_float or self.max_loss is not None):
+            raise SpecError("--keep-float and --max-loss go with precision int8 only")
+        if self.max_loss is not None and not 0 <= self.max_loss < 100:
+            raise SpecError(
+                f"--max-loss {self.max_loss:g} is no loss in percentage points; give 0.5 or the "
+                "like"
             )
         if self.name and not _NAME.fullmatch(self.name):
             raise SpecError(
