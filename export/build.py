@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+from export.check.command import check_on_gpu
 from export.cli.progress import Display, print_results
 from export.cli.sensitivity import analyse_all
 from export.cli.workers import Outcome, Workers
@@ -68,7 +69,14 @@ def _run(options: argparse.Namespace, begin: float) -> int:
     outcomes = _build(options, parse_requests(options), begin)
     if options.sensitivity:
         analyse_all([o.request for o in outcomes if o.error is None])
-    return max(map(_exit_status, outcomes), default=0)
+    return max([_check(options, outcomes), *map(_exit_status, outcomes)])
+
+
+def _check(options: argparse.Namespace, outcomes: Sequence[Outcome]) -> int:
+    """Check the sets that were made as --check says, and return the worst exit status."""
+    if options.check is None:
+        return 0
+    return check_on_gpu(o.result.manifest for o in outcomes if o.result is not None)
 
 
 def _build(
@@ -109,6 +117,11 @@ def parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
     formats = tuple(dict.fromkeys(_names(options.formats)))
     for name in formats:
         get_format(name)
+    if options.check and "tflite" not in formats:
+        raise SpecError(
+            f"--check {options.check} runs the .tflite file: add tflite to --formats "
+            f"{options.formats}"
+        )
     if bool(options.model) == bool(options.module):
         raise SpecError("say what to build: --model NAME, or --module package.module:factory")
     _refuse_without_effect(options)
@@ -196,7 +209,9 @@ def _parse_calibration(options: argparse.Namespace) -> CalibrationSource | None:
     if not options.calibration and "int8" not in precisions:
         return None
     if not options.calibration:
-        raise SpecError(f"--precision int8 needs --calibration: give {WAYS}")
+        if options.weights is None:  # a checkpoint that was trained in integers needs none
+            raise SpecError(f"--precision int8 needs --calibration: give {WAYS}")
+        return None
     return parse_calibration(
         options.calibration,
         count=options.calibration_samples,
@@ -367,6 +382,9 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--allow-flat-output", action="store_true", help="outputs may ignore inputs")
     how.add_argument("--require-all-formats", action="store_true", help="else make those there are")
     how.add_argument("--require-full-delegation", action="store_true", help="else exit status 1")
+    how.add_argument(
+        "--check", choices=("gpu",), help="also run the .tflite on LiteRT's GPU engine"
+    )
     how.add_argument("--out", type=Path, default=Path("artifacts"), help="default: artifacts")
     how.add_argument("--jobs", type=_positive, help="parallel builds")
     how.add_argument("--force", action="store_true", help="build even when nothing changed")

@@ -20,6 +20,7 @@ pytest_plugins = [
     "longest_first",
     "made_once",
     "phone_rig",
+    "refusals",
     "trained_digits",
 ]  # tests/support
 

@@ -18,6 +18,7 @@ from android_bench.devices.phone.device import TARGET
 from android_bench.native_build.toolchain import TARGETS
 from android_bench.records import Pairing
 from android_bench.report.escape import escape_controls
+from android_bench.report.exports import list_formats
 from export.request.calibration import WAYS, parse_calibration
 from export.request.request import PRECISIONS
 from pfd_models.errors import unknown
@@ -173,15 +174,23 @@ def _make_parser(verbs: Mapping[str, str]) -> argparse.ArgumentParser:
     _add_device(made["doctor"])
     _add_device(made["clean"])
     _add_target(made["build"], default="host")
+    made["import"].add_argument(
+        "--litert-leaderboard",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="board.json of Google's LiteRT leaderboard",
+    )
     for name in ("compare", "show", "report", "export"):
         made[name].add_argument("campaigns", nargs="+", metavar="CAMPAIGN", help="an id, or last")
     made["report"].add_argument("-o", "--output", type=Path, default=Path("report.html"))
+    made["export"].add_argument("--format", help=f"one of: {', '.join(list_formats())}")
     made["export"].add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FILE", help=".csv or .parquet"
+        "-o", "--output", type=Path, metavar="FILE", help="default: the campaign's id and an ending"
     )
     for name in (*_MEASURE, "compare", "show"):
         made[name].add_argument("--json", type=Path, metavar="FILE", help="docs/result-schema.md")
-    for name in (*_MEASURE, "compare", "show", "list", "report", "export"):
+    for name in (*_MEASURE, "compare", "show", "list", "report", "export", "import"):
         made[name].add_argument(
             "--store", type=_text, default=STORE, help=f"a path or URL (default: {STORE})"
         )

@@ -7,6 +7,7 @@ Schema versions, of the store and of the exported JSON:
        heats and their turns.
     4  artifacts: calibration.
     5  arm_counts.
+    6  foreign_results.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ __all__ = [
     "campaigns",
     "devices",
     "events",
+    "foreign_results",
     "heats",
     "locks",
     "memory",
@@ -47,7 +49,7 @@ __all__ = [
     "turns",
 ]
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 metadata = MetaData()
 
@@ -271,6 +273,26 @@ arm_counts = Table(
     Column("spread", Float, nullable=False),
     Column("operators", JSON, nullable=False),
     Column("blocks", JSON, nullable=False),
+)
+
+# Of no campaign: what others published.
+foreign_results = Table(
+    "foreign_results",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("row_id", String, primary_key=True),
+    Column("measured_on", String, primary_key=True),
+    Column("model", String, nullable=False),
+    Column("file", String, nullable=False),
+    Column("device", String, nullable=False),
+    Column("os", String, nullable=False),
+    Column("accelerator", String, nullable=False),
+    Column("delegate", String, nullable=False),
+    Column("median_ms", Float, nullable=False),
+    Column("p95_ms", Float),
+    Column("runs", Integer),
+    Column("runtime", String, nullable=False),
+    Column("silent_about", JSON, nullable=False),
 )
 
 # Not a record: who is using a device now (see lock.py).

@@ -39,6 +39,9 @@ SAMPLES = 4
 FLOOR = 2.0**-9
 """Distances below this (four roundings of the largest output) are never held against a file."""
 
+_IN_HALF = ("pte", "tflite")
+"""Formats whose runtimes compute in half on ARM cores that can."""
+
 LEAST_UNEQUAL = 0.01
 """Share of an output of whole numbers that is never held against a file."""
 
@@ -117,11 +120,12 @@ class HalfPrecision:
             eager_relative_linf=self.relative_linf,
             limit=self.limit,
         )
-        outputs = found if self.held is self.reference.inputs else list(map(run, self.held))
+        outputs = list(map(run, self.held))
         cost = measure_cost(
             [sample[0] for sample in self.exact], [sample[0] for sample in outputs], self.labels
         )
-        return parity, replace(cost, data=self.data, arm_sqnr_db=self.arm_sqnr_db)
+        arm = self.arm_sqnr_db if kind in _IN_HALF else None
+        return parity, replace(cost, data=self.data, arm_sqnr_db=arm)
 
     def describe(self, specs: Sequence[TensorSpec], *, are_inputs: bool) -> tuple[TensorSpec, ...]:
         """Return them as they are: inputs and outputs are float32."""
@@ -133,6 +137,7 @@ def halve(
     captured: Program,
     program: Program,
     reference: ReferenceRun,
+    shapes: Sequence[tuple[int, ...]],
     image: Mapping[str, Any],
     called: str,
 ) -> HalfPrecision:
@@ -143,6 +148,7 @@ def halve(
         captured: The graph as the module has it, which knows the layers' names.
         program: The rewritten graph, which the files are written from.
         reference: The float64 run.
+        shapes: Of the network's inputs, batch first.
         image: How the network wants its image; empty where unknown.
         called: What the parity inputs are.
 
@@ -151,35 +157,38 @@ def halve(
         ParityError: Nothing is left of the network's outputs.
         DataError: The calibration data cannot be read or do not fit.
     """
-    require_range(captured, reference.inputs)
-    outputs = run_in_half(program, reference.inputs[:SAMPLES])
-    distances = list(map(relative_linf, reference.outputs, outputs))
-    if (worst := max(distances)) > MOST_LOST:
+    held = [  # the first ones; where the batch is open, the others have another
+        sample
+        for sample in reference.inputs
+        if all(array.shape == shape for array, shape in zip(sample, shapes, strict=True))
+    ]
+    require_range(captured, held)
+    half = half_of_held = run_in_half(program, held[:SAMPLES])
+    if (worst := max(map(relative_linf, reference.outputs, half))) > MOST_LOST:
         raise ParityError(
             f"in half precision the outputs are {worst:.0%} of the largest off the float64 run "
             f"(at most {MOST_LOST:.0%} makes sense); leave fp16 out of --precision"
         )
-    outputs_held = outputs
-    held, name = reference.inputs, f"parity inputs ({called})"
+    name = f"parity inputs ({called})"
     labels: Sequence[int] = ()
     if request.calibration is not None:
         data = load_calibration(
             request.calibration,
-            [spec.shape for spec in program.inputs],
+            shapes,
             image,
             request.input_range,
             [spec.dtype for spec in program.inputs],
         )
         held = [[tensor.numpy() for tensor in sample] for sample in data.held]
         labels, name = data.labels, f"held samples ({request.calibration.label})"
-        outputs_held = run_in_half(program, held[:SAMPLES])
+        half_of_held = run_in_half(program, held[:SAMPLES])
     exact = [[t.numpy() for t in program.run(list(map(torch.from_numpy, s)))] for s in held]
-    arm = measure_cost([e[0] for e in exact[:SAMPLES]], [o[0] for o in outputs_held])
+    arm = measure_cost([e[0] for e in exact[:SAMPLES]], [h[0] for h in half_of_held])
     return HalfPrecision(
         reference=reference,
         relative_linf=worst,
-        sqnr_db=min(map(sqnr_db, reference.outputs, outputs)),
-        unequal=max(map(_share_unequal, reference.outputs, outputs)),
+        sqnr_db=min(map(sqnr_db, reference.outputs, half)),
+        unequal=max(map(_share_unequal, reference.outputs, half)),
         held=held,
         exact=exact,
         labels=labels,

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from export.network.batch_norm import calibrate_batchnorm, has_pristine_batchnorm
 from export.network.inputs import make_inputs
+from export.request.calibration import WAYS
 from export.request.request import BuildRequest
 from export.request.source import InputTensor, ModuleSource, ZooSource
 from export.sets.files import sha256_file
-from pfd_models.errors import WeightsError
+from pfd_models.errors import SpecError, WeightsError
 from pfd_models.plain_data import to_plain
 
 if TYPE_CHECKING:
@@ -146,6 +147,8 @@ def _fill(network: Network, request: BuildRequest) -> str:
     if request.weights is not None:
         from pfd_models import load_weights
 
+        if request.precision == "int8" and (origin := _fill_in_integers(network, request)):
+            return origin
         loaded = load_weights(network.module, request.weights, key=request.weights_key)
         told = f", {loaded.told}" if loaded.told else ""
         return f"sha256:{sha256_file(request.weights)}{told}"
@@ -164,6 +167,37 @@ def _fill(network: Network, request: BuildRequest) -> str:
         )
         origin += ", untrained, batch-norm statistics of seeded noise"
     return origin
+
+
+def _fill_in_integers(network: Network, request: BuildRequest) -> str:
+    """Load what a training in integers began with; return an empty text where there was none.
+
+    What it ended with is read again where the network is quantised.
+
+    Raises:
+        SpecError: It is a float checkpoint and nothing says what to calibrate on.
+        WeightsError: The training was another network's.
+    """
+    from pfd_models.checkpoints import load_quantized
+
+    assert request.weights is not None
+    trained = load_quantized(request.weights)
+    if trained is None:
+        if request.calibration is None:
+            raise SpecError(
+                f"{request.weights} was trained in float, so --precision int8 needs --calibration "
+                f"(give {WAYS}), or a checkpoint that was trained in integers (--qat)"
+            )
+        return ""
+    wanted = getattr(network.module, "spec", None)
+    if wanted != trained.spec:
+        was = f"{trained.spec.model}/{trained.spec.variant} at {trained.spec.resolution} pixels"
+        raise WeightsError(
+            f"{request.weights} was trained in integers for {was} and {trained.spec.num_classes} "
+            f"classes, not for {network.stem}; name that network"
+        )
+    network.module.load_state_dict(dict(trained.start))
+    return f"sha256:{sha256_file(request.weights)}, trained in integers on {trained.dataset}"
 
 
 def _zoo_network(source: ZooSource) -> Network:

@@ -16,7 +16,7 @@ from export.onnx_to_tflite.half import store_half
 from export.onnx_to_tflite.layout import NHWC, Order, identity, physical_shape
 from export.onnx_to_tflite.open_batch import BATCHES, fix_batch, has_open_batch, open_batch
 from export.onnx_to_tflite.ops import Lowering, lowerings
-from export.onnx_to_tflite.passes import MOVING_PASSES, order_channels, run_passes
+from export.onnx_to_tflite.passes import MOVING_PASSES, narrow_moves, order_channels, run_passes
 from export.onnx_to_tflite.patterns import join_activations
 from export.onnx_to_tflite.quantized import Stored, attach_scales, collapse
 from export.onnx_to_tflite.reader import Node, OnnxGraph, read, refuse
@@ -120,7 +120,8 @@ def _make_graph(model: onnx.ModelProto, io_layout: IoLayout, keep_axes: Collecti
     model, stored = collapse(model)
     graph = lower(join_activations(read(model)), io_layout, keep_axes, stored)
     if stored.values:
-        run_passes(graph, (*MOVING_PASSES, partial(attach_scales, stored=stored), order_channels))
+        scales = partial(attach_scales, stored=stored)
+        run_passes(graph, (*MOVING_PASSES, scales, order_channels, narrow_moves))
         store(graph, stored)
     else:
         run_passes(graph)

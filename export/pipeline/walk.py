@@ -173,7 +173,7 @@ def _build_into(
     if request.precision == "fp16":
         with _time_step("half", seconds, report):
             image = network.spec.get("input", {})
-            judge = halve(request, captured, program, reference, image, called)
+            judge = halve(request, captured, program, reference, network.shapes, image, called)
     made = make_files(
         folder,
         request,

@@ -108,7 +108,7 @@ def _group(graph: fx.Graph) -> tuple[_Groups, set[fx.Node]]:
     return groups, {groups.find(node) for node in integer}
 
 
-def weight_scales(weight: Tensor, bias: Tensor | None, input_scale: float) -> Tensor:
+def weight_scales(weight: Tensor, bias: Tensor | None, input_scale: float | Tensor) -> Tensor:
     """Return a scale per output channel of a weight, float32.
 
     Symmetric, so that the largest weight is 127. A channel of tiny weights and a large bias gets a

@@ -51,7 +51,8 @@ class BuildRequest:
         require_all_formats: Refuse a set that lacks a format, instead of making the others.
         precision: What the files compute in.
         calibration: What ``int8`` is calibrated on, and what its cost and that of ``fp16`` are
-            measured on; without it, that of ``fp16`` is measured on the parity inputs.
+            measured on; without it, that of ``fp16`` is measured on the parity inputs. Weights that
+            were trained in integers need none.
         io: Whether the caller of an ``int8`` file feeds and reads numbers or their integers.
         keep_float: Modules or layers of an ``int8`` network that compute in float.
         max_loss: Percentage points of top-1 that an ``int8`` network may lose; further layers
@@ -92,7 +93,7 @@ class BuildRequest:
             raise SpecError(f"seed {self.seed} is negative; give 0 or more")
         if self.precision not in PRECISIONS:
             raise SpecError(unknown("precision", self.precision, PRECISIONS))
-        if self.precision == "int8" and self.calibration is None:
+        if self.precision == "int8" and self.calibration is None and self.weights is None:
             raise SpecError(f"precision int8 needs --calibration: give {WAYS}")
         if self.precision == "fp32" and self.calibration is not None:
             raise SpecError("calibration data go with precision int8 or fp16 only")

@@ -122,7 +122,7 @@ def test_what_holds_the_device_goes_to_device_and_rules():
         (("--model", ","), "no list of different names"),
         (("--serial", "a", "--all"), "not allowed with"),
         (("show",), "required: CAMPAIGN"),
-        (("export", "last"), "required: -o"),
+        (("import",), "required: --litert-leaderboard"),
         (("qualify", "--handicaps", "1%,x"), "no share"),
         (("--json",), "expected one argument"),
         (("\x1b[31m",), r"\x1b[31m"),

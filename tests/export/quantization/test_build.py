@@ -66,6 +66,8 @@ def test_a_set_says_how_it_was_calibrated_and_what_it_cost(request_of, tmp_path)
     assert (record.calibration, record.is_synthetic) == ("arrays of fed.npz", False)
     assert (record.samples, record.seed, record.kept_float) == (9, 0, ())
     assert record.inputs[0][0] == pytest.approx(1 / 255, rel=0.01)
+    assert [value.module for value in record.values] == ["0", "1", "1", "2", "3", "5"]
+    assert (record.keep_float, record.loss_limit, record.float_prices) == ((), None, ())
     for artifact in manifest.artifacts:
         assert artifact.precision == "int8"
         assert artifact.inputs[0].dtype == artifact.outputs[0].dtype == "float32"
@@ -125,10 +127,7 @@ def test_noise_is_marked(request_of):
 
 
 def test_what_is_kept_in_float_stands_in_the_manifest_with_its_price(request_of, capfd):
-    plain = make_artifacts(request_of()).manifest.quantization
-    assert (plain.keep_float, plain.loss_limit, plain.float_prices) == ((), None, ())
-    assert [value.module for value in plain.values] == ["0", "1", "1", "2", "3", "5"]
-    request = request_of(keep_float=("5",), force=True)
+    request = request_of(keep_float=("5",))
     manifest = make_artifacts(request).manifest
     record = manifest.quantization
     assert record.keep_float == ("5",)
