@@ -102,9 +102,10 @@ class BuildRequest:
             raise SpecError("calibration data go with precision int8 or fp16 only")
         if self.precision != "int8" and self.io != "float":
             raise SpecError("integer inputs go with precision int8 only")
-        if self.precision == "int8" and self.source.batch_range is not None:
+        if self.precision != "fp32" and self.source.batch_range is not None:
             raise SpecError(
-                "int8 files have one batch: its scales are found for fixed shapes; give one"
+                f"{self.precision} files have one batch, for they are judged on fixed shapes; give "
+                "one, or build fp32"
             )
         if self.precision != "int8" and (self.keep_float or self.max_loss is not None):
             raise SpecError("--keep-float and --max-loss go with precision int8 only")
