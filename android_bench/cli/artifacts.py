@@ -5,7 +5,7 @@ Building happens in processes of their own, so that none loads torch here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,9 @@ from export.request.request import BuildRequest, Precision
 from export.request.source import ZooSource
 from export.sets import publish
 from export.sets.manifest import Manifest
-from pfd_models.errors import InputError, PfdError, SpecError
+from pfd_models.errors import InputError, SpecError
 
-__all__ = ["ArtifactChoice", "find_or_build", "find_or_build_each"]
+__all__ = ["ArtifactChoice", "find_or_build", "find_or_build_one"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,29 +123,24 @@ def find_or_build(
     return tuple(file for manifest in manifests for file in files_of(manifest))
 
 
-def find_or_build_each(
-    requests: Sequence[BuildRequest], display: Display, *, build: bool
-) -> Iterator[Manifest | PfdError]:
-    """Yield the set of each request as soon as it is there, or why there is none.
+def find_or_build_one(request: BuildRequest, display: Display, *, build: bool) -> Manifest:
+    """Return the set of a request, whatever it is of.
 
     Args:
-        requests: What is wanted, each by itself.
+        request: What is wanted.
         display: Hears what takes a moment.
-        build: Make sets that are missing.
+        build: Make it where it is missing.
+
+    Raises:
+        InputError: It is missing and is not to be built, or cannot be built.
     """
-    for request in requests:
-        found = publish.find(request.out, request.request_key(), request.formats)
-        if found is not None:
-            yield found
-        elif not build:
-            yield InputError("it is not built yet")
-        else:
-            try:
-                (made,) = _build([request], False, display, lambda: None)
-            except PfdError as error:
-                yield error
-            else:
-                yield made
+    found = publish.find(request.out, request.request_key(), request.formats)
+    if found is not None:
+        return found
+    if not build:
+        raise InputError("it is not built yet")
+    (made,) = _build([request], False, display, lambda: None)
+    return made
 
 
 def _build(

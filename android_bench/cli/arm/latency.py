@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from android_bench.arm_cost.core import find_core
@@ -23,9 +23,9 @@ from android_bench.arm_cost.phone_tables import (
     read_networks,
     read_tables,
 )
-from android_bench.campaign.contest import BenchFile, files_of
+from android_bench.campaign.contest import BenchFile, files_of, find_files
 from android_bench.cli.arm.files import count_chosen
-from android_bench.cli.artifacts import find_or_build_each
+from android_bench.cli.artifacts import find_or_build_one
 from android_bench.cli.printing import print_line, print_table
 from android_bench.cli.progress import Display
 from android_bench.records import ArmCount
@@ -37,7 +37,7 @@ from android_bench.report.latency_tables import (
 )
 from export.request.request import BuildRequest
 from export.request.source import InputTensor, ModuleSource
-from pfd_models.errors import InputError, PfdError
+from pfd_models.errors import GateError, InputError, PfdError
 
 __all__ = ["estimate", "fit"]
 
@@ -92,20 +92,41 @@ def _count_networks(
 ) -> dict[Network, _Counted | PfdError]:
     """Build and count each network once; what cannot be built or counted stands with its reason."""
     core = find_core(options.core)
-    chosen = list(dict.fromkeys(wanted.values()))
-    requests = [_request(network, options.out) for network in chosen]
+    ready = _find_ready(options.artifacts or ())
     counted: dict[Network, _Counted | PfdError] = {}
-    found = find_or_build_each(requests, display, build=not options.no_build)
-    for network, made in zip(chosen, found, strict=True):
-        if isinstance(made, PfdError):
-            counted[network] = made
-            display.say(f"left out: {network.target}: {made}")
-            continue
-        (file,) = (f for f in files_of(made) if f.path.suffix == f".{_COUNTED_FORMAT}")
-        display.step(f"counting {file.path.name} on {core.title}")
-        count = count_file(file.path, core, with_operators=False, use_cache=not options.no_cache)
-        counted[network] = file, count
+    for network in dict.fromkeys(wanted.values()):
+        try:
+            file = ready.get(network) or _build(network, options, display)
+            display.step(f"counting {file.path.name} on {core.title}")
+            use_cache = not options.no_cache
+            count = count_file(file.path, core, with_operators=False, use_cache=use_cache)
+        except (InputError, GateError) as error:
+            counted[network] = error
+            display.say(f"left out: {network.target}: {error}")
+        else:
+            counted[network] = file, count
     return counted
+
+
+def _find_ready(patterns: Sequence[str]) -> dict[Network, BenchFile]:
+    """Return the networks among sets that are there, by what they were built of."""
+    files = [file for file in find_files(patterns) if _is_counted(file)] if patterns else []
+    return {
+        Network(target=file.record.model, side=file.record.resolution): file
+        for file in files
+        if file.record.resolution is not None
+    }
+
+
+def _is_counted(file: BenchFile) -> bool:
+    return file.artifact.format == _COUNTED_FORMAT and file.artifact.precision == "fp32"
+
+
+def _build(network: Network, options: argparse.Namespace, display: Display) -> BenchFile:
+    manifest = find_or_build_one(
+        _request(network, options.out), display, build=not options.no_build
+    )
+    return next(file for file in files_of(manifest) if _is_counted(file))
 
 
 def _request(network: Network, out: Path) -> BuildRequest:

@@ -66,6 +66,9 @@ def _add_latency_options(fit: argparse.ArgumentParser, estimate: argparse.Argume
     fit.add_argument(
         "--networks", type=Path, metavar="FILE", help="name in the table to builder, JSON"
     )
+    fit.add_argument(
+        "--artifacts", nargs="+", metavar="GLOB", help="sets that are there and need no build"
+    )
     fit.add_argument("--out", type=Path, default=Path("artifacts"), help="where sets are built")
     fit.add_argument(
         "--no-build", action="store_true", help="leave out networks that are not built yet"

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from scripts import load_script
 
+from android_bench.arm_cost.phone_tables import Network
+from android_bench.cli import artifacts
 from android_bench.cli.arm import files, latency
 from android_bench.records import Counts
 from export.sets.files import sha256_file
 from export.sets.manifest import load_manifest
-from pfd_models.errors import SpecError
+from pfd_models.errors import InputError, SpecError
 
 NS_AN_INSTRUCTION = 0.25
 INSTRUCTIONS = {"small": 4_000_000, "middle": 9_000_000, "large": 30_000_000, "wide": 70_000_000}
@@ -21,20 +23,17 @@ def arm(repository, monkeypatch, tmp_path, make, rig):
     """The command, a phone that pays a quarter of a nanosecond an instruction, and networks."""
     rig.make_set("orig")
     (made,) = rig.artifacts.glob("*_orig_*.json")
-    counted = iter(())
+    built = []
 
-    def find_or_build_each(requests, display, *, build):
-        nonlocal counted
-        names = [request.source.target.partition(":")[2] for request in requests]
-        counted = iter([INSTRUCTIONS[name] for name in names if name in INSTRUCTIONS])
-        for name in names:
-            if name in INSTRUCTIONS:
-                yield load_manifest(made)
-            else:
-                yield SpecError(f"{name} cannot be built")
+    def find_or_build_one(request, display, *, build):
+        name = request.source.target.partition(":")[2]
+        if name not in INSTRUCTIONS:
+            raise SpecError(f"{name} cannot be built")
+        built.append(INSTRUCTIONS[name])
+        return load_manifest(made)
 
     def count_file(path, core, *, with_operators=True, use_cache=True):
-        work = next(counted, 20_000_000)
+        work = built.pop() if built else 20_000_000
         return make.arm_count(
             artifact_sha256=sha256_file(path),
             engine="litert",
@@ -43,7 +42,7 @@ def arm(repository, monkeypatch, tmp_path, make, rig):
             operators=(),
         )
 
-    monkeypatch.setattr(latency, "find_or_build_each", find_or_build_each)
+    monkeypatch.setattr(latency, "find_or_build_one", find_or_build_one)
     monkeypatch.setattr(latency, "count_file", count_file)
     monkeypatch.setattr(files, "count_file", count_file)
     monkeypatch.chdir(tmp_path)
@@ -98,6 +97,26 @@ def test_an_estimate_for_another_core_than_the_fits_is_refused(arm, phones, caps
     options = ["--fit", "fit.json", "--artifacts", str(arm.tflite), "--core", "a55"]
     assert arm.main(["estimate", *options]) == 2
     assert "was counted with core a55, the fit of one with a77" in capsys.readouterr().err
+
+
+def test_a_set_that_is_there_is_not_built(arm, phones, rig, capsys):
+    manifest = load_manifest(next(rig.artifacts.glob("*_orig_*.json")))
+    side = manifest.artifact("tflite").inputs[0].shape[1]
+    networks = json.loads(Path("networks.json").read_text())["networks"]
+    networks["broken"] = {"target": manifest.model, "side": side}
+    Path("networks.json").write_text(json.dumps({"networks": networks}))
+    assert arm.main(["fit", *phones, "--artifacts", str(arm.tflite), "--json", "fit.json"]) == 0
+    (table,) = json.loads(Path("fit.json").read_text())["tables"]
+    assert "broken" in [network["name"] for network in table["networks"]]
+    assert list(table["left_out"]) == ["stranger"]
+
+
+def test_a_set_that_is_missing_is_built_only_where_that_is_wanted(monkeypatch, tmp_path):
+    request = latency._request(Network(target="torchvision:a"), tmp_path)
+    monkeypatch.setattr(artifacts, "_build", lambda requests, *rest: [requests[0].source.target])
+    assert artifacts.find_or_build_one(request, None, build=True) == "torchvision:a"
+    with pytest.raises(InputError, match="not built yet"):
+        artifacts.find_or_build_one(request, None, build=False)
 
 
 @pytest.mark.parametrize(
