@@ -16,24 +16,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+from export.check.command import check_on_gpu
 from export.cli.progress import Display, print_results
+from export.cli.sensitivity import analyse_all
 from export.cli.workers import Outcome, Workers
 from export.formats import get_format, list_formats
 from export.pipeline import BuildResult
 from export.request.calibration import WAYS, CalibrationSource, parse_calibration
 from export.request.request import PRECISIONS, BuildRequest, Precision
 from export.request.source import ModuleSource, ZooSource
-from export.request.user_code import check_names, parse_input, parse_range, parse_target
+from export.request.user_code import (
+    check_inputs,
+    parse_batch,
+    parse_input,
+    parse_range,
+    parse_target,
+)
 from export.sets import publish
 from pfd_models.errors import PfdError, SpecError, unknown
 
-__all__ = ["main"]
+__all__ = ["main", "parse_options", "parse_requests"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, build, print the table and return the exit status."""
     begin = time.perf_counter()
-    options = _parser().parse_args(_join_range(sys.argv[1:] if arguments is None else arguments))
+    options = parse_options(arguments)
     try:
         return _run(options, begin)
     except PfdError as error:
@@ -44,12 +52,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def parse_options(arguments: Sequence[str] | None, **described: str) -> argparse.Namespace:
+    """Parse a command line; wrong options end the process with one line and status 2.
+
+    Args:
+        arguments: Without the program's name; None stands for this process's.
+        described: What a command of other name and purpose is called in ``--help``.
+    """
+    parser = _parser()
+    for field, text in described.items():
+        setattr(parser, field, text)
+    return parser.parse_args(_join_range(sys.argv[1:] if arguments is None else arguments))
+
+
 def _run(options: argparse.Namespace, begin: float) -> int:
-    requests = _parse_requests(options)
+    outcomes = _build(options, parse_requests(options), begin)
+    if options.sensitivity:
+        analyse_all([o.request for o in outcomes if o.error is None])
+    return max([_check(options, outcomes), *map(_exit_status, outcomes)])
+
+
+def _check(options: argparse.Namespace, outcomes: Sequence[Outcome]) -> int:
+    """Check the sets that were made as --check says, and return the worst exit status."""
+    if options.check is None:
+        return 0
+    return check_on_gpu(o.result.manifest for o in outcomes if o.result is not None)
+
+
+def _build(
+    options: argparse.Namespace, requests: Sequence[BuildRequest], begin: float
+) -> list[Outcome]:
     unchanged = _find_unchanged(requests)
     if len(unchanged) == len(requests):  # answered without loading torch
         print_results(unchanged, (), time.perf_counter() - begin)
-        return max(map(_exit_status, unchanged))
+        return unchanged
     jobs = options.jobs or _default_jobs(requests)
     with Workers(jobs) as workers, Display() as display:
         display.step("", "loading the model zoo")
@@ -62,7 +98,7 @@ def _run(options: argparse.Namespace, begin: float) -> int:
     order = {(r.source, r.precision): i for i, r in enumerate(plan.requests)}
     outcomes.sort(key=lambda o: order[o.request.source, o.request.precision])
     print_results(outcomes, plan.undefined, time.perf_counter() - begin)
-    return max(map(_exit_status, outcomes), default=0)
+    return outcomes
 
 
 def _exit_status(outcome: Outcome) -> int:
@@ -72,7 +108,7 @@ def _exit_status(outcome: Outcome) -> int:
     return int(bool(outcome.lacking))
 
 
-def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
+def parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
     """Turn the command line into requests, one per model and variant.
 
     Raises:
@@ -81,6 +117,11 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
     formats = tuple(dict.fromkeys(_names(options.formats)))
     for name in formats:
         get_format(name)
+    if options.check and "tflite" not in formats:
+        raise SpecError(
+            f"--check {options.check} runs the .tflite file: add tflite to --formats "
+            f"{options.formats}"
+        )
     if bool(options.model) == bool(options.module):
         raise SpecError("say what to build: --model NAME, or --module package.module:factory")
     _refuse_without_effect(options)
@@ -90,7 +131,7 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             raise SpecError("--module needs the input's shape: --input 1,3,224,224")
         parse_target(options.module)
         inputs = tuple(parse_input(text) for text in options.input)
-        check_names(inputs)
+        check_inputs(inputs)
         sources.append(
             ModuleSource(
                 target=options.module,
@@ -101,6 +142,7 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             )
         )
     else:
+        least, largest = parse_batch(options.batch or "1", "--batch")
         sources += [
             ZooSource(
                 model=model,
@@ -108,12 +150,14 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
                 dataset=options.dataset or "cifar100",
                 num_classes=options.num_classes,
                 resolution=options.resolution,
-                batch=options.batch or 1,
+                batch=least,
+                largest_batch=largest if largest > least else None,
             )
             for model in _names(options.model)
             for variant in _names(options.variant or "ours")
         ]
     calibration = _parse_calibration(options)
+    keep_float = tuple(_names(options.keep_float)) if options.keep_float else ()
     return [
         BuildRequest(
             source=source,
@@ -126,8 +170,10 @@ def _parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             backend=options.backend,
             tflite_io=options.tflite_io,
             precision=precision,
-            calibration=calibration if precision == "int8" else None,
+            calibration=calibration if precision != "fp32" else None,
             io=options.io if precision == "int8" else "float",
+            keep_float=keep_float if precision == "int8" else (),
+            max_loss=options.max_loss if precision == "int8" else None,
             pte_io=options.pte_io,
             input_range=parse_range(options.input_range) if options.input_range else None,
             samples=options.samples,
@@ -151,12 +197,21 @@ def _precisions(text: str) -> list[Precision]:
 
 
 def _parse_calibration(options: argparse.Namespace) -> CalibrationSource | None:
-    if "int8" not in _precisions(options.precision):
-        if options.calibration or options.io != "float":
-            raise SpecError("--calibration and --io int8 go with --precision int8")
+    precisions = _precisions(options.precision)
+    if precisions == ["fp32"] and options.calibration:
+        raise SpecError("--calibration goes with --precision int8 or fp16")
+    if "int8" not in precisions and options.io != "float":
+        raise SpecError("--io int8 goes with --precision int8")
+    if "int8" not in precisions and (
+        options.keep_float or options.max_loss is not None or options.sensitivity
+    ):
+        raise SpecError("--keep-float, --max-loss and --sensitivity go with --precision int8")
+    if not options.calibration and "int8" not in precisions:
         return None
     if not options.calibration:
-        raise SpecError(f"--precision int8 needs --calibration: give {WAYS}")
+        if options.weights is None:  # a checkpoint that was trained in integers needs none
+            raise SpecError(f"--precision int8 needs --calibration: give {WAYS}")
+        return None
     return parse_calibration(
         options.calibration,
         count=options.calibration_samples,
@@ -287,14 +342,21 @@ def _parser() -> argparse.ArgumentParser:
         help="which of the file's weights, as state_dict_ema, where it holds several",
     )
     what.add_argument("--seed", type=int, default=0, help="without --weights (default: 0)")
-    what.add_argument("--batch", type=_positive, help="images a call (default: 1)")
+    what.add_argument(
+        "--batch",
+        metavar="N|LEAST..LARGEST",
+        help="images a call (default: 1); 1..8: files that take any batch from 1 to 8. With "
+        "--module that is written in --input, as 1..8,3,224,224",
+    )
     how = parser.add_argument_group("how")
     formats = ",".join(list_formats())
     how.add_argument("--formats", default=formats, help=f"comma list (default: {formats})")
     how.add_argument("--backend", default="xnnpack", help="delegate of the .pte (default: xnnpack)")
     how.add_argument("--tflite-io", choices=("nhwc", "nchw"), default="nhwc", help="image layout")
-    how.add_argument("--precision", default="fp32", help="comma list: fp32, int8 (default: fp32)")
-    how.add_argument("--calibration", metavar="DATA", help=f"of int8: {WAYS}")
+    how.add_argument("--precision", default="fp32", help="comma list: fp32, fp16, int8 (fp32)")
+    how.add_argument(
+        "--calibration", metavar="DATA", help=f"of int8, and to measure fp16 on: {WAYS}"
+    )
     how.add_argument(
         "--calibration-samples", type=_positive, default=64, help="at most (default: 64)"
     )
@@ -302,12 +364,27 @@ def _parser() -> argparse.ArgumentParser:
         "--data-root", type=Path, metavar="FOLDER", help="of --calibration dataset:NAME"
     )
     how.add_argument("--io", choices=("float", "int8"), default="float", help="of int8 files")
+    how.add_argument(
+        "--keep-float", metavar="NAME,...", help="modules or layers of int8 that stay in float"
+    )
+    how.add_argument(
+        "--max-loss",
+        type=float,
+        metavar="POINTS",
+        help="of top-1: keep the worst layers of int8 in float until no more is lost, as 0.5",
+    )
+    how.add_argument(
+        "--sensitivity", action="store_true", help="of int8: say what each layer loses"
+    )
     how.add_argument("--pte-io", choices=("nhwc", "nchw"), default="nchw", help="of the .pte")
     how.add_argument("--input-range", metavar="LOW,HIGH", help="values it takes, as 0,255")
     how.add_argument("--samples", type=Path, metavar="FOLDER|FILE.npz", help="inputs to check with")
     how.add_argument("--allow-flat-output", action="store_true", help="outputs may ignore inputs")
     how.add_argument("--require-all-formats", action="store_true", help="else make those there are")
     how.add_argument("--require-full-delegation", action="store_true", help="else exit status 1")
+    how.add_argument(
+        "--check", choices=("gpu",), help="also run the .tflite on LiteRT's GPU engine"
+    )
     how.add_argument("--out", type=Path, default=Path("artifacts"), help="default: artifacts")
     how.add_argument("--jobs", type=_positive, help="parallel builds")
     how.add_argument("--force", action="store_true", help="build even when nothing changed")

@@ -93,18 +93,18 @@ def load_shipped(path: Path) -> Scorer:
     spec = ModelSpec.from_dict(manifest.spec)
     normalise = Normalise(spec.input)
     image = artifact.inputs[0]
-    size = image.shape[0]
+    least, most = image.batch or (image.shape[0], image.shape[0])
 
     def score(pixels: Tensor) -> Tensor:
         images = normalise(pixels)
-        missing = size - len(images)  # the last batch of a split may be smaller than the file's
+        missing = max(0, least - len(images))  # the last batch of a split may be too small
         fed = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)]) if missing else images
         return torch.from_numpy(run([_as_fed(fed, image).numpy()])[0])[: len(images)].float()
 
     return Scorer(
         score=score,
         side=spec.resolution,
-        batch_size=size,
+        batch_size=most,
         num_classes=spec.num_classes,
         runtime=f"the {kind} runtime, {artifact.precision}",
         device=torch.device("cpu"),

@@ -10,16 +10,24 @@ import importlib
 import importlib.util
 import pkgutil
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["BrokenFile", "import_file", "import_files", "import_whole_files", "list_files"]
+__all__ = [
+    "BrokenFile",
+    "import_file",
+    "import_files",
+    "import_whole_files",
+    "list_files",
+    "tell_broken",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenFile:
-    """A file of a package that cannot be imported; ``str(it)`` says why in one line.
+    """A file of a package that cannot be used; ``str(it)`` says why in one line.
 
     Attributes:
         path: Where it lies.
@@ -72,6 +80,11 @@ def import_whole_files(package: str) -> tuple[tuple[ModuleType, ...], tuple[Brok
         except Exception as error:  # somebody's new file may fail in any way while it is imported
             broken.append(_describe(package, name, error))
     return tuple(modules), tuple(broken)
+
+
+def tell_broken(broken: Sequence[BrokenFile]) -> str:
+    """Say in one line what is wrong with files and what to do."""
+    return f"{'; '.join(map(str, broken))}; mend that file or take it out of the folder"
 
 
 def _describe(package: str, name: str, error: Exception) -> BrokenFile:

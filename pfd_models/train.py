@@ -5,35 +5,58 @@ Examples:
         --architecture cifar_mobilenetv3_large_w1 --gpu-id 0
     python -m pfd_models.train --data-root cifar100 --dataset cifar100 --model shufflenetv2
     torchrun --nproc-per-node 4 -m pfd_models.train --data-root ILSVRC --dataset imagenet ...
+    python -m pfd_models.train --qat --weights best.pt --data-root cifar100 --dataset cifar100 \
+        --model shufflenetv2
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from pfd_models.errors import PfdError, SpecError
 
 if TYPE_CHECKING:
+    from pfd_models.training.qat import Prepare
     from pfd_models.training.run import TrainResult
 
-__all__ = ["main"]
+__all__ = ["main", "parse", "run"]
+
+
+_QAT_PROGRAM = "export.qat"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line, train, and return the exit status."""
-    from pfd_models.training.arguments import gpu_id_of, run_config
+    """Parse the command line, train, and return the exit status.
+
+    ``--qat`` hands the whole command line over to the exporter's own program, in this process's
+    place: the exporter decides what the integers are, and this package imports nothing above it.
+    """
+    options = parse(arguments)
+    if options.qat:
+        return _become_qat_program(sys.argv[1:] if arguments is None else arguments)
+    return run(options)
+
+
+def run(options: argparse.Namespace, prepare: Prepare | None = None) -> int:
+    """Train as the options say and return the exit status.
+
+    Args:
+        options: Of `parse`.
+        prepare: Makes a network in integers; only for ``--qat``.
+    """
+    from pfd_models.training.arguments import gpu_id_of, qat_of, run_config
     from pfd_models.training.display import Display
     from pfd_models.training.distributed import choose_device, end_with, processes
     from pfd_models.training.run import train
 
     rank = int(os.environ.get("RANK", "0"))  # torchrun's
-    options = _parse(arguments)
     running = False
     try:
         if bool(options.architecture) == bool(options.model):
@@ -44,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             variant=options.variant,
             seed=options.seed,
             folder=options.run_folder,
+            qat=qat_of(options, prepare),
         )
         device = choose_device(gpu_id_of(options))
         with contextlib.ExitStack() as stack:
@@ -77,8 +101,23 @@ def _closing(result: TrainResult) -> str:
     )
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    from pfd_models.training.arguments import LineParser, add_data_arguments, add_run_arguments
+def _become_qat_program(arguments: Sequence[str]) -> NoReturn:
+    if importlib.util.find_spec(_QAT_PROGRAM.partition(".")[0]) is None:
+        sys.stderr.write(
+            "error: --qat needs the exporter, which is not installed; install pfd-mobile\n"
+        )
+        raise SystemExit(2)
+    os.execv(sys.executable, [sys.executable, "-m", _QAT_PROGRAM, *arguments])
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line; a wrong one ends the program."""
+    from pfd_models.training.arguments import (
+        LineParser,
+        add_data_arguments,
+        add_qat_arguments,
+        add_run_arguments,
+    )
 
     parser = LineParser(
         prog="python -m pfd_models.train",
@@ -90,6 +129,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     what.add_argument("--variant", default="ours", help="default: ours")
     add_data_arguments(parser)
     add_run_arguments(parser)
+    add_qat_arguments(parser)
     parser.add_argument("--seed", type=int, default=0, help="of every random source (default: 0)")
     parser.add_argument(
         "--run-folder", type=Path, metavar="FOLDER", help="default: runs/ and its name"

@@ -1,5 +1,6 @@
 """What every test shares: one thread a process, and one set of artifacts built once."""
 
+import gc
 import json
 import os
 import subprocess
@@ -15,9 +16,11 @@ import pytest
 pytest_plugins = [
     "bench_process",
     "bench_rig",
+    "in_process_builds",
     "longest_first",
     "made_once",
     "phone_rig",
+    "refusals",
     "trained_digits",
 ]  # tests/support
 
@@ -25,7 +28,10 @@ REPOSITORY = Path(__file__).parent.parent
 
 
 def pytest_configure(config):
-    """Make warnings of tests/support errors too: their names begin with no package of ours."""
+    # Torch's half a million objects live as long as the process, and each full collection looks
+    # at all of them for 0.3 s: with Python's own threshold, every few tests.
+    gc.set_threshold(10_000)
+    # Warnings of tests/support are errors too; their names begin with no package of ours.
     names = "|".join(path.stem for path in (REPOSITORY / "tests" / "support").glob("*.py"))
     config.addinivalue_line("filterwarnings", f"error:::({names})$")
 

@@ -8,6 +8,7 @@ import textwrap
 
 import pytest
 
+from android_bench.report.exports import list_formats as list_export_formats
 from export.formats import list_formats
 from export.formats.pte.backends import list_backends
 from export.onnx_to_tflite import ops
@@ -38,6 +39,7 @@ REGISTRIES = {
         """,
     ),
     "pfd_models.training.datasets": (list_image_sets, "from ._shared import WIDTH\n"),
+    "android_bench.report.exports": (list_export_formats, "from ._shared import WIDTH\n"),
     "export.formats": (list_formats, "from ._shared import WIDTH\n"),
     "export.formats.pte.backends": (list_backends, "from ._shared import WIDTH\n"),
     "export.onnx_to_tflite.ops": (

@@ -2,9 +2,11 @@
 
 Ours: capture, passes, ``.pte``, ``.onnx``, ``.tflite``. Stock: ``torch.onnx.export`` and onnxsim,
 ``torch.export`` and ExecuTorch's own lowering, and litert-torch where it is installed (the extra
-``peers``). Both start from the same module in fresh processes, which take turns in the order
-ours, stock, stock, ours, so that a slow minute of the machine hits both; medians are compared.
-The whole chain of ours counts the passes, which stock has none of.
+``peers``). Each run is a process of its own, forked from one that has imported the libraries and
+done nothing yet, so imports, equal for both, are not counted. The chains take turns in the order
+ours, stock, stock, ours, two at a time where there are two cores, so that a slow minute of the
+machine hits both; medians are compared. The whole chain of ours counts the passes, which stock has
+none of.
 
     python tools/bench_export.py --model shufflenetv2,ghostnet --variant ours --repeats 5
 """
@@ -13,26 +15,30 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import importlib.util
 import json
+import multiprocessing
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parent.parent
 CHAINS = ("ours", "stock")
 CLOCKS = ("cpu", "wall")
 CHAIN = "whole chain"
 LIBRARIES = (
     "executorch.backends.xnnpack.partition.xnnpack_partitioner", "executorch.exir", "onnx",
-    "onnxsim", "torch.onnx._internal.exporter._core",
+    "onnxsim", "torch.onnx._internal.exporter._core", "export.formats.onnx", "export.formats.pte",
+    "export.formats.tflite", "export.graph.program", "export.onnx_to_tflite", "export.passes",
 )  # fmt: skip
+"""Imported before anything is timed."""
+
 Seconds = dict[str, dict[str, float]]
 """Wall and CPU seconds of each step."""
 
@@ -57,20 +63,13 @@ def make_module(model: str, variant: str, dataset: str) -> tuple[Any, Any]:
     return create_model(model, variant, dataset).eval(), torch.randn(shape)
 
 
-def import_libraries() -> None:
-    """Import what both chains use, so that no later step of either counts it."""
-    for name in LIBRARIES:
-        importlib.import_module(name)
-
-
 def run_ours(module: Any, x: Any, folder: Path) -> Seconds:
     """Build the three files with this project's chain."""
+    from export.formats import WriteOptions, get_format
+    from export.graph.program import capture
+    from export.passes import run_passes
+
     seconds: Seconds = {}
-    with time_step(seconds, "import"):
-        import_libraries()
-        from export.formats import WriteOptions, get_format
-        from export.graph.program import capture
-        from export.passes import run_passes
     with time_step(seconds, "capture"):
         program = capture(module, (x,))
     with time_step(seconds, "passes"):
@@ -86,15 +85,13 @@ def run_ours(module: Any, x: Any, folder: Path) -> Seconds:
 
 def run_stock(module: Any, x: Any, folder: Path) -> Seconds:
     """Build the same files with each project's own tool, as its documentation says."""
+    import onnx
+    import onnxsim
     import torch
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
 
     seconds: Seconds = {}
-    with time_step(seconds, "import"):
-        import_libraries()
-        import onnx
-        import onnxsim
-        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-        from executorch.exir import to_edge_transform_and_lower
     with time_step(seconds, "capture"):
         exported = torch.export.export(module, (x,))
     with time_step(seconds, "pte"):
@@ -116,43 +113,59 @@ def run_stock(module: Any, x: Any, folder: Path) -> Seconds:
 RUNNERS: dict[str, Callable[[Any, Any, Path], Seconds]] = {"ours": run_ours, "stock": run_stock}
 
 
-def run_here(chain: str, model: str, variant: str, dataset: str) -> None:
-    """Run one chain in this process and print its seconds as the last line."""
+def run_chain(chain: str, model: str, variant: str, dataset: str) -> Seconds:
+    """Run one chain in this process, which nothing else uses, and return its seconds."""
     import torch
 
     torch.set_num_threads(1)
+    with open(os.devnull, "wb") as sink:  # what the libraries say while they work
+        os.dup2(sink.fileno(), 1)
+        os.dup2(sink.fileno(), 2)
     module, x = make_module(model, variant, dataset)
     with tempfile.TemporaryDirectory() as folder:
-        seconds = RUNNERS[chain](module, x, Path(folder))
-    print("\n" + json.dumps(seconds))
+        return RUNNERS[chain](module, x, Path(folder))
 
 
-def run_apart(chain: str, model: str, variant: str, dataset: str) -> Seconds:
-    """Run one chain in a fresh process."""
-    command = [sys.executable, __file__, "--here", chain]
-    command += ["--model", model, "--variant", variant, "--dataset", dataset]
-    root = str(Path(__file__).parent.parent)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root}
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if result.returncode:
-        sys.exit(f"the {chain} chain failed on {model}/{variant}:\n{result.stderr[-2000:]}")
-    seconds: Seconds = json.loads(result.stdout.strip().splitlines()[-1])
-    return seconds
+def start_processes(jobs: int) -> ProcessPoolExecutor:
+    """Return a pool whose every task gets a process of its own, libraries imported."""
+    # Before the server starts that all processes are forked from.
+    os.environ.update(OMP_NUM_THREADS="1", PYTHONPATH=str(ROOT))
+    context = multiprocessing.get_context("forkserver")
+    peers = ("litert_torch",) if importlib.util.find_spec("litert_torch") else ()
+    context.set_forkserver_preload([*LIBRARIES, *peers])
+    return ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1)
 
 
-def compare(model: str, variant: str, dataset: str, repeats: int) -> dict[str, Any]:
+def order_runs(repeats: int) -> list[str]:
+    """Return the chains in the order in which they run: ours, stock, stock, ours, ..."""
+    return [c for i in range(repeats) for c in (CHAINS if i % 2 == 0 else CHAINS[::-1])]
+
+
+def compare(
+    pool: ProcessPoolExecutor, model: str, variant: str, dataset: str, repeats: int
+) -> dict[str, Any]:
     """Run both chains in turns; the rows of the table and every figure they come from."""
     runs: dict[str, list[Seconds]] = {chain: [] for chain in CHAINS}
-    for number in range(repeats):
-        for chain in CHAINS if number % 2 == 0 else reversed(CHAINS):
-            print(f"{model}/{variant}: repeat {number + 1} of {repeats}, {chain}", file=sys.stderr)
-            runs[chain].append(run_apart(chain, model, variant, dataset))
+    order = order_runs(repeats)
+    ended = [pool.submit(run_chain, chain, model, variant, dataset) for chain in order]
+    for number, (chain, run) in enumerate(zip(order, ended, strict=True), 1):
+        try:
+            runs[chain].append(run.result())
+        except Exception as error:  # a library's own
+            pool.shutdown(wait=False, cancel_futures=True)
+            sys.exit(f"the {chain} chain failed on {model}/{variant}: {error}")
+        print(f"{model}/{variant}: {number} of {len(order)} runs done", file=sys.stderr)
+    network = {"model": model, "variant": variant, "dataset": dataset}
+    return {**network, "rows": make_rows(runs), "runs": runs}
+
+
+def make_rows(runs: dict[str, list[Seconds]]) -> list[dict[str, Any]]:
+    """Return a row a step, and one of the whole chain: of what both chains make."""
     both = {chain: list(runs[chain][0]) for chain in CHAINS}
     if "tflite" not in both["stock"]:
         both["ours"].remove("tflite")  # nothing to compare it with
     rows = [compare_steps(step, [step], [step], runs) for step in runs["ours"][0]]
-    rows.append(compare_steps(CHAIN, both["ours"], both["stock"], runs))
-    return {"model": model, "variant": variant, "dataset": dataset, "rows": rows, "runs": runs}
+    return [*rows, compare_steps(CHAIN, both["ours"], both["stock"], runs)]
 
 
 def compare_steps(
@@ -172,7 +185,7 @@ def compare_steps(
 
 def print_table(results: list[dict[str, Any]], repeats: int) -> None:
     """Print all networks as one Markdown table."""
-    print(f"\nMedians of {repeats} fresh processes of each chain, interleaved, one thread each.\n")
+    print(f"\nMedians of {repeats} processes of each chain, interleaved, one thread each.\n")
     print(
         "| network | step | ours CPU s | stock CPU s | ratio | ours wall s | stock wall s | ratio |"
     )
@@ -193,19 +206,21 @@ def main() -> None:
     parser.add_argument("--model", default="shufflenetv2", help="comma list of zoo models")
     parser.add_argument("--variant", default="ours", help="comma list of variants")
     parser.add_argument("--dataset", default="vegfru292", help="data-set shape")
-    parser.add_argument("--repeats", type=int, default=5, help="fresh processes of each chain")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each chain")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
-    parser.add_argument("--here", choices=CHAINS, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes at once"
+    )
     options = parser.parse_args()
-    if options.repeats < 1:
-        parser.error(f"--repeats is {options.repeats}; give at least 1")
-    if options.here:
-        run_here(options.here, options.model, options.variant, options.dataset)
-        return
-    results = []
-    for model in options.model.split(","):
-        for variant in options.variant.split(","):
-            results.append(compare(model, variant, options.dataset, options.repeats))
+    for name in ("repeats", "jobs"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name} is {getattr(options, name)}; give at least 1")
+    with start_processes(options.jobs) as pool:
+        results = [
+            compare(pool, model, variant, options.dataset, options.repeats)
+            for model in options.model.split(",")
+            for variant in options.variant.split(",")
+        ]
     print_table(results, options.repeats)
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n")

@@ -84,6 +84,7 @@ def uploaded(device: Device, contest: Contest, rules: Rules) -> Iterator[Jobs]:
                 cpu_mask=rules.cpu_mask,
                 inputs=tuple(device.upload(path) for path in reference.inputs),
                 expected=tuple(device.upload(path) for path in reference.expected),
+                batch=file.artifact.least_batch,
                 limit=max(PARITY_LIMIT, file.artifact.parity.limit),
             )
         yield {**jobs, design.control_label: jobs[design.baseline]}

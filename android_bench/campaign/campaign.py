@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from android_bench.campaign.bench import Bench, Jobs, uploaded
 from android_bench.campaign.blocks import make_block
@@ -74,7 +74,7 @@ def run_campaign(bench: Bench, contest: Contest, rules: Rules) -> CampaignResult
     """
     idle = bench.device.read()  # before anything of ours warms it
     with uploaded(bench.device, contest, rules) as jobs:
-        distances = _verify(bench, jobs)
+        found = _verify(bench, jobs)
         limits = choose_start(rules.limits, idle, bench.device.record)
         wider = _settle(bench, limits, rules)
         record = new_record(bench.device, contest, rules)
@@ -82,7 +82,8 @@ def run_campaign(bench: Bench, contest: Contest, rules: Rules) -> CampaignResult
         bench.store.add_campaign(record, bench.device.record, files)
         journal = Journal(store=bench.store, campaign_id=record.campaign_id)
         reading = bench.device.read()
-        journal.begin("started", "outputs verified", reading, relative_linf=distances)
+        message = _describe_verified("outputs verified", contest, found)
+        journal.begin("started", message, reading, relative_linf=_distances(found))
         _use_start(journal, rules.limits, limits, idle)
         _use_wider(bench, journal, limits, wider)
         return _measure(bench, journal, record, jobs)
@@ -102,27 +103,52 @@ def resume_campaign(bench: Bench, name: str, files: Sequence[BenchFile] = ()) ->
     """
     record, contest = resumable(bench.store, bench.device, name, files)
     with uploaded(bench.device, contest, record.rules) as jobs:
-        distances = _verify(bench, jobs)
+        found = _verify(bench, jobs)
         journal = Journal(store=bench.store, campaign_id=record.campaign_id)
         reading = bench.device.read()
-        journal.begin("resumed", "outputs verified again", reading, relative_linf=distances)
+        message = _describe_verified("outputs verified again", contest, found)
+        journal.begin("resumed", message, reading, relative_linf=_distances(found))
         return _measure(bench, journal, record, jobs)
 
 
 # -- before ------------------------------------------------------------------------------------
 
 
-def _verify(bench: Bench, jobs: Jobs) -> dict[str, float]:
-    """Compare every file's outputs with its manifest's; label to the worst relative distance."""
+def _verify(bench: Bench, jobs: Jobs) -> dict[str, Verification]:
+    """Compare every file's outputs with its manifest's, by label."""
     found: dict[Job, Verification] = {}
     for label, job in jobs.items():
         if job not in found:
             bench.watch.step(f"verifying the outputs of {label}")
             found[job] = verify(bench.device.harness, job)
-    return {
-        label: max(output.relative_linf for output in found[job].outputs)
-        for label, job in jobs.items()
-    }
+    return {label: found[job] for label, job in jobs.items()}
+
+
+def _distances(found: Mapping[str, Verification]) -> dict[str, float]:
+    return {label: max(o.relative_linf for o in one.outputs) for label, one in found.items()}
+
+
+def _describe_verified(words: str, contest: Contest, found: Mapping[str, Verification]) -> str:
+    """Add how many of its output's steps an 8-bit file is off the integer reference."""
+    steps = [
+        f"{label} {count:.2g}"
+        for label, file in contest.entries
+        if (count := _count_steps(file, found[label])) is not None
+    ]
+    return f"{words}; steps off the integer reference: {', '.join(steps)}" if steps else words
+
+
+def _count_steps(file: BenchFile, found: Verification) -> float | None:
+    """Return the worst output's distance in what one of its integers stands for."""
+    record = file.manifest.quantization
+    if record is None:
+        return None
+    return max(
+        output.relative_linf * output.max_expected / (scale if spec.scale is None else 1.0)
+        for output, spec, (scale, _) in zip(
+            found.outputs, file.artifact.outputs, record.outputs, strict=True
+        )
+    )
 
 
 def _settle(bench: Bench, limits: Limits, rules: Rules) -> Limits:

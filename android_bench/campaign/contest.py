@@ -206,9 +206,16 @@ def _contest(files: list[BenchFile], engine: str) -> Contest:
 
 
 def _labels(files: Sequence[BenchFile]) -> list[str]:
-    """Return the variants' names, with as much beside them as tells the files apart."""
+    """Return the variants' names, with as much beside them as tells the files apart.
+
+    Files of one variant that differ in precision have its name.
+    """
+    variants = [file.manifest.variant for file in files]
+    precisions = [file.artifact.precision for file in files]
     ways = (
-        [file.manifest.variant for file in files],
+        variants,
+        precisions if len(set(variants)) == 1 else variants,
+        [f"{v} {p}".strip() for v, p in zip(variants, precisions, strict=True)],
         [
             f"{f.manifest.variant} {f.artifact.precision} {f.artifact.backend}".strip()
             for f in files

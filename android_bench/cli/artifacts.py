@@ -11,7 +11,8 @@ from pathlib import Path
 
 from android_bench.campaign.contest import BenchFile, files_of, find_files
 from android_bench.cli.progress import Display
-from export.request.request import BuildRequest
+from export.request.calibration import CalibrationSource
+from export.request.request import BuildRequest, Precision
 from export.request.source import ZooSource
 from export.sets import publish
 from export.sets.manifest import Manifest
@@ -27,6 +28,8 @@ class ArtifactChoice:
     Attributes:
         models: Networks of the zoo, or ``all``; the other fields down to `out` belong to them.
         variants: Of each network, the baseline first.
+        precisions: Of each variant, the baseline first.
+        calibration: What ``int8`` is calibrated on; see `export.request.calibration`.
         dataset: Name of a data-set shape.
         resolution: Height and width of the input in pixels; None takes the data set's.
         weights: A checkpoint; None for seeded weights.
@@ -37,6 +40,8 @@ class ArtifactChoice:
 
     models: Sequence[str] = ()
     variants: Sequence[str] = ("orig", "ours")
+    precisions: Sequence[Precision] = ("fp32",)
+    calibration: CalibrationSource | None = None
     dataset: str = "cifar100"
     resolution: int | None = None
     weights: Path | None = None
@@ -53,12 +58,22 @@ class ArtifactChoice:
         """Refuse a choice that says nothing or too much, before anything is built or locked.
 
         Raises:
-            SpecError: Networks and files are both named, or neither is.
+            SpecError: Networks and files are both named, or neither is; or an option has no effect
+                or lacks another.
         """
         if bool(self.models) == bool(self.patterns):
             raise SpecError(
                 "say what to measure: --model NAME, or --artifacts 'artifacts/NAME_*.pte'"
             )
+        chosen = tuple(self.precisions) != ("fp32",)
+        if self.patterns and (chosen or self.calibration is not None):
+            raise SpecError(
+                "--precision and --calibration say how networks of --model are built; with "
+                "--artifacts name the files of each precision"
+            )
+        if self.calibration is not None and not {"fp16", "int8"} & set(self.precisions):
+            raise SpecError("--calibration goes with --precision int8 or fp16")
+        _ = self.requests  # each refuses what no build can satisfy
 
     @property
     def requests(self) -> list[BuildRequest]:
@@ -74,9 +89,12 @@ class ArtifactChoice:
                 weights=self.weights,
                 out=self.out,
                 verbose=self.verbose,
+                precision=precision,
+                calibration=None if precision == "fp32" else self.calibration,
             )
             for model in self.models
             for variant in self.variants
+            for precision in self.precisions
         ]
 
 
@@ -127,5 +145,9 @@ def _build(
             if outcome.error is not None:
                 raise outcome.error
             assert outcome.result is not None
-            made[outcome.request.source] = outcome.result.manifest
-    return [made[request.source] for request in plan.requests]
+            made[_identify(outcome.request)] = outcome.result.manifest
+    return [made[_identify(request)] for request in plan.requests]
+
+
+def _identify(request: BuildRequest) -> tuple[object, ...]:
+    return request.source, request.precision

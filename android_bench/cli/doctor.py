@@ -258,6 +258,7 @@ def _run_networks(visit: _Visit) -> str:
                 cpu_mask=choose_cpus(device, 1),
                 inputs=tuple(device.upload(path) for path in reference.inputs),
                 expected=tuple(device.upload(path) for path in reference.expected),
+                batch=file.artifact.least_batch,
                 limit=max(PARITY_LIMIT, file.artifact.parity.limit),
             )
         distance = max(output.relative_linf for output in verify(device.harness, job).outputs)

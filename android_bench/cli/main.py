@@ -53,10 +53,11 @@ from android_bench.devices.phone.choice import open_transport
 from android_bench.devices.phone.discovery import look_for_phones, phone_lines
 from android_bench.native_build.build import main as build_main
 from android_bench.report.console import render_campaign
+from android_bench.report.exports import export_campaigns, guess_format
+from android_bench.report.litert_leaderboard import read_leaderboard
 from android_bench.report.page import report_page
 from android_bench.report.tables import campaign_table
 from android_bench.store import open_store
-from android_bench.store.sample_export import export_samples
 from pfd_models.errors import PfdError, SpecError
 from pfd_models.files import atomic_write
 
@@ -219,16 +220,29 @@ def report(options: Options) -> int:
     with open_store(options.store, create=False) as store:
         files = {sha256: None for result in results for sha256 in result.artifacts}
         counts = [count for sha256 in files for count in store.arm_counts(sha256)]
-    atomic_write(options.output, report_page(results, counts=counts))
+        foreign = store.foreign()
+    atomic_write(options.output, report_page(results, counts=counts, foreign=foreign))
     print_line(f"{options.output}")
     return 0
 
 
 def export(options: Options) -> int:
-    """Write the raw samples of stored campaigns."""
-    with open_store(options.store, create=False) as store:
-        rows = export_samples(store, options.campaigns, options.output)
-    print_line(f"{options.output}: {rows} samples")
+    """Write stored campaigns in a format that another tool reads."""
+    name = options.format or guess_format(options.output)
+    for path in export_campaigns(_read(options), name, options.output):
+        print_line(f"{path}")
+    return 0
+
+
+def import_foreign(options: Options) -> int:
+    """Keep results that others published, to stand beside ours in reports."""
+    found = read_leaderboard(options.litert_leaderboard)
+    with open_store(options.store) as store:
+        new = store.add_foreign(found)
+    print_line(
+        f"{options.litert_leaderboard}: {len(found)} rows, {new} of them new; a report shows those "
+        "of the networks it is about, as results of others"
+    )
     return 0
 
 
@@ -244,6 +258,7 @@ VERBS: dict[str, Callable[[Options], int]] = {
     "show": show,
     "report": report,
     "export": export,
+    "import": import_foreign,
     "qualify": qualify,
     "devices": devices,
     "doctor": doctor,

@@ -18,6 +18,10 @@ from android_bench.devices.phone.device import TARGET
 from android_bench.native_build.toolchain import TARGETS
 from android_bench.records import Pairing
 from android_bench.report.escape import escape_controls
+from android_bench.report.exports import list_formats
+from export.request.calibration import WAYS, parse_calibration
+from export.request.request import PRECISIONS
+from pfd_models.errors import unknown
 
 __all__ = [
     "Parser",
@@ -90,9 +94,16 @@ def parse_with_verbs(
 
 def read_artifact_choice(options: argparse.Namespace) -> ArtifactChoice:
     """Return what is to be measured."""
+    calibration = None
+    if options.calibration:
+        calibration = parse_calibration(
+            options.calibration, count=options.calibration_samples, data_root=options.data_root
+        )
     return ArtifactChoice(
         models=options.model,
         variants=options.variant,
+        precisions=options.precision,
+        calibration=calibration,
         dataset=options.dataset,
         resolution=options.resolution,
         weights=options.weights,
@@ -119,7 +130,7 @@ def read_series_options(options: argparse.Namespace) -> SeriesOptions:
         runtimes=options.runtime,
         threads=options.threads,
         cores=options.cores,
-        precision=options.precision,
+        precision=options.half_width,
         budget_seconds=options.budget,
         seed=options.seed,
         start_temperature_mc=options.start_temperature,
@@ -163,15 +174,23 @@ def _make_parser(verbs: Mapping[str, str]) -> argparse.ArgumentParser:
     _add_device(made["doctor"])
     _add_device(made["clean"])
     _add_target(made["build"], default="host")
+    made["import"].add_argument(
+        "--litert-leaderboard",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="board.json of Google's LiteRT leaderboard",
+    )
     for name in ("compare", "show", "report", "export"):
         made[name].add_argument("campaigns", nargs="+", metavar="CAMPAIGN", help="an id, or last")
     made["report"].add_argument("-o", "--output", type=Path, default=Path("report.html"))
+    made["export"].add_argument("--format", help=f"one of: {', '.join(list_formats())}")
     made["export"].add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FILE", help=".csv or .parquet"
+        "-o", "--output", type=Path, metavar="FILE", help="default: the campaign's id and an ending"
     )
     for name in (*_MEASURE, "compare", "show"):
         made[name].add_argument("--json", type=Path, metavar="FILE", help="docs/result-schema.md")
-    for name in (*_MEASURE, "compare", "show", "list", "report", "export"):
+    for name in (*_MEASURE, "compare", "show", "list", "report", "export", "import"):
         made[name].add_argument(
             "--store", type=_text, default=STORE, help=f"a path or URL (default: {STORE})"
         )
@@ -189,6 +208,17 @@ def add_artifact_options(parser: argparse.ArgumentParser, *, variant: str) -> No
     what.add_argument(
         "--variant", type=_names, default=_names(variant), help=f"baseline first ({variant})"
     )
+    what.add_argument(
+        "--precision",
+        type=_precisions,
+        default=["fp32"],
+        help="comma list: fp32, fp16, int8 (fp32)",
+    )
+    what.add_argument("--calibration", metavar="DATA", help=f"of int8: {WAYS}")
+    what.add_argument(
+        "--calibration-samples", type=_positive, default=64, help="at most (default: 64)"
+    )
+    what.add_argument("--data-root", type=Path, metavar="FOLDER", help="of dataset:NAME")
     choice = ArtifactChoice()
     dataset, out = choice.dataset, choice.out
     what.add_argument("--dataset", default=dataset, help=f"data-set shape (default: {dataset})")
@@ -208,10 +238,10 @@ def _add_how(parser: argparse.ArgumentParser, defaults: SeriesOptions) -> None:
     how.add_argument("--threads", type=_counts, default=[1], help="comma list (default: 1)")
     how.add_argument("--cores", default="auto", help="auto: the fastest; any; or as 4-7")
     how.add_argument(
-        "--precision",
+        "--half-width",
         type=share,
         default=defaults.precision,
-        help=f"half-width to reach (default: {100 * defaults.precision:g}%%)",
+        help=f"of the interval, to reach (default: {100 * defaults.precision:g}%%)",
     )
     how.add_argument(
         "--budget",
@@ -279,6 +309,19 @@ def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names or len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(f"{_quote(text)} is no list of different names")
+    return names
+
+
+def _precisions(text: str) -> list[str]:
+    names = _names(text)
+    for name in names:
+        if not math.isnan(_number(name.removesuffix("%"))):
+            raise argparse.ArgumentTypeError(
+                f"{_quote(text)} is a share: give --half-width {text.strip()[:20]}; this option "
+                f"names what files compute in ({', '.join(PRECISIONS)})"
+            )
+        if name not in PRECISIONS:
+            raise argparse.ArgumentTypeError(unknown("precision", name, PRECISIONS))
     return names
 
 

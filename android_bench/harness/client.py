@@ -308,6 +308,7 @@ def _run(
 def _common(harness: Harness, job: Job, schedule: Schedule) -> list[str]:
     options = ["--host-version", harness.version, "--engine", job.engine, "--model", job.model]
     options += ["--threads", str(job.threads), "--limit", repr(job.limit)]
+    options += ["--batch", str(job.batch)] if job.batch else []
     options += ["--cpu-mask", f"{job.cpu_mask:x}"] if job.cpu_mask else []
     for name, paths in (("--input", job.inputs), ("--expected", job.expected)):
         for path in paths:

@@ -180,6 +180,7 @@ def _options(
 def _child_options(job: Job) -> list[str]:
     options = ["--child", "--engine", job.engine, "--model", job.model]
     options += ["--threads", str(job.threads), "--limit", repr(job.limit)]
+    options += ["--batch", str(job.batch)] if job.batch else []
     for name, paths in (("--input", job.inputs), ("--expected", job.expected)):
         for path in paths:
             options += [name, path]

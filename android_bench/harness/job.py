@@ -21,6 +21,7 @@ class Job:
         cpu_mask: Bit i set: CPU i allowed; 0 for any.
         inputs: Raw files, one for each input; none for made-up numbers.
         expected: Raw float32 files, one for each output; none for no check.
+        batch: Of a ``.pte`` that leaves it open; 0 for the largest it takes.
         limit: Relative L-infinity distance that outputs may have.
     """
 
@@ -30,4 +31,5 @@ class Job:
     cpu_mask: int = 0
     inputs: tuple[str, ...] = ()
     expected: tuple[str, ...] = ()
+    batch: int = 0
     limit: float = PARITY_LIMIT

@@ -24,7 +24,7 @@ struct Description {
 // One input or output of the loaded model.
 struct TensorInfo {
   std::string name;                 // empty where the file has none
-  std::vector<std::int64_t> shape;  // static
+  std::vector<std::int64_t> shape;  // static, or with the batch that was asked for
   std::string dtype;                // NumPy's name
   std::size_t size_bytes = 0;
 };
@@ -32,6 +32,7 @@ struct TensorInfo {
 struct LoadOptions {
   std::string path;
   int threads = 1;       // including the thread that calls invoke
+  std::int64_t batch = 0;  // of a .pte that leaves it open; 0: its largest
   bool profile = false;  // per-operator events are wanted; slows every inference
 };
 

@@ -177,6 +177,7 @@ Options parse_options(int argc, char** argv) {
       {"--threads", [&](auto n, auto t) { model().threads = static_cast<int>(whole(n, t, 1, 1024)); }},
       {"--input", [&](auto, auto t) { model().inputs.emplace_back(t); }},
       {"--expected", [&](auto, auto t) { model().expected.emplace_back(t); }},
+      {"--batch", [&](auto n, auto t) { model().batch = whole(n, t, 1, kMany); }},
       {"--limit", [&](auto n, auto t) { model().limit = real(n, t, 1e9); }},
       {"--verify-samples", [&](auto n, auto t) { model().verify_samples = whole(n, t, 0, kMany); }},
       {"--handicap-ppm", [&](auto n, auto t) { model().handicap_ppm = whole(n, t, 0, 10'000'000); }}};

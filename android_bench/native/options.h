@@ -19,6 +19,7 @@ struct ModelOptions {
   std::string model;
   int threads = kMissing;
   std::vector<std::string> inputs, expected;
+  std::int64_t batch = 0;           // of a .pte that leaves it open; 0: its largest
   double limit = kMissing;          // relative L-infinity distance that is allowed
   std::int64_t verify_samples = 0;  // 0: all there are
   std::int64_t handicap_ppm = 0;

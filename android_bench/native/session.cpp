@@ -53,7 +53,10 @@ void Session::open() {
 void Session::load() {
   report_.enter(Stage::kLoad);
   const std::int64_t begin = now_ns();
-  engine_->load({model_.model, model_.threads, wants_operators(options_)});
+  engine_->load({.path = model_.model,
+                 .threads = model_.threads,
+                 .batch = model_.batch,
+                 .profile = wants_operators(options_)});
   const std::int64_t load_ns = now_ns() - begin;
   Json json = report_.line("loaded");
   json.field("load_ns", load_ns);

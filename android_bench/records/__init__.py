@@ -9,6 +9,7 @@ refused by key. Nothing here imports torch.
     heat.py, turns.py                     what ran where variants take turns
     arm_count.py                          what an inference executes on an emulated core
     passes.py, event.py                   the separate passes, and what happened
+    foreign.py                            what others published
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from android_bench.records.campaign import Arm, CampaignRecord, Role
 from android_bench.records.design import Design, Pairing
 from android_bench.records.device import Cluster, DeviceRecord
 from android_bench.records.event import Event
+from android_bench.records.foreign import ForeignResult
 from android_bench.records.heat import HeatChild, HeatRecord
 from android_bench.records.limits import Limits
 from android_bench.records.passes import MemoryRecord, OperatorProfile, OperatorTime
@@ -47,6 +49,7 @@ __all__ = [
     "DeviceRecord",
     "Event",
     "Flag",
+    "ForeignResult",
     "HeatChild",
     "HeatRecord",
     "HotBlock",

@@ -24,6 +24,7 @@ class ArtifactRecord:
         dataset: The data-set shape's name; empty for a user's module.
         resolution: Height and width of the input in pixels; None where they differ or are unknown.
         precision: ``fp32``, ``fp16`` or ``int8``.
+        calibration: What an ``int8`` file was calibrated on; empty where it was not.
         backend: The delegate it was lowered for, empty where the format has none.
         size_bytes: Of the whole file.
         delegates: Delegate calls of one inference; None where the format has none.
@@ -50,6 +51,7 @@ class ArtifactRecord:
     params: int | None = None
     macs: int | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    calibration: str = ""
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -80,6 +82,7 @@ def artifact_record(manifest: Manifest, artifact: Artifact) -> ArtifactRecord:
         params=manifest.params,
         macs=manifest.macs,
         versions=manifest.versions,
+        calibration=manifest.quantization.calibration if manifest.quantization else "",
     )
 
 

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from android_bench.campaign.qualify import QualifiedRun, find_resolution, group_runs
 from android_bench.campaign.result import CampaignResult
+from android_bench.records import Role
 from android_bench.report.escape import escape_controls
 from android_bench.report.tables import (
     name_units,
@@ -48,9 +49,18 @@ def verdict_lines(result: CampaignResult) -> list[str]:
     if not result.comparisons and len(result.campaign.arms) > 2:
         few = f"too few {name_unit(pairing)}s for a verdict"
         lines.append(f"{where} {few}: give it a longer --budget")
+    lines += [f"{where} {line}" for line in _calibration_lines(result)]
     lines.append(f"{where} {control_sentence(result.control, pairing)}")
     raised = [event.message for event in result.events if event.kind == "limits_raised"]
     return lines + [f"{where} {line}" for line in raised[-1:]]
+
+
+def _calibration_lines(result: CampaignResult) -> Iterator[str]:
+    """Say what each 8-bit file was calibrated on."""
+    for arm in result.campaign.arms:
+        file = result.artifacts[arm.artifact_sha256]
+        if file.calibration and arm.role is not Role.CONTROL:
+            yield f"{arm.label} was calibrated on {file.calibration}"
 
 
 def undisturbed_lines(result: CampaignResult) -> list[str]:

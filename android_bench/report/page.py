@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from android_bench.campaign.result import CampaignResult
-from android_bench.records import ArmCount, Pairing
+from android_bench.records import ArmCount, ForeignResult, Pairing
 from android_bench.report.arm_section import CostDifference, cost_differences
 from android_bench.report.block_timeline import blocks_figure, has_clipped_block
 from android_bench.report.conditions import spans_of, track_names
 from android_bench.report.distribution import samples_figure
 from android_bench.report.figure_style import colours
+from android_bench.report.foreign import find_foreign
 from android_bench.report.forest import forest_figure
 from android_bench.report.heat_timeline import has_clipped_heat, heats_figure
 from android_bench.report.heats import HeatRow, find_curves, heat_rows
@@ -87,6 +88,7 @@ def report_page(
     results: Sequence[CampaignResult],
     printed: Sequence[PrintedLatency] | None = None,
     counts: Sequence[ArmCount] = (),
+    foreign: Sequence[ForeignResult] = (),
 ) -> str:
     """Return the page about some campaigns.
 
@@ -94,6 +96,7 @@ def report_page(
         results: From `result.read_result`, in the order shown.
         printed: The paper's latencies; the installed ones by default.
         counts: What the campaigns' files execute on emulated cores, where that was counted.
+        foreign: What others published, of any network; those of the campaigns' are shown.
 
     Raises:
         InputError: No campaign is given.
@@ -114,6 +117,7 @@ def report_page(
         figures,
         sections=sections,
         paper=_paper_rows(sections, table),
+        foreign=find_foreign(results, foreign),
     )
 
 

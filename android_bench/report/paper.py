@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-__all__ = ["PrintedLatency", "find_printed", "printed_latencies"]
+__all__ = ["PrintedLatency", "find_printed", "plain_name", "printed_latencies"]
 
 TABLE = "Inference Latency"
 
@@ -64,13 +64,14 @@ def find_printed(
     printed: tuple[PrintedLatency, ...], model: str, variant: str
 ) -> PrintedLatency | None:
     """Return the row of a model and variant, or None where the paper prints none."""
-    wanted = _plain(model)
+    wanted = plain_name(model)
     wanted = _ALIASES.get(wanted, wanted)
     for row in printed:
-        if _plain(row.model) == wanted and row.variant == variant:
+        if plain_name(row.model) == wanted and row.variant == variant:
             return row
     return None
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return a network's name without what sources write differently: case and punctuation."""
     return "".join(c for c in name.lower() if c.isalnum())

@@ -18,6 +18,7 @@ from android_bench.records import (
     CampaignRecord,
     DeviceRecord,
     Event,
+    ForeignResult,
     HeatRecord,
     MemoryRecord,
     OperatorProfile,
@@ -216,6 +217,18 @@ class Store:
             queries.insert_unless_known(connection, schema.artifacts, [rows.artifact_row(artifact)])
             queries.insert_unless_known(connection, schema.arm_counts, [row])
 
+    def add_foreign(self, found: Iterable[ForeignResult]) -> int:
+        """Store what others published, all or nothing; known rows stay as they are.
+
+        Returns:
+            How many rows are new.
+        """
+        with self.writing() as connection:
+            before = queries.count(connection, schema.foreign_results)
+            new = [rows.record_row(one) for one in found]
+            queries.insert_unless_known(connection, schema.foreign_results, new)
+            return queries.count(connection, schema.foreign_results) - before
+
     def _arm(self, campaign_id: str, label: str) -> Arm:
         if campaign_id not in self._arms:
             arms = {arm.label: arm for arm in self.campaign(campaign_id).arms}
@@ -328,6 +341,13 @@ class Store:
         """
         with self.reading() as connection:
             return queries.profiles(connection, campaign_id)
+
+    def foreign(self) -> tuple[ForeignResult, ...]:
+        """Return everything that others published, by source and row."""
+        table = schema.foreign_results
+        with self.reading() as connection:
+            found = queries.fetch(connection, table.select().order_by(*table.primary_key.columns))
+        return tuple(rows.record_from(ForeignResult, row) for row in found)
 
     def overview(self) -> tuple[CampaignOverview, ...]:
         """Return every campaign with how far it came, the oldest first; reads no samples."""

@@ -54,6 +54,13 @@ def _to_3(connection: Connection) -> None:
 
 
 def _to_4(connection: Connection) -> None:
+    """Add what an 8-bit file was calibrated on."""
+    connection.execute(
+        text("ALTER TABLE artifacts ADD COLUMN calibration VARCHAR NOT NULL DEFAULT ''")
+    )
+
+
+def _to_5(connection: Connection) -> None:
     """Add what files execute on an emulated core."""
     columns = (
         "engine engine_version core cpu_model caches emulator counter_version harness_version "
@@ -72,7 +79,28 @@ def _to_4(connection: Connection) -> None:
     )
 
 
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {2: _to_2, 3: _to_3, 4: _to_4}
+def _to_6(connection: Connection) -> None:
+    """Add what others published."""
+    number = "DOUBLE PRECISION" if connection.dialect.name == "postgresql" else "FLOAT"
+    texts = "model file device os accelerator delegate runtime"
+    columns = ", ".join(f"{name} VARCHAR NOT NULL" for name in texts.split())
+    connection.execute(
+        text(
+            "CREATE TABLE foreign_results (source VARCHAR NOT NULL, row_id VARCHAR NOT NULL, "
+            f"measured_on VARCHAR NOT NULL, {columns}, median_ms {number} NOT NULL, "
+            f"p95_ms {number}, runs INTEGER, silent_about JSON NOT NULL, "
+            "PRIMARY KEY (source, row_id, measured_on))"
+        )
+    )
+
+
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {
+    2: _to_2,
+    3: _to_3,
+    4: _to_4,
+    5: _to_5,
+    6: _to_6,
+}
 
 
 def stored_version(connection: Connection, name: str) -> int:

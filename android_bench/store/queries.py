@@ -23,7 +23,9 @@ __all__ = [
     "artifacts",
     "blocks",
     "campaigns",
+    "count",
     "devices",
+    "fetch",
     "flag_lists",
     "heats",
     "insert",
@@ -39,6 +41,11 @@ Row = Mapping[str, Any]
 def fetch(connection: Connection, query: Select[Any]) -> list[dict[str, Any]]:
     """Return the rows of a query, column name to value."""
     return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def count(connection: Connection, table: Table) -> int:
+    """Return how many rows a table has."""
+    return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
 
 
 def of_campaign(connection: Connection, table: Table, campaign_id: str) -> list[dict[str, Any]]:

@@ -5,7 +5,9 @@ Schema versions, of the store and of the exported JSON:
     2  artifacts: leftovers, params and macs.
     3  readings: thermal_status, boot_id, asleep_ns, wall_ahead_s; they are JSON in blocks.
        heats and their turns.
-    4  arm_counts.
+    4  artifacts: calibration.
+    5  arm_counts.
+    6  foreign_results.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ __all__ = [
     "campaigns",
     "devices",
     "events",
+    "foreign_results",
     "heats",
     "locks",
     "memory",
@@ -46,7 +49,7 @@ __all__ = [
     "turns",
 ]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 6
 
 metadata = MetaData()
 
@@ -92,6 +95,7 @@ artifacts = Table(
     Column("params", BigInteger),
     Column("macs", BigInteger),
     Column("versions", JSON, nullable=False),
+    Column("calibration", String, nullable=False),
 )
 
 campaigns = Table(
@@ -269,6 +273,26 @@ arm_counts = Table(
     Column("spread", Float, nullable=False),
     Column("operators", JSON, nullable=False),
     Column("blocks", JSON, nullable=False),
+)
+
+# Of no campaign: what others published.
+foreign_results = Table(
+    "foreign_results",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("row_id", String, primary_key=True),
+    Column("measured_on", String, primary_key=True),
+    Column("model", String, nullable=False),
+    Column("file", String, nullable=False),
+    Column("device", String, nullable=False),
+    Column("os", String, nullable=False),
+    Column("accelerator", String, nullable=False),
+    Column("delegate", String, nullable=False),
+    Column("median_ms", Float, nullable=False),
+    Column("p95_ms", Float),
+    Column("runs", Integer),
+    Column("runtime", String, nullable=False),
+    Column("silent_about", JSON, nullable=False),
 )
 
 # Not a record: who is using a device now (see lock.py).

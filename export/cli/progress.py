@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +20,9 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from export.cli.workers import Outcome
-    from export.sets.manifest import Artifact, Manifest
+    from export.sets.manifest import Artifact, Manifest, Quantization
 
-__all__ = ["Display", "print_results"]
+__all__ = ["Display", "make_console", "print_results"]
 
 STEPS = {
     "model": "making the model",
@@ -30,6 +30,8 @@ STEPS = {
     "capture": "capturing the graph",
     "rewrite": "rewriting the graph",
     "quantize": "calibrating and quantising",
+    "alone": "quantising each layer alone",
+    "inside": "comparing the layers of each file",
     "onnx": "writing and checking .onnx",
     "tflite": "writing and checking .tflite",
     "pte": "lowering and checking .pte",
@@ -85,11 +87,15 @@ class Display:
             )  # fmt: skip
 
 
+def make_console() -> Console:
+    """Return a console for results: as wide as the terminal, or wide enough for a table."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=160)
+
+
 def print_results(outcomes: Sequence[Outcome], undefined: Sequence[str], seconds: float) -> None:
     """Print one row a file, what stayed outside a delegate, and how it all ended."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=160)
+    console = make_console()
     table = Table("file", "size", "delegates", "left out", "worst error", "seconds")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -138,26 +144,53 @@ def _row(artifact: Artifact, *, fresh: bool) -> tuple[str, ...]:
 def _print_cost(console: Console, manifest: Manifest) -> None:
     """Say what a lower precision cost, and on what it was calibrated."""
     record = manifest.quantization
-    if record is None:
-        return
     for artifact in manifest.artifacts:
         cost = artifact.cost
         if cost is None:
             continue
         parts = [f"{cost.sqnr_db:.1f} dB SQNR"]
+        if cost.arm_sqnr_db is not None:
+            parts.append(f"{cost.arm_sqnr_db:.1f} dB where sums are half, as on ARM")
         if cost.agreement is not None:
             parts.append(f"top-1 agreement {cost.agreement:.1%}")
         if cost.top1 is not None and cost.float_top1 is not None:
             parts.append(f"top-1 {cost.top1:.1%} (float32 {cost.float_top1:.1%})")
         console.print(
-            f"{artifact.file}: against float32 on {cost.samples} held samples: {', '.join(parts)}",
+            f"{artifact.file}: against float32 on {cost.samples} {cost.data or 'held samples'}: "
+            + ", ".join(parts),
             markup=False, emoji=False, soft_wrap=True,
         )  # fmt: skip
+    if record is None:
+        return
+    for line in _say_prices(manifest, record):
+        console.print(line, markup=False, emoji=False, soft_wrap=True)
     console.print(
         f"{manifest.stem}: calibrated on {record.samples} samples: {record.calibration}; "
         f"{record.recipe}" + "".join(f"; in float: {line}" for line in record.kept_float),
         markup=False, emoji=False, soft_wrap=True,
     )  # fmt: skip
+
+
+def _say_prices(manifest: Manifest, record: Quantization) -> Iterator[str]:
+    """Say why layers are in float and what that costs."""
+    limit = record.loss_limit
+    if limit is not None:
+        kept = ", ".join(limit.layers) or "nothing"
+        yield (
+            f"{manifest.stem}: to lose at most {limit.max_loss:g} points of {limit.counts}, "
+            f"{kept} stays in float: {limit.loss:.2f} points instead of {limit.loss_without:.2f} "
+            f"on {limit.samples} samples to choose on"
+        )
+    for price in record.float_prices:
+        artifact = manifest.artifact(price.format)
+        calls = ""
+        if price.delegates is not None:
+            calls = f", {artifact.delegates} delegates instead of {price.delegates}"
+        yield (
+            f"{artifact.file}: what was kept in float costs {price.time_ratio:.2f}x the time on "
+            f"this {price.machine}{calls}, {artifact.size_bytes / 1e6:.2f} MB instead of "
+            f"{price.size_bytes / 1e6:.2f}"
+        )
 
 
 def _print_origin(console: Console, manifest: Manifest) -> None:

@@ -26,7 +26,7 @@ from export.request.source import ZooSource
 from export.sets.manifest import MissingFormat
 from pfd_models.errors import ModuleError, PfdError, SpecError
 
-__all__ = ["Outcome", "Plan", "Workers", "plan"]
+__all__ = ["Outcome", "Plan", "Workers", "explain_unexpected", "plan"]
 
 _steps: Any = None  # the queue of (label, step) in a worker
 _processes = 1  # how many a worker may compute in
@@ -203,10 +203,13 @@ def _build(request: BuildRequest) -> BuildResult:
         except Exception as error:  # the edge of the process: one set must not end the others
             if request.verbose:
                 traceback.print_exc()
-            first = (str(error).strip() or "no message").splitlines()[0]
-            raise PfdError(
-                f"unexpected {type(error).__name__}: {first}; -v shows where, please report it"
-            ) from error
+            raise explain_unexpected(error) from error
+
+
+def explain_unexpected(error: Exception) -> PfdError:
+    """Return the line for an error that this project did not raise on purpose."""
+    first = (str(error).strip() or "no message").splitlines()[0]
+    return PfdError(f"unexpected {type(error).__name__}: {first}; -v shows where, please report it")
 
 
 def _count_cores() -> int:

@@ -70,12 +70,18 @@ def speed_up_tracing() -> Iterator[None]:
 
 @contextlib.contextmanager
 def speed_up_onnx_export() -> Iterator[None]:
-    """Export to ONNX without trying rewrites on nodes of another operator; holds `LOCK`."""
+    """Export to ONNX without trying rewrites on nodes of another operator; holds `LOCK`.
+
+    PyTorch's table of ONNX functions is made once a process, not once an export.
+    """
     with contextlib.ExitStack() as stack:
         stack.enter_context(speed_up_tracing())
         if are_checked("torch", "onnxscript"):
             from onnxscript.rewriter._rewrite_rule import RewriteRule
+            from torch.onnx._internal.exporter._registration import ONNXRegistry
 
+            table = _make_once(ONNXRegistry.from_torchlib)
+            stack.enter_context(replace_method(ONNXRegistry, "from_torchlib", table))
             rewrite = _try_where_possible(RewriteRule.try_rewrite)
             stack.enter_context(replace_method(RewriteRule, "try_rewrite", rewrite))
         yield
@@ -119,6 +125,19 @@ def replace_method(owner: type, name: str, function: Any) -> Iterator[None]:
             delattr(owner, name)
         else:
             setattr(owner, name, own)
+
+
+_tables: dict[int, Any] = {}
+"""PyTorch's tables of ONNX functions, by opset. An export only reads them."""
+
+
+def _make_once(make: Callable[..., Any]) -> Any:
+    def from_torchlib(*, opset_version: int) -> Any:
+        if opset_version not in _tables:
+            _tables[opset_version] = make(opset_version=opset_version)
+        return _tables[opset_version]
+
+    return staticmethod(from_torchlib)
 
 
 def _return_itself(source: Any, memo: Any) -> Any:

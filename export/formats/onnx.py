@@ -7,6 +7,7 @@ traces and other notes of the exporter are taken out.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.formats import Run, WriteOptions, Written
+from export.formats._half_onnx import store_half
 from export.formats._stored_onnx import (
     STORED,
     as_unsigned,
@@ -48,6 +50,8 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
     with _time_step(seconds, "onnxsim"):
         model = _simplify(model)
         finish_quantized(model)
+        if options.identity.get("precision") == "fp16":
+            store_half(model)
     with _time_step(seconds, "onnx.checker"):
         _strip_notes(model)
         _set_identity(model, {**options.identity, **name_stored(program)})
@@ -137,7 +141,21 @@ def _export(program: Program) -> ModelProto:
         except torch.onnx.OnnxExporterError as error:
             raise ModuleError(f"the network has no ONNX form: {_line(_root(error))}") from error
     assert exported is not None  # it is None only when a file is written
-    return exported.model_proto
+    model = exported.model_proto
+    _name_batch(model, program)
+    return model
+
+
+def _name_batch(model: ModelProto, program: Program) -> None:
+    """Call an open batch ``batch``; PyTorch numbers its symbols."""
+    place = next((i for i, spec in enumerate(program.inputs) if spec.batch is not None), None)
+    if place is None:
+        return
+    symbol = model.graph.input[place].type.tensor_type.shape.dim[0].dim_param
+    for info in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for dim in info.type.tensor_type.shape.dim:
+            if dim.HasField("dim_param"):  # which may be 2*s0
+                dim.dim_param = re.sub(rf"\b{symbol}\b", "batch", dim.dim_param)
 
 
 def _simplify(model: ModelProto) -> ModelProto:

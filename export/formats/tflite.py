@@ -26,6 +26,10 @@ __all__ = ["NEEDS", "load", "read_identity", "write"]
 
 NEEDS: str | None = "onnx"
 
+_HALF_ARITHMETIC = {"reduced_precision_support": "fp16accfp16"}
+"""What LiteRT's XNNPACK delegate reads: it then computes in half where the processor can. (It
+passes over ``fp16accfp32``.)"""
+
 _MULTIPLYING = (
     "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV",
 )  # fmt: skip
@@ -47,16 +51,21 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
     seconds: dict[str, float] = {}
     begin = time.perf_counter()
     kept = kept_axes(program.inputs, program.outputs)
+    batch = next((spec.batch for spec in program.inputs if spec.batch is not None), None)
+    is_half = options.identity.get("precision") == "fp16"
     conversion = convert(
         onnx.load(str(options.made_from)),
         io_layout=options.tflite_io,
         keep_axes={spec.name for spec in kept.values()},
+        half_weights=is_half,
         metadata={
             **options.identity,
             "io_layout": options.tflite_io,
             **({"kept_axes": ",".join(kept)} if kept else {}),
+            **(_HALF_ARITHMETIC if is_half else {}),
         },
         description=options.identity.get("name", ""),
+        batch=batch[0] if batch else 1,
     )
     seconds["convert"] = time.perf_counter() - begin
     begin = time.perf_counter()
@@ -68,8 +77,8 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
         inspection = inspect(conversion.data)
         seconds["inspect"] = time.perf_counter() - begin
     return Written(
-        inputs=_specs(conversion.inputs),
-        outputs=_specs(conversion.outputs),
+        inputs=_specs(conversion.inputs, batch),
+        outputs=_specs(conversion.outputs, batch),
         delegates=None if inspection is None else inspection.delegates,
         leftovers=() if inspection is None else _leftovers(inspection),
         seconds=seconds,
@@ -93,6 +102,8 @@ def load(path: Path) -> Run:
 
     def run(inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         arrays = turn_images(inputs, "input", kept) if channels_last else inputs
+        if _resize(interpreter, arrays):
+            interpreter.allocate_tensors()
         for index, array in zip(fed, arrays, strict=True):
             interpreter.set_tensor(index, array)
         interpreter.invoke()
@@ -137,12 +148,25 @@ def _interpreter(path: Path) -> Any:
     return interpreter
 
 
-def _specs(infos: Sequence[SignatureTensor]) -> tuple[TensorSpec, ...]:
+def _resize(interpreter: Any, arrays: Sequence[np.ndarray[Any, Any]]) -> bool:
+    """Ask for another batch than the last one where the file leaves it open; True where asked."""
+    asked = False
+    for detail, array in zip(interpreter.get_input_details(), arrays, strict=True):
+        if list(detail["shape_signature"][:1]) == [-1] and tuple(detail["shape"]) != array.shape:
+            interpreter.resize_tensor_input(detail["index"], array.shape, strict=True)
+            asked = True
+    return asked
+
+
+def _specs(
+    infos: Sequence[SignatureTensor], batch: tuple[int, int] | None
+) -> tuple[TensorSpec, ...]:
     return tuple(
         TensorSpec(
             name=info.name,
             shape=info.shape,
             dtype=info.dtype,
+            batch=batch if info.has_open_batch else None,
             layout=info.layout.upper() or ("NC" if len(info.shape) == 2 else ""),
         )
         for info in infos

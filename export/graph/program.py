@@ -23,7 +23,7 @@ from export.graph.naming import flatten_outputs, name_outputs
 from export.graph.refusal import explain_failure, require_static, require_tensors
 from export.sets.manifest import PassRecord, TensorSpec
 
-__all__ = ["Program", "capture"]
+__all__ = ["Program", "capture", "dynamic_shapes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,8 @@ class Program:
     Attributes:
         exported: The graph with its weights, in PyTorch's training dialect of ATen.
         example: Inputs of the shapes and dtypes the graph was captured with, contiguous.
-        inputs: Name, shape, dtype and layout of each input, PyTorch's layout.
+        inputs: Name, shape, dtype and layout of each input, PyTorch's layout; where the batch is
+            open, the shape has the least one and the example another.
         outputs: The same for each output.
         passes: Which rewrites were run and what they did.
         seconds: Wall seconds of each step so far.
@@ -96,6 +97,17 @@ def capture(
         outputs=_specs(outputs, output_names, lambda t: t.dim() == 2, "scores", "output"),
         seconds={"export": time.perf_counter() - start},
     )
+
+
+def dynamic_shapes(inputs: Sequence[TensorSpec]) -> tuple[dict[int, object] | None, ...] | None:
+    """Return what ``torch.export`` needs to leave the batch open; None where it is fixed."""
+    batches = {spec.batch for spec in inputs} - {None}
+    if not batches:
+        return None
+    (batch,) = batches  # one range for all that have one
+    assert batch is not None
+    dim = torch.export.Dim("batch", min=batch[0], max=batch[1])
+    return tuple(None if spec.batch is None else {0: dim} for spec in inputs)
 
 
 def _is_image(tensor: Tensor) -> bool:

@@ -7,10 +7,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["Arrays", "make_inputs"]
+__all__ = ["Arrays", "fill_dtypes", "make_inputs", "widen_inputs"]
 
 Arrays: TypeAlias = list[np.ndarray[Any, Any]]
 """The inputs or the outputs of one sample, in order."""
+
+
+def fill_dtypes(shapes: Sequence[object], dtypes: Sequence[str]) -> list[str]:
+    """Return a dtype for each input, float32 where none is said."""
+    return [*dtypes, *["float32"] * (len(shapes) - len(dtypes))]
 
 
 def make_inputs(
@@ -37,7 +42,7 @@ def make_inputs(
             index something.
     """
     generator = np.random.Generator(np.random.PCG64(seed))
-    kinds = [*dtypes, *["float32"] * (len(shapes) - len(dtypes))]
+    kinds = fill_dtypes(shapes, dtypes)
 
     def make(shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
         if dtype == "bool":
@@ -54,3 +59,32 @@ def make_inputs(
         return noise.astype(np.float32)
 
     return [[make(*each) for each in zip(shapes, kinds, strict=True)] for _ in range(samples)]
+
+
+def widen_inputs(
+    samples: Sequence[Arrays], batches: Sequence[tuple[int, int] | None]
+) -> list[Arrays]:
+    """Return one sample of an inner batch and one of the largest, put together from others.
+
+    Args:
+        samples: Of the least batch.
+        batches: For each input, the least and largest batch; None where it is fixed.
+
+    Returns:
+        Nothing where every batch is fixed, and no inner one where the range has none.
+    """
+    batch = next((b for b in batches if b is not None), None)
+    if batch is None:
+        return []
+    least, largest = batch
+
+    def widen(size: int, first: int) -> Arrays:
+        order = [samples[(first + i) % len(samples)] for i in range(-(-size // least))]
+        return [
+            order[0][i] if fixed is None else np.concatenate([s[i] for s in order])[:size]
+            for i, fixed in enumerate(batches)
+        ]
+
+    inner = (least + largest) // 2
+    sizes = [largest] if inner == least else [inner, largest]
+    return [widen(size, first) for first, size in enumerate(sizes)]

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from export.network.batch_norm import calibrate_batchnorm, has_pristine_batchnorm
 from export.network.inputs import make_inputs
+from export.request.calibration import WAYS
 from export.request.request import BuildRequest
 from export.request.source import InputTensor, ModuleSource, ZooSource
 from export.sets.files import sha256_file
+from pfd_models.errors import SpecError, WeightsError
 from pfd_models.plain_data import to_plain
 
 if TYPE_CHECKING:
@@ -55,6 +57,11 @@ class Network:
         return tuple(tensor.shape for tensor in self.inputs)
 
     @property
+    def batches(self) -> tuple[tuple[int, int] | None, ...]:
+        """Return the least and largest batch of each input, None where it is fixed."""
+        return tuple(tensor.batch for tensor in self.inputs)
+
+    @property
     def dtypes(self) -> tuple[str, ...]:
         """Return the dtype of each input."""
         return tuple(tensor.dtype for tensor in self.inputs)
@@ -86,7 +93,7 @@ def make_network(request: BuildRequest) -> tuple[Network, str]:
         ModuleError: A user's module does not import or its factory fails, its weights are not
             float32 or it has no parameter of an input's name.
         ConversionError: It cannot be made padding-free.
-        WeightsError: The checkpoint cannot be read or is another network's.
+        WeightsError: The checkpoint cannot be read or is another network's, or a weight is NaN.
     """
     import torch
 
@@ -98,7 +105,9 @@ def make_network(request: BuildRequest) -> tuple[Network, str]:
     if isinstance(source, ZooSource):
         network = _zoo_network(source)
         network.module.eval()
-        return network, _fill(network, request)
+        origin = _fill(network, request)
+        _require_numbers(network.module)
+        return network, origin
     network = _user_network(source, request.name)
     unconverted = None
     if source.to_float32 and find_precision(network.module) != torch.float32:
@@ -106,6 +115,7 @@ def make_network(request: BuildRequest) -> tuple[Network, str]:
         network.module.float()
     require_float32(network.module)
     origin = _fill(network, request)
+    _require_numbers(network.module)
     module = take_named_inputs(network.module, network.inputs)
     notes: tuple[str, ...] = ()
     if unconverted is not None:
@@ -122,11 +132,23 @@ def make_network(request: BuildRequest) -> tuple[Network, str]:
     return replace(network, module=module, notes=notes), origin
 
 
+def _require_numbers(module: nn.Module) -> None:
+    """Refuse weights that no training meant: NaN, which would be found later and unnamed."""
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if tensor.is_floating_point() and (count := int(tensor.isnan().sum())):
+            raise WeightsError(
+                f"the weight {name!r} holds NaN in {count} of its {tensor.numel()} values; give a "
+                "checkpoint from before the training diverged"
+            )
+
+
 def _fill(network: Network, request: BuildRequest) -> str:
     """Load the request's weights or calibrate the seeded ones, and say which."""
     if request.weights is not None:
         from pfd_models import load_weights
 
+        if request.precision == "int8" and (origin := _fill_in_integers(network, request)):
+            return origin
         loaded = load_weights(network.module, request.weights, key=request.weights_key)
         told = f", {loaded.told}" if loaded.told else ""
         return f"sha256:{sha256_file(request.weights)}{told}"
@@ -147,6 +169,37 @@ def _fill(network: Network, request: BuildRequest) -> str:
     return origin
 
 
+def _fill_in_integers(network: Network, request: BuildRequest) -> str:
+    """Load what a training in integers began with; return an empty text where there was none.
+
+    What it ended with is read again where the network is quantised.
+
+    Raises:
+        SpecError: It is a float checkpoint and nothing says what to calibrate on.
+        WeightsError: The training was another network's.
+    """
+    from pfd_models.checkpoints import load_quantized
+
+    assert request.weights is not None
+    trained = load_quantized(request.weights)
+    if trained is None:
+        if request.calibration is None:
+            raise SpecError(
+                f"{request.weights} was trained in float, so --precision int8 needs --calibration "
+                f"(give {WAYS}), or a checkpoint that was trained in integers (--qat)"
+            )
+        return ""
+    wanted = getattr(network.module, "spec", None)
+    if wanted != trained.spec:
+        was = f"{trained.spec.model}/{trained.spec.variant} at {trained.spec.resolution} pixels"
+        raise WeightsError(
+            f"{request.weights} was trained in integers for {was} and {trained.spec.num_classes} "
+            f"classes, not for {network.stem}; name that network"
+        )
+    network.module.load_state_dict(dict(trained.start))
+    return f"sha256:{sha256_file(request.weights)}, trained in integers on {trained.dataset}"
+
+
 def _zoo_network(source: ZooSource) -> Network:
     from pfd_models import DATASETS, create_model, get_spec
 
@@ -159,7 +212,9 @@ def _zoo_network(source: ZooSource) -> Network:
     stem = f"{spec.model}_{spec.variant}_{spec.dataset}_{spec.resolution}"
     if spec.num_classes != DATASETS[spec.dataset].num_classes:
         stem += f"_c{spec.num_classes}"
-    if source.batch != 1:
+    if source.batch_range is not None:
+        stem += "_b{}to{}".format(*source.batch_range)
+    elif source.batch != 1:
         stem += f"_b{source.batch}"
     return Network(
         module=module,
@@ -168,7 +223,8 @@ def _zoo_network(source: ZooSource) -> Network:
         dataset=spec.dataset,
         inputs=(
             InputTensor(
-                shape=(source.batch, spec.input.channels, spec.input.height, spec.input.width)
+                shape=(source.batch, spec.input.channels, spec.input.height, spec.input.width),
+                batch=source.batch_range,
             ),
         ),
         spec=to_plain(spec.to_dict()),
@@ -188,7 +244,7 @@ def _user_network(source: ModuleSource, name: str) -> Network:
     if source.padding_free:
         module, conversions = _apply_recipe(module, source.inputs)
         name += "_pfd"
-    shapes = "_".join("x".join(map(str, tensor.shape)) for tensor in source.inputs)
+    shapes = "_".join(map(_name_shape, source.inputs))
     return Network(
         module=module.eval(),
         name=source.target,
@@ -199,6 +255,11 @@ def _user_network(source: ModuleSource, name: str) -> Network:
         stem=f"{name}_{shapes}_fp32",
         conversions=conversions,
     )
+
+
+def _name_shape(tensor: InputTensor) -> str:
+    batch = tensor.shape[:1] if tensor.batch is None else ["{}to{}".format(*tensor.batch)]
+    return "x".join(map(str, (*batch, *tensor.shape[1:])))
 
 
 def _apply_recipe(

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from export.network.inputs import Arrays, make_inputs
+from export.network.inputs import Arrays, fill_dtypes, make_inputs
+from export.network.reading import choose_normaliser, decode_pixels, read_arrays, require_image
 from export.request.request import BuildRequest
 from export.request.samples import MOST_SAMPLES, list_samples, samples_digest
 from pfd_models.errors import DataError
 
 __all__ = ["choose_inputs", "load_arrays", "load_images"]
+
+_OPTION = "--samples"
 
 
 def choose_inputs(
@@ -40,13 +40,10 @@ def choose_inputs(
     if request.samples is not None:
         if request.samples.is_dir():
             inputs = load_images(request.samples, shapes, request.input_range, image)
+            (kind,) = fill_dtypes(shapes, dtypes)
+            inputs = [[array.astype(kind)] for (array,) in inputs]
         else:
-            inputs = load_arrays(request.samples, shapes)
-        kinds = [*dtypes, *["float32"] * (len(shapes) - len(dtypes))]
-        inputs = [
-            [array.astype(kind) for array, kind in zip(sample, kinds, strict=True)]
-            for sample in inputs
-        ]
+            inputs = load_arrays(request.samples, shapes, dtypes)
         digest = samples_digest(request.samples)[:16]
         return inputs, f"{len(inputs)} samples of {request.samples.name}, sha256 {digest}"
     inputs = make_inputs(
@@ -62,51 +59,28 @@ def choose_inputs(
     return inputs, f"noise from {low:g} to {high:g}"
 
 
-def load_arrays(path: Path, shapes: Sequence[tuple[int, ...]]) -> list[Arrays]:
-    """Read ``input_0``, ``input_1``, ... of an ``.npz``, as float32.
+def load_arrays(
+    path: Path, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[str] = ()
+) -> list[Arrays]:
+    """Read ``input_0``, ``input_1``, ... of an ``.npz``.
 
     Args:
-        path: Each array is (samples, ...), a sample being of the input's shape, or of it without
-            a batch of one.
+        path: Its arrays are as `read_arrays` says.
         shapes: Of the network's inputs, batch first.
+        dtypes: As in `make_inputs`.
 
     Raises:
         DataError: It cannot be read, an array is missing or of another shape, or there are
             fewer than two samples.
     """
-    columns = []
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            for i, shape in enumerate(shapes):
-                if f"input_{i}" not in stored:
-                    has = ", ".join(stored) or "nothing"
-                    raise DataError(f"--samples {path} has no input_{i}; it has {has}")
-                columns.append(_per_sample(path, f"input_{i}", stored[f"input_{i}"], shape))
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"--samples {path} cannot be read as an .npz: {reason}") from error
+    columns, _ = read_arrays(_OPTION, path, shapes, dtypes)
     counts = {len(column) for column in columns}
     if len(counts) > 1 or min(counts) < 2:
         raise DataError(
-            f"--samples {path} holds {' and '.join(map(str, sorted(counts)))} samples; give 2 or "
+            f"{_OPTION} {path} holds {' and '.join(map(str, sorted(counts)))} samples; give 2 or "
             "more of every input, and equally many"
         )
     return [list(sample) for sample in zip(*columns, strict=True)][:MOST_SAMPLES]
-
-
-def _per_sample(
-    path: Path, name: str, array: np.ndarray[Any, Any], shape: tuple[int, ...]
-) -> list[np.ndarray[Any, Any]]:
-    if array.dtype.kind not in "fiub":
-        raise DataError(f"--samples {path}: {name} is {array.dtype}; give numbers")
-    if shape[0] == 1 and array.shape[1:] == shape[1:]:
-        array = array[:, None]
-    if array.shape[1:] != shape:
-        raise DataError(
-            f"--samples {path}: {name} has shape {array.shape}; the network wants "
-            f"{('samples', *shape)}".replace("'", "")
-        )
-    return [np.ascontiguousarray(sample, dtype=np.float32) for sample in array]
 
 
 def load_images(
@@ -128,31 +102,13 @@ def load_images(
         DataError: The network takes no image, an image cannot be read, or nothing says what the
             pixels become.
     """
-    import torch
-    from torchvision.io import ImageReadMode, decode_image
     from torchvision.transforms.v2.functional import resize
 
-    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] not in (1, 3):
-        raise DataError(f"--samples {folder} holds images and the network takes {list(shapes)}")
-    if value_range is None and "mean" not in image:
-        raise DataError(
-            f"--samples {folder}: say what the pixel values 0 and 255 become, as --input-range 0,1"
-        )
+    require_image(_OPTION, folder, shapes)
+    normalise = choose_normaliser(_OPTION, folder, image, value_range)
     batch, channels, *size = shapes[0]
-    mode = ImageReadMode.GRAY if channels == 1 else ImageReadMode.RGB
     inputs = []
     for path in list_samples(folder):
-        try:
-            pixels = decode_image(str(path), mode)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(f"--samples: {path} cannot be read as an image: {reason}") from error
-        unit = resize(pixels, size, antialias=True).float() / 255
-        if value_range is not None:
-            low, high = value_range
-            unit = low + unit * (high - low)
-        else:
-            mean, std = (torch.tensor(image[key]).view(-1, 1, 1) for key in ("mean", "std"))
-            unit = (unit - mean) / std
-        inputs.append([unit.expand(batch, -1, -1, -1).contiguous().numpy()])
+        pixels = resize(decode_pixels(_OPTION, path, channels), size, antialias=True)
+        inputs.append([normalise(pixels).expand(batch, -1, -1, -1).contiguous().numpy()])
     return inputs

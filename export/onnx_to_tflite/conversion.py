@@ -12,9 +12,11 @@ import onnx
 
 from export.onnx_to_tflite.builder import Builder
 from export.onnx_to_tflite.graph import DTYPES, Graph, Tensor
+from export.onnx_to_tflite.half import store_half
 from export.onnx_to_tflite.layout import NHWC, Order, identity, physical_shape
+from export.onnx_to_tflite.open_batch import BATCHES, fix_batch, has_open_batch, open_batch
 from export.onnx_to_tflite.ops import Lowering, lowerings
-from export.onnx_to_tflite.passes import MOVING_PASSES, order_channels, run_passes
+from export.onnx_to_tflite.passes import MOVING_PASSES, narrow_moves, order_channels, run_passes
 from export.onnx_to_tflite.patterns import join_activations
 from export.onnx_to_tflite.quantized import Stored, attach_scales, collapse
 from export.onnx_to_tflite.reader import Node, OnnxGraph, read, refuse
@@ -36,12 +38,14 @@ class SignatureTensor:
         shape: As the file expects or returns it.
         dtype: numpy's name of the element type.
         layout: ``nhwc`` or ``nchw`` for four dimensions, empty otherwise and for kept axes.
+        has_open_batch: Whether the caller may resize the first dimension.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     layout: str
+    has_open_batch: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +70,12 @@ def convert(
     *,
     io_layout: IoLayout = "nhwc",
     keep_axes: Collection[str] = (),
+    half_weights: bool = False,
     metadata: Mapping[str, str] | None = None,
     description: str = "",
+    batch: int = 1,
 ) -> Conversion:
-    """Convert a simplified ONNX model with static shapes to TFLite.
+    """Convert a simplified ONNX model with static shapes, or an open batch, to TFLite.
 
     Args:
         model: As ``torch.onnx.export(dynamo=True)`` and onnxsim write it; float32, with integers
@@ -79,8 +85,10 @@ def convert(
             ``nchw`` keeps ONNX's.
         keep_axes: Names of inputs and outputs that keep ONNX's order with either: they are NHWC
             in the model itself.
+        half_weights: Store float constants in half precision.
         metadata: Entries for the file's metadata table, text by name.
         description: Free text of the model.
+        batch: Which one the file has until it is resized, where the model leaves it open.
 
     Returns:
         The file and what it expects and returns. The signature ``serving_default`` has the ONNX
@@ -92,20 +100,32 @@ def convert(
     """
     if io_layout not in ("nhwc", "nchw"):
         raise UnsupportedOperatorError(unknown("io_layout", io_layout, ("nhwc", "nchw")))
-    model, stored = collapse(model)
-    onnx_graph = join_activations(read(model))
-    graph = lower(onnx_graph, io_layout, keep_axes, stored)
-    if stored.values:
-        run_passes(graph, (*MOVING_PASSES, partial(attach_scales, stored=stored), order_channels))
-        store(graph, stored)
+    if has_open_batch(model):
+        one, other = (_make_graph(fix_batch(model, b), io_layout, keep_axes) for b in BATCHES)
+        graph = open_batch(one, other, batch)
     else:
-        run_passes(graph)
+        graph = _make_graph(model, io_layout, keep_axes)
+    if half_weights:
+        store_half(graph)
     return Conversion(
         data=write(graph, metadata=metadata or {}, description=description),
         ops=graph.histogram(),
         inputs=_infos(graph.inputs, io_layout, keep_axes),
         outputs=_infos(graph.outputs, io_layout, keep_axes),
     )
+
+
+def _make_graph(model: onnx.ModelProto, io_layout: IoLayout, keep_axes: Collection[str]) -> Graph:
+    """Lower a model with static shapes and run the passes."""
+    model, stored = collapse(model)
+    graph = lower(join_activations(read(model)), io_layout, keep_axes, stored)
+    if stored.values:
+        scales = partial(attach_scales, stored=stored)
+        run_passes(graph, (*MOVING_PASSES, scales, order_channels, narrow_moves))
+        store(graph, stored)
+    else:
+        run_passes(graph)
+    return graph
 
 
 def lower(
@@ -228,6 +248,7 @@ def _infos(
             shape=tensor.shape,
             dtype=tensor.dtype.name,
             layout=io_layout if len(tensor.shape) == 4 and name not in keep_axes else "",
+            has_open_batch=tensor.signature is not None and tensor.signature[0] == -1,
         )
         for name, tensor in pairs
     )

@@ -63,6 +63,7 @@ class Tensor:
         dtype: numpy dtype of the elements.
         data: The value of a constant, None for a computed tensor.
         quantization: What its integers stand for, None where they are no stored numbers.
+        signature: The shape with -1 for the batch where the caller of the file chooses it.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Tensor:
     dtype: np.dtype[Any]
     data: Array | None = None
     quantization: Quantization | None = None
+    signature: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.data is not None and (

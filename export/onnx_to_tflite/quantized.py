@@ -90,6 +90,12 @@ class _Collapser:
             node.input[:] = [self._name(name) for name in node.input]
             node.output[:] = [self._name(name) for name in node.output]
         self.values = {self._name(name): q for name, q in self.values.items()}
+        makers = {name for node in kept for name in node.output}
+        kept += [  # two outputs of one value
+            onnx.helper.make_node("Identity", [self._name(name)], [name], f"copy_{name}")
+            for name in sorted(outputs - makers)
+            if name in self.names
+        ]
         del self.graph.node[:]
         self.graph.node.extend(kept)
         del self.graph.value_info[:]
@@ -104,7 +110,11 @@ class _Collapser:
         """Let the value that an output is made of have the output's name."""
         makers = {name: n for n in self.graph.node for name in n.output}
         source = node.input[0]
-        while source in makers and makers[source].op_type in ("QuantizeLinear", "DequantizeLinear"):
+        while (
+            source not in outputs
+            and source in makers
+            and makers[source].op_type in ("QuantizeLinear", "DequantizeLinear")
+        ):
             source = makers[source].input[0]
         if source in makers and source not in outputs:
             self.names[source] = node.output[0]

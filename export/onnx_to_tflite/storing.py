@@ -47,6 +47,12 @@ class _Storer:
             for name, tensor in graph.values.items()
             if name in stored.values and tensor.data is None
         }
+        # Not those of the float lowering: whoever has a value's scale finds it by its name.
+        self.names = {
+            tensor: name
+            for name, tensor in reversed([*graph.values.items()])
+            if tensor in self.known
+        }
         self._spread()
         self.ops: list[Op] = []
         self.small: dict[Tensor, Tensor] = {}  # the 8-bit twin of a float tensor
@@ -134,7 +140,10 @@ class _Storer:
     def _small(self, tensor: Tensor) -> Tensor:
         if tensor not in self.small:
             self.small[tensor] = replace(
-                tensor, dtype=np.dtype(np.int8), quantization=self.known[tensor]
+                tensor,
+                name=self.names.get(tensor, tensor.name),
+                dtype=np.dtype(np.int8),
+                quantization=self.known[tensor],
             )
         return self.small[tensor]
 

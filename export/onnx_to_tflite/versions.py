@@ -60,6 +60,7 @@ OF_TYPE = {
     ("CONCATENATION", "int8"): 2,
     ("CONV_2D", "int8"): 3,
     ("DEPTHWISE_CONV_2D", "int8"): 3,
+    ("DEQUANTIZE", "float16"): 3,
     ("DEQUANTIZE", "int8"): 2,
     ("FULLY_CONNECTED", "int8"): 4,
     ("GATHER", "bool"): 3,

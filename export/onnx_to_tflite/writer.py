@@ -134,6 +134,7 @@ class _Tables:
         entry = schema.TensorT()
         entry.name = self._unique(tensor.name)
         entry.shape = list(tensor.shape)
+        entry.shapeSignature = None if tensor.signature is None else list(tensor.signature)
         entry.type = TYPES[tensor.dtype]
         entry.buffer = 0 if tensor.data is None else self.buffer(tensor.data)
         entry.quantization = _quantization(tensor)

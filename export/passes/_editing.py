@@ -7,6 +7,7 @@ stands for, so a report can still point at the user's code.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -101,8 +102,13 @@ def insert(like: fx.Node, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
 
 
 def reshape(like: fx.Node, node: fx.Node, shape: Any) -> fx.Node:
-    """Insert a reshape of `node` in front of `like`, or return `node` if it has that shape."""
+    """Insert a reshape of `node` in front of `like`, or return `node` if it has that shape.
+
+    One size may be -1: it is what is left.
+    """
     sizes = [int(d) for d in shape]
+    if -1 in sizes:
+        sizes[sizes.index(-1)] = value(node).numel() // -math.prod(sizes)
     if list(value(node).shape) == sizes:
         return node
     return insert(like, aten.reshape.default, node, sizes)

@@ -4,7 +4,8 @@ Reason: ExecuTorch's own decomposition of ``scaled_dot_product_attention`` leave
 scalar products, ``where`` and ``any`` outside the delegate.
 
 Algebra: ``softmax(scale q k^T + mask, -1) v`` with batch and heads flattened into one
-dimension; a boolean mask and causality are constants and become 0 and -inf. A query that a
+dimension; the queries of heads that share their keys and values (multi-query attention) are rows
+of one product. A boolean mask and causality are constants and become 0 and -inf. A query that a
 constant mask keeps from every key gets zeros, as PyTorch has it: its row of the mask becomes 0
 and its row of the weights is multiplied by 0. PyTorch scales q and k by sqrt(scale) each; here
 the product is scaled once. Equal within 1e-5.
@@ -41,7 +42,9 @@ def rewrite(graph: fx.Graph) -> int:
         given = arguments(node)
         if not _is_plain(given):
             continue
-        q, k, v = (_flat(node, given[name]) for name in ("query", "key", "value"))
+        k, v = (_flat(node, given[name]) for name in ("key", "value"))
+        # As many products as there are different keys.
+        q = reshape(node, given["query"], [value(k).shape[0], -1, value(k).shape[2]])
         scale = given["scale"]
         if scale is None:
             scale = 1 / math.sqrt(value(q).shape[-1])
@@ -59,13 +62,16 @@ def rewrite(graph: fx.Graph) -> int:
 
 
 def _is_plain(given: dict[str, Any]) -> bool:
-    """Whether q, k and v share their batch dimensions and the mask can be added as it is."""
+    """Whether k and v have q's batch dimensions, or one at the end, and the mask can be added."""
     q, k, v = (value(given[name]) for name in ("query", "key", "value"))
     mask = given["attn_mask"]
+    shared = [a == b for a, b in zip(q.shape[:-2], k.shape[:-2], strict=False)]
+    lead = shared.index(False) if False in shared else len(shared)
     return (
         not given["dropout_p"]
-        and q.dim() >= 3
-        and q.shape[:-2] == k.shape[:-2] == v.shape[:-2]
+        and q.dim() == k.dim() >= 3
+        and all(size == 1 for size in k.shape[lead:-2])
+        and k.shape[:-2] == v.shape[:-2]
         and (mask is None or mask.op == "get_attr" or value(mask).is_floating_point())
     )
 
@@ -81,7 +87,8 @@ def _mask(
     """Return what is added to the scores, and what the weights are multiplied by, if anything."""
     mask = given["attn_mask"]
     if given["is_causal"]:
-        keep = torch.ones(value(scores).shape[-2:], dtype=torch.bool).tril()
+        rows = value(given["query"]).shape[-2]
+        keep = torch.ones(rows, value(scores).shape[-1], dtype=torch.bool).tril()
         added = torch.zeros(keep.shape)
     elif mask is None or mask.op != "get_attr":
         return mask, None
@@ -107,7 +114,7 @@ def _combine(
     """Apply a mask on rank three where its shape allows, else on the operands' own rank."""
     full = [*value(given["query"]).shape[:-1], value(scores).shape[-1]]
     own = list(value(other).shape)
-    if all(d == 1 for d in own[:-2]):
+    if all(d == 1 for d in own[:-2]) and value(scores).shape[1] == full[-2]:
         return insert(node, target, scores, reshape(node, other, [1, *own[-2:]]))
     if own == full:
         return insert(node, target, scores, reshape(node, other, value(scores).shape))

@@ -57,7 +57,9 @@ def rewrite(graph: fx.Graph) -> int:
             "weight": constant(norm, weight, "folded_weight"),
             "bias": constant(norm, bias, "folded_bias"),
         }
-        replace(norm, insert(norm, layer.target, *new.values()))
+        folded = insert(norm, layer.target, *new.values())
+        folded.meta["nn_module_stack"] = layer.meta.get("nn_module_stack")  # it is the layer still
+        replace(norm, folded)
         rewrites += 1
     return rewrites
 

@@ -10,7 +10,8 @@ Algebra, bit-equal in each case:
   ``x[:, :, a::s]`` is ``avg_pool2d(x[:, :, a:], kernel=1, stride=(s, 1))``. Two in a row are one
   pool. A max pool with kernel one is the same.
 * Another dimension: with n outputs, ``x[b : b + n s]`` is reshaped to (n, s) and the wanted
-  element of each group of s is sliced out; b is chosen so that the groups lie inside x.
+  element of each group of s is sliced out; b is chosen so that the groups lie inside x. Where
+  none does, the last element is sliced out by itself and joined to the others.
 """
 
 from __future__ import annotations
@@ -66,13 +67,28 @@ def _rewrite_slice(node: fx.Node, given: dict[str, Any]) -> bool:
         )
         return True
     begin = max(0, min(start, size - count * step))
-    if not start - step < begin <= start or begin + count * step > size or len(shape) > 5:
+    if len(shape) > 5:
         return False
+    if start - step < begin and begin + count * step <= size:
+        replace(node, _take(node, source, dim, begin, start - begin, count, step))
+        return True
+    last = start + (count - 1) * step
+    parts = [_slice(node, source, dim, last, last + 1)]
+    if count > 1:
+        parts.insert(0, _take(node, source, dim, start, 0, count - 1, step))
+    replace(node, insert(node, aten.cat.default, parts, dim) if count > 1 else parts[0])
+    return True
+
+
+def _take(
+    node: fx.Node, source: fx.Node, dim: int, begin: int, which: int, count: int, step: int
+) -> fx.Node:
+    """Take the element `which` of each of `count` groups of `step`, which begin at `begin`."""
+    shape = value(source).shape
     part = _slice(node, source, dim, begin, begin + count * step)
     groups = reshape(node, part, [*shape[:dim], count, step, *shape[dim + 1 :]])
-    wanted = _slice(node, groups, dim + 1, start - begin, start - begin + 1)
-    replace(node, reshape(node, wanted, value(node).shape))
-    return True
+    wanted = _slice(node, groups, dim + 1, which, which + 1)
+    return reshape(node, wanted, [*shape[:dim], count, *shape[dim + 1 :]])
 
 
 def _pool(node: fx.Node, source: fx.Node, dim: int, start: int, end: int, step: int) -> fx.Node:

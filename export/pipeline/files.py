@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, TypeAlias
 from export.network.network import Network
 from export.request.request import BuildRequest
 from export.sets.files import output_errors, sha256_file
-from export.sets.manifest import Artifact, MissingFormat, ReferenceData
+from export.sets.manifest import Artifact, FloatPrice, MissingFormat, ReferenceData
 from pfd_models.errors import ModuleError, UnsupportedOperatorError
 
 if TYPE_CHECKING:
     from export.formats import WriteOptions
     from export.graph.program import Program
+    from export.half.judge import HalfPrecision
     from export.parity import ReferenceRun
     from export.quantization.build import EightBit
 
-__all__ = ["Made", "Report", "make_files", "save_reference"]
+__all__ = ["Made", "Report", "make_files", "price_layers", "save_reference"]
 
 Report = Callable[[str], None]
 """Called with the name of each step as it begins."""
@@ -38,7 +39,7 @@ def make_files(
     request: BuildRequest,
     network: Network,
     program: Program,
-    reference: ReferenceRun | EightBit,
+    reference: ReferenceRun | EightBit | HalfPrecision,
     build_id: str,
     formats: Sequence[str],
     kept: Sequence[Artifact],
@@ -104,7 +105,7 @@ def _make_file(
     request: BuildRequest,
     name: str,
     program: Program,
-    reference: ReferenceRun | EightBit,
+    reference: ReferenceRun | EightBit | HalfPrecision,
     options: WriteOptions,
     network: Network,
     made: Mapping[str, Artifact | MissingFormat],
@@ -121,9 +122,7 @@ def _make_file(
         source = made[needed]
         if isinstance(source, MissingFormat):
             return MissingFormat(format=name, reason=f"made from .{needed}: {source.reason}")
-        staged = folder / source.file
-        made_from = staged if staged.exists() else request.out / source.file
-        options = replace(options, made_from=made_from)
+        options = replace(options, made_from=_find(source, folder, request))
     path = folder / f"{network.stem}.{name}"
     try:
         with output_errors(path):
@@ -183,6 +182,40 @@ def _options(request: BuildRequest, network: Network, build_id: str) -> WriteOpt
         tflite_io=request.tflite_io,
         pte_io=request.pte_io,
     )
+
+
+def price_layers(
+    folder: Path,
+    request: BuildRequest,
+    network: Network,
+    eight_bit: EightBit,
+    program: Program,
+    build_id: str,
+    made: Mapping[str, Made],
+) -> tuple[FloatPrice, ...]:
+    """Say what the layers that an 8-bit network keeps in float cost each of its files.
+
+    Args:
+        folder: Where new files are staged.
+        request: What was asked for.
+        network: Whose files these are.
+        eight_bit: What they were written from.
+        program: The network in float.
+        build_id: Of the set.
+        made: From `make_files`.
+    """
+    from export.formats import with_needed
+    from export.pipeline.float_prices import measure_prices
+
+    artifacts = [a for name in with_needed(tuple(made)) if isinstance(a := made[name], Artifact)]
+    places = [(a, _find(a, folder, request)) for a in artifacts]
+    return measure_prices(eight_bit, program, places, _options(request, network, build_id))
+
+
+def _find(artifact: Artifact, folder: Path, request: BuildRequest) -> Path:
+    """Return where a file lies: staged, or in the output folder since an earlier build."""
+    staged = folder / artifact.file
+    return staged if staged.exists() else request.out / artifact.file
 
 
 def save_reference(folder: Path, network: Network, reference: ReferenceRun) -> ReferenceData:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from export.network.network import Network, count_macs, digest_state, make_network
 from export.network.threads import one_thread
-from export.pipeline.files import Report, make_files, save_reference
+from export.pipeline.files import Report, make_files, price_layers, save_reference
 from export.request.provenance import git_state, versions
 from export.request.request import BuildRequest, content_key
 from export.sets import publish
@@ -135,8 +135,9 @@ def _build_into(
 ) -> Manifest:
     from export import parity
     from export.graph.program import capture
+    from export.half.judge import halve
+    from export.network.inputs import widen_inputs
     from export.network.samples import choose_inputs
-    from export.passes import run_passes
 
     seconds: dict[str, float] = {}
     inputs, called = choose_inputs(
@@ -146,6 +147,7 @@ def _build_into(
         dtypes=network.dtypes,
         integers_below=network.integers_below,
     )
+    inputs += widen_inputs(inputs, network.batches)
     with _time_step("capture", seconds, report):  # first: it knows why a module does not trace
         captured = capture(network.module, _tensors(inputs[0]), names=network.input_names)
     with _time_step("reference", seconds, report):
@@ -156,11 +158,11 @@ def _build_into(
             advice=_advise_on_flat_output(request, weights),
         )
     with _time_step("rewrite", seconds, report):
-        program = run_passes(captured)
+        program = rewritten = _rewrite(network, captured)
         fired = [record.name for record in program.passes if record.rewrites]
         parity.check_rewrite(reference, partial(_run_arrays, program), fired)
 
-    eight_bit, kept_run = None, reference
+    eight_bit, kept_run, judge = None, reference, None
     if request.precision == "int8":
         with _time_step("quantize", seconds, report):
             eight_bit = _quantize(request, network, program)
@@ -168,12 +170,16 @@ def _build_into(
         kept_run = parity.ReferenceRun(
             inputs=eight_bit.inputs, outputs=eight_bit.outputs, eager_relative_linf=None
         )
+    if request.precision == "fp16":
+        with _time_step("half", seconds, report):
+            image = network.spec.get("input", {})
+            judge = halve(request, captured, program, reference, network.shapes, image, called)
     made = make_files(
         folder,
         request,
         network,
         program,
-        eight_bit or reference,
+        eight_bit or judge or reference,
         build_id,
         formats,
         kept,
@@ -182,6 +188,15 @@ def _build_into(
     )
     missing = tuple(one for one in made.values() if isinstance(one, MissingFormat))
     _gate_formats(request, missing)
+    quantization = None if eight_bit is None else eight_bit.record()
+    if eight_bit is not None and eight_bit.keep:
+        with _time_step("compare with all in int8", seconds, report):
+            quantization = replace(
+                eight_bit.record(),
+                float_prices=price_layers(
+                    folder, request, network, eight_bit, rewritten, build_id, made
+                ),
+            )
     revision, dirty = git_state(Path(__file__).parent)
     return Manifest(
         stem=network.stem,
@@ -206,8 +221,28 @@ def _build_into(
         code_place=request.code_place(),
         parity_inputs=called,
         allow_flat_output=request.allow_flat_output,
-        quantization=None if eight_bit is None else eight_bit.record(),
+        quantization=quantization,
     )
+
+
+def _rewrite(network: Network, captured: Program) -> Program:
+    """Rewrite a captured graph for the delegates, for every batch where that is open."""
+    from export.graph.open_batch import BATCHES, open_batch
+    from export.graph.program import capture
+    from export.passes import run_passes
+
+    if not any(network.batches):
+        return run_passes(captured)
+
+    def rewrite(batch: int) -> Program:
+        example = tuple(
+            tensor if fixed is None else tensor[:1].expand(batch, *tensor.shape[1:])
+            for tensor, fixed in zip(captured.example, network.batches, strict=True)
+        )
+        return run_passes(capture(network.module, example, names=network.input_names))
+
+    first, second = map(rewrite, BATCHES)
+    return open_batch(first, second, network.batches)
 
 
 def _stem(network: Network, request: BuildRequest) -> str:

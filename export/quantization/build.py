@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,15 @@ from export.quantization.calibration import CalibrationData, load_calibration
 from export.quantization.cost import measure_cost
 from export.quantization.insert import store
 from export.quantization.integer_reference import run_integers
+from export.quantization.loss_limit import choose_float_layers
+from export.quantization.qat.preparation import RECIPE as TRAINED_RECIPE
+from export.quantization.qat.preparation import quantize_trained
 from export.quantization.quantize import RECIPE, Quantized, quantize
 from export.quantization.scales import Affine
+from export.request.calibration import CalibrationSource
 from export.request.request import BuildRequest
-from export.sets.manifest import Parity, PrecisionCost, Quantization, TensorSpec
+from export.sets.manifest import LossLimit, Parity, PrecisionCost, Quantization, TensorSpec
+from pfd_models.checkpoints import QuantizedWeights, load_quantized
 from pfd_models.errors import SpecError
 
 __all__ = ["EightBit", "quantize_for"]
@@ -33,6 +37,9 @@ _TO_THE_BIT = ("pte", "tflite")
 """Formats whose runtimes compute with XNNPACK; see `agreement` for the others."""
 
 _UNSIGNED_OFFSET = 128
+
+_NOISE = CalibrationSource(kind="synthetic", count=16)
+"""What files of a network that was trained in integers are run on, where nothing else is given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +53,8 @@ class EightBit:
         inputs: As the files are fed, float or integers, for the first held samples.
         outputs: What the integer reference makes of `inputs`.
         request: Whose options these are.
+        loss_limit: Which layers were chosen to stay in float; None where no loss was given.
+        trained: What it was trained in integers with; None where it was calibrated.
     """
 
     quantized: Quantized
@@ -54,6 +63,17 @@ class EightBit:
     inputs: list[Arrays]
     outputs: list[Arrays]
     request: BuildRequest
+    loss_limit: LossLimit | None = None
+    trained: QuantizedWeights | None = None
+
+    @property
+    def keep(self) -> tuple[str, ...]:
+        """Return the layers and modules that are in float because somebody wants them to be."""
+        return _list_kept(self.request, self.loss_limit)
+
+    def quantize_all(self, program: Program) -> Quantized:
+        """Quantise the network with none of `keep` in float."""
+        return quantize(program, self.data.samples, integer_io=self.request.io == "int8")
 
     @property
     def program(self) -> Program:
@@ -95,17 +115,33 @@ class EightBit:
 
     def record(self) -> Quantization:
         """Return what the manifest keeps."""
-        source = self.request.calibration
-        assert source is not None  # or nothing would have been quantised
+        source, trained = self.request.calibration, self.trained
+        if trained is not None:
+            measured = _NOISE.label if source is None else source.label
+            origin: dict[str, Any] = {
+                "recipe": TRAINED_RECIPE,
+                "calibration": f"training images of {trained.dataset}; measured on {measured}",
+                "is_synthetic": source is None or source.kind == "synthetic",
+                "samples": trained.samples,
+                "seed": trained.seed,
+            }
+        else:
+            assert source is not None  # or nothing would have been quantised
+            origin = {
+                "recipe": RECIPE,
+                "calibration": source.label,
+                "is_synthetic": source.kind == "synthetic",
+                "samples": len(self.data.samples) * self.program.example[0].shape[0],
+                "seed": source.seed,
+            }
         return Quantization(
-            recipe=RECIPE,
-            calibration=source.label,
-            is_synthetic=source.kind == "synthetic",
-            samples=len(self.data.samples) * self.program.example[0].shape[0],
-            seed=source.seed,
+            **origin,
             inputs=tuple(map(_pair, self.quantized.inputs)),
             outputs=tuple(map(_pair, self.quantized.outputs)),
             kept_float=self.quantized.kept_float,
+            values=self.quantized.values,
+            keep_float=self.request.keep_float,
+            loss_limit=self.loss_limit,
         )
 
     def _fed(self, sample: Sequence[Tensor]) -> Arrays:
@@ -139,20 +175,33 @@ def quantize_for(
         SpecError: The request names nothing to calibrate on.
         DataError: The data cannot be read or do not fit.
     """
-    if request.calibration is None:
+    trained = load_quantized(request.weights) if request.weights is not None else None
+    if request.calibration is None and trained is None:
         raise SpecError("int8 needs --calibration")
     data = load_calibration(
-        request.calibration,
+        request.calibration or replace(_NOISE, seed=request.seed),
         shapes,
         image,
         request.input_range,
         [spec.dtype for spec in program.inputs],
+        choosing=request.max_loss is not None,
     )
-    quantized = quantize(program, data.samples, integer_io=request.io == "int8")
-    fed = [
-        _fed(quantized, sample, integers=request.io == "int8")
-        for sample in data.held[:CHECKED_SAMPLES]
-    ]
+    integer_io = request.io == "int8"
+    limit = None
+    if trained is not None:
+        if request.keep_float or request.max_loss is not None:
+            raise SpecError(
+                "--keep-float and --max-loss choose layers while scales are found; these weights "
+                "were trained in integers with scales of their own, so leave it out"
+            )
+        quantized = quantize_trained(program, trained, integer_io=integer_io)
+    else:
+        if request.max_loss is not None:
+            limit = choose_float_layers(program, data, request.max_loss, request.keep_float)
+        keep = _list_kept(request, limit)
+        quantized = quantize(program, data.samples, integer_io=integer_io, keep=keep)
+        _require_effect(request.keep_float, quantized.kept)
+    fed = [_fed(quantized, sample, integers=integer_io) for sample in data.held[:CHECKED_SAMPLES]]
     return EightBit(
         quantized=quantized,
         data=data,
@@ -163,7 +212,23 @@ def quantize_for(
             for f in fed
         ],
         request=request,
+        loss_limit=limit,
+        trained=trained,
     )
+
+
+def _require_effect(wanted: Sequence[str], kept: Sequence[str]) -> None:
+    """Refuse a layer that computes in integers whatever is asked."""
+    for name in wanted:
+        if not any(layer == name or layer.startswith(f"{name}.") for layer in kept):
+            raise SpecError(
+                f"--keep-float {name}: between integers it computes in integers in every runtime; "
+                "name a module beside it as well, or leave it out"
+            )
+
+
+def _list_kept(request: BuildRequest, limit: LossLimit | None) -> tuple[str, ...]:
+    return (*request.keep_float, *(() if limit is None else limit.layers))
 
 
 def _fed(quantized: Quantized, sample: Sequence[Tensor], *, integers: bool) -> Arrays:
@@ -179,7 +244,7 @@ def _describe(spec: TensorSpec, affine: Affine | None) -> TensorSpec:
     if affine is None or spec.dtype not in ("int8", "uint8"):
         return spec
     offset = _UNSIGNED_OFFSET if spec.dtype == "uint8" else 0
-    return dataclasses.replace(spec, scale=affine.scale, zero_point=affine.zero_point + offset)
+    return replace(spec, scale=affine.scale, zero_point=affine.zero_point + offset)
 
 
 def _pair(affine: Affine | None) -> tuple[float, int]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from export.network.inputs import make_inputs
-from export.request.calibration import CalibrationSource
+from export.network.inputs import fill_dtypes, make_inputs
+from export.network.reading import choose_normaliser, decode_pixels, read_arrays, require_image
+from export.request.calibration import MOST_SPARE, CalibrationSource
 from pfd_models.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,6 +27,12 @@ _LARGER = 256 / 224
 _HELD_STREAM = 7_000_003
 """Added to the seed of noise to measure on, so that it is other noise."""
 
+_OPTION = "--calibration"
+
+_Sample = TypeVar("_Sample")
+_Labelled: TypeAlias = tuple[list[_Sample], tuple[int, ...]]
+"""Samples, and the class of each image in them; empty where nobody knows."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationData:
@@ -36,11 +42,16 @@ class CalibrationData:
         samples: To calibrate on, each a tensor per input, batch first.
         held: To measure on; none of them is in `samples`.
         labels: Class of each image of `held`, in order; empty where nobody knows.
+        choosing: To choose between networks on: others than `held`, and others than `samples`
+            where there are more.
+        choosing_labels: Class of each image of `choosing`.
     """
 
     samples: list[tuple[Tensor, ...]]
     held: list[tuple[Tensor, ...]]
     labels: tuple[int, ...] = ()
+    choosing: list[tuple[Tensor, ...]] = field(default_factory=list)
+    choosing_labels: tuple[int, ...] = ()
 
 
 def load_calibration(
@@ -49,6 +60,8 @@ def load_calibration(
     image: Mapping[str, Any],
     value_range: tuple[float, float] | None = None,
     dtypes: Sequence[str] = (),
+    *,
+    choosing: bool = False,
 ) -> CalibrationData:
     """Load a source for a network.
 
@@ -59,93 +72,77 @@ def load_calibration(
         value_range: What pixels of 0 and 255 become, where `image` does not say it; of noise its
             lowest and highest value.
         dtypes: NumPy's name for each input, float32 where nothing is said.
+        choosing: Read more of it, to choose between networks on.
 
     Raises:
         DataError: The data cannot be read, do not fit the network, or are all alike.
         SpecError: There is no such data set.
     """
     if source.kind == "synthetic":
-        count, held = source.split(2 * source.count)
-        rounds = [-(-n // shapes[0][0]) for n in (count, held)]
-        samples, others = (
-            make_inputs(shapes, seed, number, value_range, dtypes=dtypes)
-            for seed, number in zip((source.seed, source.seed + _HELD_STREAM), rounds, strict=True)
-        )
-        data = CalibrationData(samples=_as_tensors(samples), held=_as_tensors(others))
+        data = _make_noise(source, shapes, value_range, dtypes, choosing)
     elif source.kind == "npz":
-        data = _load_arrays(source, shapes, dtypes)
+        data = _load_arrays(source, shapes, dtypes, choosing)
     else:
-        _require_image(source, shapes)
-        data = _load_images(source, shapes[0], image, value_range)
+        require_image(_OPTION, source.place, shapes)
+        (dtype,) = fill_dtypes(shapes, dtypes)
+        data = _load_images(source, shapes[0], image, value_range, dtype, choosing)
     _require_variety(source, data)
     return data
 
 
-def _as_tensors(samples: list[list[np.ndarray[Any, Any]]]) -> list[tuple[Tensor, ...]]:
-    return [tuple(map(torch.from_numpy, sample)) for sample in samples]
+def _make_noise(
+    source: CalibrationSource,
+    shapes: Sequence[tuple[int, ...]],
+    value_range: tuple[float, float] | None,
+    dtypes: Sequence[str],
+    choosing: bool,
+) -> CalibrationData:
+    count, held, _ = source.split(2 * source.count)
 
+    def make(place: int, images: int) -> _Labelled[tuple[Tensor, ...]]:
+        seed, rounds = source.seed + place * _HELD_STREAM, -(-images // shapes[0][0])
+        arrays = make_inputs(shapes, seed, rounds, value_range, dtypes=dtypes)
+        return [tuple(map(torch.from_numpy, sample)) for sample in arrays], ()
 
-def _require_image(source: CalibrationSource, shapes: Sequence[tuple[int, ...]]) -> None:
-    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] not in (1, 3):
-        raise DataError(
-            f"--calibration {source.place} holds images and the network takes {list(shapes)}; give "
-            "an .npz with input_0, input_1, ... as it is fed"
-        )
+    return _assemble(make(0, count), make(1, held), make(2, count if choosing else 0))
 
 
 def _require_variety(source: CalibrationSource, data: CalibrationData) -> None:
     for index in range(len(data.samples[0])):
         tensors = [sample[index] for sample in data.samples]
         if not all(bool(torch.isfinite(t).all()) for t in tensors if t.is_floating_point()):
-            raise DataError(f"--calibration {source.place} holds values that are not finite")
+            raise DataError(f"{_OPTION} {source.place} holds values that are not finite")
         if min(float(t.min()) for t in tensors) == max(float(t.max()) for t in tensors):
             raise DataError(
-                f"--calibration {source.place}: every value of every sample is "
+                f"{_OPTION} {source.place}: every value of every sample is "
                 f"{float(tensors[0].reshape(-1)[0]):g}, which tells no range; give real images"
             )
 
 
 def _load_arrays(
-    source: CalibrationSource, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[str]
+    source: CalibrationSource,
+    shapes: Sequence[tuple[int, ...]],
+    dtypes: Sequence[str],
+    choosing: bool,
 ) -> CalibrationData:
-    path = Path(source.place)
-    kinds = [*dtypes, *["float32"] * (len(shapes) - len(dtypes))]
-    columns = []
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            labels = stored.get("labels")
-            for i, shape in enumerate(shapes):
-                if f"input_{i}" not in stored:
-                    has = ", ".join(stored) or "nothing"
-                    raise DataError(f"--calibration {path} has no input_{i}; it has {has}")
-                columns.append(_batches(path, f"input_{i}", stored[f"input_{i}"], shape, kinds[i]))
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"--calibration {path} cannot be read as an .npz: {line}") from error
+    path, batch = Path(source.place), shapes[0][0]
+    columns, labels = read_arrays(_OPTION, path, shapes, dtypes)
     found = min(map(len, columns))
     if found < 2:
         raise DataError(
-            f"--calibration {path} holds {found} samples; give 2 or more, some to calibrate on and "
+            f"{_OPTION} {path} holds {found} samples; give 2 or more, some to calibrate on and "
             "some to measure on"
         )
-    used, held = source.split(found)
-    samples = [tuple(column[i] for column in columns) for i in range(used + held)]
-    batch = shapes[0][0]
-    known = () if labels is None else tuple(map(int, labels[used * batch : (used + held) * batch]))
-    return CalibrationData(samples=samples[:used], held=samples[used:], labels=known)
+    used, held, spare = source.split(found)
+    ends = np.cumsum((0, used, held, spare if choosing else 0))
 
+    def part(index: int) -> tuple[list[tuple[Tensor, ...]], tuple[int, ...]]:
+        first, end = ends[index : index + 2]
+        chosen = [tuple(torch.from_numpy(c[i]) for c in columns) for i in range(first, end)]
+        known = () if labels is None else labels[first * batch : end * batch]
+        return chosen, tuple(map(int, known))
 
-def _batches(
-    path: Path, name: str, array: np.ndarray[Any, Any], shape: tuple[int, ...], dtype: str
-) -> list[Tensor]:
-    if array.dtype.kind not in "fiub" or array.ndim != len(shape) or array.shape[1:] != shape[1:]:
-        wanted = ", ".join(map(str, shape[1:]))
-        raise DataError(
-            f"--calibration {path}: {name} is {array.dtype} of shape {array.shape}; the network "
-            f"wants numbers of shape (samples, {wanted})"
-        )
-    whole = torch.from_numpy(np.ascontiguousarray(array, dtype=dtype))
-    return list(whole[: len(whole) // shape[0] * shape[0]].split(shape[0]))
+    return _assemble(part(0), part(1), part(2))
 
 
 def _load_images(
@@ -153,36 +150,37 @@ def _load_images(
     shape: tuple[int, ...],
     image: Mapping[str, Any],
     value_range: tuple[float, float] | None,
+    dtype: str,
+    choosing: bool,
 ) -> CalibrationData:
-    normalise = _normaliser(source, image, value_range)
-    labels: tuple[int, ...] = ()
+    normalise = choose_normaliser(_OPTION, source.place, image, value_range)
     if source.kind == "folder":
-        files, held_files = source.files()
-        pixels = [_read(path, shape) for path in files]
-        held = [_read(path, shape) for path in held_files]
+        parts = _read_folder(source, shape, choosing)
     else:
-        pixels, held, labels = _read_dataset(source, shape)
-    batch = shape[0]
+        parts = _read_dataset(source, shape, choosing)
+
+    def as_fed(part: _Labelled[Tensor]) -> _Labelled[tuple[Tensor, ...]]:
+        pixels, labels = part
+        batches = _fill(pixels, shape[0])
+        return [(normalise(b).to(getattr(torch, dtype)),) for b in batches], labels
+
+    return _assemble(*map(as_fed, parts))
+
+
+def _assemble(
+    samples: _Labelled[tuple[Tensor, ...]],
+    held: _Labelled[tuple[Tensor, ...]],
+    spare: _Labelled[tuple[Tensor, ...]],
+) -> CalibrationData:
+    """Put the parts together; where nothing is spare, the samples must do."""
+    choosing, choosing_labels = spare if spare[0] else samples
     return CalibrationData(
-        samples=[(normalise(b),) for b in _fill(pixels, batch)],
-        held=[(normalise(b),) for b in _fill(held, batch)],
-        labels=labels,
+        samples=samples[0],
+        held=held[0],
+        labels=held[1],
+        choosing=choosing,
+        choosing_labels=choosing_labels,
     )
-
-
-def _normaliser(
-    source: CalibrationSource, image: Mapping[str, Any], value_range: tuple[float, float] | None
-) -> Any:
-    if value_range is not None:
-        low, high = value_range
-        return lambda pixels: low + pixels.float() / 255 * (high - low)
-    if "mean" not in image:
-        raise DataError(
-            f"--calibration {source.place}: nothing says what the pixel values 0 and 255 become "
-            "for this module; say it, as --input-range 0,1, or give an .npz with input_0"
-        )
-    mean, std = (torch.tensor(image[key]).view(-1, 1, 1) for key in ("mean", "std"))
-    return lambda pixels: (pixels.float() / 255 - mean) / std
 
 
 def _fill(pixels: list[Tensor], batch: int) -> list[Tensor]:
@@ -191,46 +189,54 @@ def _fill(pixels: list[Tensor], batch: int) -> list[Tensor]:
     return [torch.stack([*g, *[g[-1]] * (batch - len(g))]) for g in groups]
 
 
+def _read_folder(
+    source: CalibrationSource, shape: tuple[int, ...], choosing: bool
+) -> list[_Labelled[Tensor]]:
+    used, held, spare = source.files()
+    return [
+        ([_read(path, shape) for path in files], ())
+        for files in (used, held, spare if choosing else [])
+    ]
+
+
 def _read(path: Path, shape: tuple[int, ...]) -> Tensor:
-    from torchvision.io import ImageReadMode, decode_image
     from torchvision.transforms.v2 import functional
 
-    try:
-        pixels = decode_image(str(path), ImageReadMode.GRAY if shape[1] == 1 else ImageReadMode.RGB)
-    except RuntimeError as error:
-        line = str(error).splitlines()[0]
-        raise DataError(f"--calibration: {path} cannot be read as an image: {line}") from error
+    pixels = decode_pixels(_OPTION, path, shape[1])
     height, width = shape[2:]
     if pixels.shape[1:] != (height, width):
         factor = _LARGER * max(height / pixels.shape[1], width / pixels.shape[2])
         larger = [max(round(pixels.shape[i + 1] * factor), shape[i + 2]) for i in range(2)]
         pixels = functional.resize(pixels, larger, antialias=True)
         pixels = functional.center_crop(pixels, [height, width])
-    result: Tensor = pixels
-    return result
+    return pixels
 
 
 def _read_dataset(
-    source: CalibrationSource, shape: tuple[int, ...]
-) -> tuple[list[Tensor], list[Tensor], tuple[int, ...]]:
+    source: CalibrationSource, shape: tuple[int, ...], choosing: bool
+) -> list[_Labelled[Tensor]]:
     from pfd_models.training.datasets import find_image_set, open_splits
 
     name, data = find_image_set(source.place)
     splits = open_splits(name, source.data_root)
     prepare = data.prepare(shape[2])
 
-    def read(split: Split) -> tuple[list[Tensor], tuple[int, ...]]:
+    def read(split: Split, first: int, count: int) -> _Labelled[Tensor]:
         generator = np.random.Generator(np.random.PCG64(source.seed))
-        chosen = generator.permutation(len(split.labels))[: source.count]
+        chosen = generator.permutation(len(split.labels))[first : first + count]
         return [prepare(split.picture(int(i))) for i in chosen], tuple(
             int(split.labels[int(i)]) for i in chosen
         )
 
-    pixels, _ = read(splits.train)
-    held, labels = read(splits.val)
+    parts = [
+        read(splits.train, 0, source.count),
+        read(splits.val, 0, source.count),
+        read(splits.train, source.count, MOST_SPARE * source.count if choosing else 0),
+    ]
+    pixels = parts[0][0]
     if pixels[0].shape != shape[1:]:
         raise DataError(
             f"the images of {name} become {tuple(pixels[0].shape)}, the network takes "
             f"{tuple(shape[1:])}; give a network for such images"
         )
-    return pixels, held, labels
+    return parts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,14 +12,16 @@ from torch.utils._pytree import tree_leaves
 
 from export.graph.program import Program
 from export.passes import drop_unused_state, run_passes
-from export.quantization.insert import insert_nodes
-from export.quantization.recipe import correct_biases, find_ranges
-from export.quantization.roles import why_float
+from export.passes._editing import calls
+from export.quantization.insert import QDQ, insert_nodes
+from export.quantization.layers import choose_layers, keep_float, module_path, name_layers
+from export.quantization.recipe import Corrected, correct_biases, find_ranges
+from export.quantization.roles import Role, is_computed, role, why_float
 from export.quantization.scales import Affine, choose_scales, stored_result
 from export.quantization.simplify import PASSES
-from export.sets.manifest import TensorSpec
+from export.sets.manifest import StoredValue, TensorSpec
 
-__all__ = ["RECIPE", "Quantized", "quantize"]
+__all__ = ["RECIPE", "Quantized", "Simplified", "quantize", "simplify", "store_integers"]
 
 RECIPE = "min-max ranges, sequential bias correction"
 
@@ -33,12 +35,69 @@ class Quantized:
         inputs: Of each input, what its integers stand for; None for one that is not stored.
         outputs: The same of each output.
         kept_float: What computes in float, a line each: operator and cause.
+        values: What operators compute and store in 8 bits, in order.
+        kept: Layers that are in float, wholly or in part, because somebody wants them to be.
     """
 
     program: Program
     inputs: tuple[Affine | None, ...]
     outputs: tuple[Affine | None, ...]
     kept_float: tuple[str, ...]
+    values: tuple[StoredValue, ...] = ()
+    kept: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simplified:
+    """A network in float as it will be quantised.
+
+    Attributes:
+        program: With the rewrites in its records.
+        module: Its graph, of its own: editing it changes nothing else.
+        layers: The operators of each layer that is not kept in float.
+        kept: The layers that are.
+    """
+
+    program: Program
+    module: fx.GraphModule
+    layers: dict[str, list[fx.Node]]
+    kept: tuple[str, ...] = ()
+
+    def find_result(self, layer: str) -> fx.Node:
+        """Return the value that a layer hands on: that of its last operator, behind a clamp."""
+        return stored_result(self.layers[layer][-1])
+
+    def list_stored(self, affines: Mapping[fx.Node, Affine]) -> list[fx.Node]:
+        """Return what is computed and stored in 8 bits, in the order of `Quantized.values`.
+
+        Args:
+            affines: From `choose_scales` of the module's graph.
+        """
+        nodes = self.module.graph.nodes
+        return [node for node in nodes if node in affines and node.users and is_computed(node)]
+
+
+def simplify(program: Program, keep: Sequence[str] = ()) -> Simplified:
+    """Rewrite a program for quantisation, and mark what is to stay in float.
+
+    Args:
+        program: From `export.passes.run_passes`.
+        keep: Modules or layers that are to compute in float.
+
+    Raises:
+        SpecError: There is no module or layer of a name in `keep`.
+    """
+    simplified = run_passes(program, PASSES)
+    module = simplified.module()
+    layers = name_layers(module.graph)
+    kept = keep_float(layers, choose_layers(layers, keep))
+    left = {name: [n for n in nodes if role(n) is Role.INTEGER] for name, nodes in layers.items()}
+    return Simplified(
+        program=simplified,
+        module=module,
+        layers={name: nodes for name, nodes in left.items() if nodes},
+        kept=kept,
+    )
 
 
 def quantize(
@@ -47,6 +106,7 @@ def quantize(
     *,
     correct: bool = True,
     integer_io: bool = False,
+    keep: Sequence[str] = (),
 ) -> Quantized:
     """Quantise a rewritten program with static 8-bit scales.
 
@@ -55,15 +115,38 @@ def quantize(
         samples: Calibration data, each a tensor per input of the program's shapes.
         correct: Correct biases; see `recipe`.
         integer_io: Let the caller feed and read integers where an input or output is stored.
+        keep: Modules or layers that are to compute in float.
 
     Raises:
         DataError: A value is not finite on the data.
+        SpecError: There is no module or layer of a name in `keep`.
     """
-    simplified = run_passes(program, PASSES)
-    module = simplified.module()
-    graph = module.graph
+    network = simplify(program, keep)
+    graph = network.module.graph
     affines = choose_scales(graph, find_ranges(graph, samples))
     layers = correct_biases(graph, samples, affines, correct=correct)
+    stored = store_integers(network.program, network.module, affines, layers, integer_io=integer_io)
+    return dataclasses.replace(stored, kept=network.kept)
+
+
+def store_integers(
+    simplified: Program,
+    module: fx.GraphModule,
+    affines: Mapping[fx.Node, Affine],
+    layers: Mapping[fx.Node, Corrected],
+    *,
+    integer_io: bool,
+) -> Quantized:
+    """Write scales and stored weights into a simplified program.
+
+    Args:
+        simplified: The program.
+        module: Of it; is edited.
+        affines: Of the values in its graph that are stored.
+        layers: Stored weights of the layers in its graph.
+        integer_io: As in `quantize`.
+    """
+    graph = module.graph
     kept = tuple(
         f"{node.name} ({str(node.target).removeprefix('aten.')}): {cause}"
         for node in graph.nodes
@@ -76,13 +159,16 @@ def quantize(
     drop_unused_state(module)
     graph.lint()
     module.recompile()
-    example, specs = program.example, (program.inputs, program.outputs)
+    example, specs = simplified.example, (simplified.inputs, simplified.outputs)
     if integer_io:
         example = tuple(
             x if affine is None else x.to(torch.int8)
             for x, affine in zip(example, inputs, strict=True)
         )
-        specs = (_stored_specs(program.inputs, inputs), _stored_specs(program.outputs, outputs))
+        specs = (
+            _stored_specs(simplified.inputs, inputs),
+            _stored_specs(simplified.outputs, outputs),
+        )
     with torch.no_grad():
         exported = torch.export.export(module, example, strict=False)
     return Quantized(
@@ -92,6 +178,29 @@ def quantize(
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         kept_float=kept,
+        values=_list_values(graph, exported.graph),
+    )
+
+
+def _list_values(graph: fx.Graph, exported: fx.Graph) -> tuple[StoredValue, ...]:
+    """Return what operators compute and store, by the names that the files have for it.
+
+    Args:
+        graph: With the modules' paths.
+        exported: The same again, with the names of the files.
+    """
+    stored = zip(
+        *(calls(g, QDQ.quantize_per_tensor.default) for g in (graph, exported)), strict=True
+    )
+    return tuple(
+        StoredValue(
+            name=named.all_input_nodes[0].name,
+            module=module_path(known.all_input_nodes[0]),
+            scale=float(named.args[1]),  # type: ignore[arg-type]  # a number
+            zero_point=int(named.args[2]),  # type: ignore[arg-type]
+        )
+        for known, named in stored
+        if is_computed(known.all_input_nodes[0])
     )
 
 

@@ -31,7 +31,17 @@ from export.quantization.scales import (
 from export.quantization.walk import call, walk
 from pfd_models.errors import DataError
 
-__all__ = ["Corrected", "correct_biases", "find_ranges", "is_layer"]
+__all__ = [
+    "Corrected",
+    "correct_biases",
+    "find_ranges",
+    "is_layer",
+    "mean_shift",
+    "round_constants",
+    "round_layer",
+    "round_node",
+    "run_layer",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,16 +103,16 @@ def correct_biases(
         if role(node) is not Role.INTEGER:
             return call(node, given)
         if not is_layer(node):
-            return call(node, _round_constants(node, given, affines))
+            return call(node, round_constants(node, given, affines))
         if node not in layers:
-            layers[node] = _round_layer(node, affines[node.all_input_nodes[0]])
-        return _run_layer(node, layers[node], given[0], affines)
+            layers[node] = round_node(node, affines[node.all_input_nodes[0]])
+        return run_layer(node, layers[node], given[0], affines)
 
     exact, rounded = walk(graph, samples, call), walk(graph, samples, compute)
     for (node, wanted), (_, found) in zip(exact, rounded, strict=True):
         if correct and node in layers:
             step = affines[node.all_input_nodes[0]].scale * layers[node].scales
-            units = torch.round(_mean_shift(wanted, found) / step)
+            units = torch.round(mean_shift(wanted, found) / step)
             layers[node] = replace(layers[node], bias=layers[node].bias + units.to(torch.int32))
             shape = [-1, *[1] * (found[0].dim() - 2)]
             found[:] = [value + (units * step).reshape(shape) for value in found]
@@ -116,10 +126,21 @@ def is_layer(node: fx.Node) -> bool:
     return is_call(node, aten.conv2d.default, aten.linear.default) and role(node) is Role.INTEGER
 
 
-def _round_layer(node: fx.Node, source: Affine) -> Corrected:
+def round_node(node: fx.Node, source: Affine) -> Corrected:
+    """Round a layer of a graph; see `round_layer`."""
     given = arguments(node)
-    weight = attribute(given["weight"])
     bias = attribute(given["bias"]) if given["bias"] is not None else None
+    return round_layer(attribute(given["weight"]), bias, source)
+
+
+def round_layer(weight: Tensor, bias: Tensor | None, source: Affine) -> Corrected:
+    """Round a layer's weights to what is stored.
+
+    Args:
+        weight: Output channels first.
+        bias: Of each output channel; None stands for zeros.
+        source: How the layer's input is stored.
+    """
     scales = weight_scales(weight, bias, source.scale)
     columns = scales.reshape(-1, *[1] * (weight.dim() - 1))
     whole = torch.round(weight.double() / columns).clamp(-QMAX, QMAX).to(torch.int8)
@@ -129,9 +150,17 @@ def _round_layer(node: fx.Node, source: Affine) -> Corrected:
     return Corrected(weight=whole, scales=scales, bias=units)
 
 
-def _run_layer(
+def run_layer(
     node: fx.Node, layer: Corrected, source: Tensor, affines: Mapping[fx.Node, Affine]
 ) -> Tensor:
+    """Return what a layer with stored weights makes of numbers, float32.
+
+    Args:
+        node: The layer.
+        layer: Its stored weights.
+        source: What it reads.
+        affines: From `choose_scales`.
+    """
     given = arguments(node)
     columns = layer.scales.reshape(-1, *[1] * (layer.weight.dim() - 1))
     step = affines[node.all_input_nodes[0]].scale * layer.scales
@@ -140,9 +169,10 @@ def _run_layer(
     return result
 
 
-def _round_constants(
+def round_constants(
     node: fx.Node, given: list[Tensor], affines: Mapping[fx.Node, Affine]
 ) -> list[Tensor]:
+    """Return an operator's operands, its constants as far as 8 bits hold them."""
     return [
         fake_quantize(tensor, constant_affine(node, tensor, affines))
         if operand.op == "get_attr"
@@ -151,7 +181,7 @@ def _round_constants(
     ]
 
 
-def _mean_shift(wanted: list[Tensor], found: list[Tensor]) -> Tensor:
+def mean_shift(wanted: list[Tensor], found: list[Tensor]) -> Tensor:
     """Return the mean difference per channel, over samples and positions."""
     shifts = [(w.double() - f.double()) for w, f in zip(wanted, found, strict=True)]
     means = [s.mean([d for d in range(s.dim()) if d != 1]) for s in shifts]

@@ -18,10 +18,12 @@ from export.passes._editing import arguments, aten, is_call, normal_dim, value
 
 __all__ = [
     "CLAMPS",
+    "KEPT_FLOAT",
     "MOVES",
     "PADS",
     "Role",
     "clamp_limits",
+    "is_computed",
     "is_free_clamp",
     "is_number",
     "is_zero_pad",
@@ -43,6 +45,9 @@ MOVES = frozenset(
     }
 )  # fmt: skip
 """They return elements of their operands or zeros, so operands and result share one scale."""
+
+KEPT_FLOAT = "kept_float"
+"""The key of a node's ``meta`` that says that the user wants it in float."""
 
 PADS = (aten.pad.default, aten.constant_pad_nd.default)
 
@@ -76,6 +81,8 @@ def why_float(node: fx.Node) -> str | None:
     fake = node.meta.get("val")
     if not hasattr(fake, "dtype") or not value(node).is_floating_point():
         return "it returns no float tensor"
+    if KEPT_FLOAT in node.meta:
+        return "kept in float as asked"
     if is_call(node, *PADS) and not is_zero_pad(node):
         return "it pads with something else than zeros"
     if is_call(node, *MOVES):
@@ -112,6 +119,11 @@ def _why_float_pair(node: fx.Node) -> str | None:
     if all(isinstance(x, fx.Node) and x.op == "get_attr" for x in pair):
         return "both operands are constants"
     return None
+
+
+def is_computed(node: fx.Node) -> bool:
+    """Whether a node makes new numbers, and does not only move those of others."""
+    return node.op == "call_function" and node.target not in MOVES
 
 
 def is_zero_pad(node: fx.Node) -> bool:

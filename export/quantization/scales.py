@@ -24,7 +24,9 @@ __all__ = [
     "Range",
     "choose_scales",
     "constant_affine",
+    "cover",
     "fake_quantize",
+    "find_stored",
     "stored_result",
     "weight_scales",
 ]
@@ -70,6 +72,29 @@ def choose_scales(graph: fx.Graph, ranges: Mapping[fx.Node, Range]) -> dict[fx.N
         graph: Simplified.
         ranges: Of each value, as calibration saw them.
     """
+    groups, wanted = _group(graph)
+    joined: dict[fx.Node, Range] = {}
+    for node in graph.nodes:
+        root = groups.find(node)
+        if root in wanted and node in ranges and _is_stored(node):
+            joined[root] = joined[root].join(ranges[node]) if root in joined else ranges[node]
+    of_root = {root: cover(found) for root, found in joined.items()}
+    _fit_ratios(graph, groups, of_root)
+    return {
+        node: of_root[groups.find(node)]
+        for node in graph.nodes
+        if groups.find(node) in of_root and _is_stored(node) and role(node) is not Role.CONSTANT
+    }
+
+
+def find_stored(graph: fx.Graph) -> set[fx.Node]:
+    """Return the values that are stored in 8 bits, which hangs on who makes and who reads them."""
+    groups, wanted = _group(graph)
+    return {node for node in graph.nodes if groups.find(node) in wanted and _is_stored(node)}
+
+
+def _group(graph: fx.Graph) -> tuple[_Groups, set[fx.Node]]:
+    """Return which values share a scale, and the representatives of the groups that need one."""
     groups = _Groups()
     integer: set[fx.Node] = set()
     for node in graph.nodes:
@@ -80,22 +105,10 @@ def choose_scales(graph: fx.Graph, ranges: Mapping[fx.Node, Range]) -> dict[fx.N
         elif kind is Role.INTEGER:
             integer.update(operands(node))
             integer.add(stored_result(node))
-    wanted = {groups.find(node) for node in integer}
-    joined: dict[fx.Node, Range] = {}
-    for node in graph.nodes:
-        root = groups.find(node)
-        if root in wanted and node in ranges and _is_stored(node):
-            joined[root] = joined[root].join(ranges[node]) if root in joined else ranges[node]
-    of_root = {root: _affine(found) for root, found in joined.items()}
-    _fit_ratios(graph, groups, of_root)
-    return {
-        node: of_root[groups.find(node)]
-        for node in graph.nodes
-        if groups.find(node) in of_root and _is_stored(node) and role(node) is not Role.CONSTANT
-    }
+    return groups, {groups.find(node) for node in integer}
 
 
-def weight_scales(weight: Tensor, bias: Tensor | None, input_scale: float) -> Tensor:
+def weight_scales(weight: Tensor, bias: Tensor | None, input_scale: float | Tensor) -> Tensor:
     """Return a scale per output channel of a weight, float32.
 
     Symmetric, so that the largest weight is 127. A channel of tiny weights and a large bias gets a
@@ -122,12 +135,12 @@ def constant_affine(node: fx.Node, constant: Tensor, affines: Mapping[fx.Node, A
         constant: Its value.
         affines: From `choose_scales`.
     """
-    affine = _affine(Range(low=float(constant.min()), high=float(constant.max())))
+    affine = cover(Range(low=float(constant.min()), high=float(constant.max())))
     least = 2 * LEAST_RATIO * affines[stored_result(node)].scale
     return affine if affine.scale >= least else _widen(affine, least / affine.scale)
 
 
-def _affine(found: Range) -> Affine:
+def cover(found: Range) -> Affine:
     """Cover a range and zero, which must be exact: padding is made of zeros."""
     low, high = min(found.low, 0.0), max(found.high, 0.0)
     scale = float(np.float32(max((high - low) / (QMAX - QMIN), LEAST_SCALE)))

@@ -12,10 +12,14 @@ from export.request.samples import IMAGE_SUFFIXES
 from export.sets.files import sha256_file
 from pfd_models.errors import DataError, SpecError
 
-__all__ = ["WAYS", "CalibrationSource", "parse_calibration"]
+__all__ = ["MOST_SPARE", "WAYS", "CalibrationSource", "parse_calibration"]
 
 _DATASET, _SYNTHETIC = "dataset:", "synthetic"
 WAYS = "a folder of images, dataset:NAME, a file.npz, or synthetic for noise"
+
+
+MOST_SPARE = 4
+"""How many times `count` images are read at most to choose with, besides the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +47,8 @@ class CalibrationSource:
         if self.count < 1:
             raise SpecError(f"a calibration on {self.count} samples is none; give 1 or more")
 
-    def files(self) -> tuple[list[Path], list[Path]]:
-        """Return a folder's images, those to calibrate on and those to measure on.
+    def files(self) -> tuple[list[Path], list[Path], list[Path]]:
+        """Return a folder's images: to calibrate on, to measure on, and more to choose with.
 
         Raises:
             DataError: The folder is missing or holds too few.
@@ -58,23 +62,29 @@ class CalibrationSource:
                 "measure on"
             )
         random.Random(self.seed).shuffle(found)
-        used, held = self.split(len(found))
-        return found[:used], found[used : used + held]
+        used, held, spare = self.split(len(found))
+        seen = used + held
+        return found[:used], found[used:seen], found[seen : seen + spare]
 
-    def split(self, found: int) -> tuple[int, int]:
-        """Return how many of the samples there are to calibrate on, and on how many to measure."""
+    def split(self, found: int) -> tuple[int, int, int]:
+        """Return how many of the samples there are to calibrate, to measure and to choose on."""
         held = min(self.count, max(1, found // 4))
-        return min(self.count, found - held), held
+        used = min(self.count, found - held)
+        return used, held, min(MOST_SPARE * self.count, found - used - held)
 
-    def digest(self) -> str:
+    def digest(self, *, choosing: bool = False) -> str:
         """Return what decides the data, for the key of a request.
+
+        Args:
+            choosing: Whether the images to choose with decide as well.
 
         Raises:
             DataError: The folder or the file cannot be read.
         """
         own = f"{self.kind} {self.place} {self.count} {self.seed} {self.data_root}"
         if self.kind == "folder":
-            return f"{own} {source_digest([p for part in self.files() for p in part])}"
+            parts = self.files() if choosing else self.files()[:2]
+            return f"{own} {source_digest([p for part in parts for p in part])}"
         if self.kind == "npz":
             try:
                 return f"{own} {sha256_file(Path(self.place))}"

@@ -23,8 +23,8 @@ from pfd_models.plain_data import to_plain
 
 __all__ = ["PRECISIONS", "BuildRequest", "Precision", "content_key"]
 
-PRECISIONS = ("fp32", "int8")
-Precision = Literal["fp32", "int8"]
+PRECISIONS = ("fp32", "fp16", "int8")
+Precision = Literal["fp32", "fp16", "int8"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -50,8 +50,13 @@ class BuildRequest:
         allow_flat_output: Publish a network whose outputs hardly depend on its input.
         require_all_formats: Refuse a set that lacks a format, instead of making the others.
         precision: What the files compute in.
-        calibration: What ``int8`` is calibrated on.
+        calibration: What ``int8`` is calibrated on, and what its cost and that of ``fp16`` are
+            measured on; without it, that of ``fp16`` is measured on the parity inputs. Weights that
+            were trained in integers need none.
         io: Whether the caller of an ``int8`` file feeds and reads numbers or their integers.
+        keep_float: Modules or layers of an ``int8`` network that compute in float.
+        max_loss: Percentage points of top-1 that an ``int8`` network may lose; further layers
+            compute in float until it does not lose more. None sets no limit.
         require_full_delegation: Refuse a set with an operator outside its delegate.
         force: Build even when nothing changed.
         verbose: Let the libraries' own logs through.
@@ -74,6 +79,8 @@ class BuildRequest:
     precision: Precision = "fp32"
     calibration: CalibrationSource | None = None
     io: Literal["float", "int8"] = "float"
+    keep_float: tuple[str, ...] = ()
+    max_loss: float | None = None
     require_full_delegation: bool = False
     force: bool = False
     verbose: bool = False
@@ -86,10 +93,23 @@ class BuildRequest:
             raise SpecError(f"seed {self.seed} is negative; give 0 or more")
         if self.precision not in PRECISIONS:
             raise SpecError(unknown("precision", self.precision, PRECISIONS))
-        if self.precision == "int8" and self.calibration is None:
+        if self.precision == "int8" and self.calibration is None and self.weights is None:
             raise SpecError(f"precision int8 needs --calibration: give {WAYS}")
-        if self.precision != "int8" and (self.calibration is not None or self.io != "float"):
-            raise SpecError("calibration and integer inputs go with precision int8 only")
+        if self.precision == "fp32" and self.calibration is not None:
+            raise SpecError("calibration data go with precision int8 or fp16 only")
+        if self.precision != "int8" and self.io != "float":
+            raise SpecError("integer inputs go with precision int8 only")
+        if self.precision == "int8" and self.source.batch_range is not None:
+            raise SpecError(
+                "int8 files have one batch: its scales are found for fixed shapes; give one"
+            )
+        if self.precision != "int8" and (self.keep_float or self.max_loss is not None):
+            raise SpecError("--keep-float and --max-loss go with precision int8 only")
+        if self.max_loss is not None and not 0 <= self.max_loss < 100:
+            raise SpecError(
+                f"--max-loss {self.max_loss:g} is no loss in percentage points; give 0.5 or the "
+                "like"
+            )
         if self.name and not _NAME.fullmatch(self.name):
             raise SpecError(
                 f"--name {self.name!r} is no name for files; use letters, digits, '_', '-' and "
@@ -146,8 +166,14 @@ class BuildRequest:
             "samples": samples_digest(self.samples),
             "allow_flat_output": self.allow_flat_output,
             "precision": self.precision,
-            "calibration": self.calibration.digest() if self.calibration is not None else "",
+            "calibration": (
+                self.calibration.digest(choosing=self.max_loss is not None)
+                if self.calibration is not None
+                else ""
+            ),
             "io": self.io,
+            "keep_float": self.keep_float,
+            "max_loss": self.max_loss,
             "versions": versions(extra),
         }
 

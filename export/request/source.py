@@ -9,7 +9,10 @@ __all__ = ["InputTensor", "ModuleSource", "ZooSource"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZooSource:
-    """A model of the zoo, by the names a user types; None takes the data set's own value."""
+    """A model of the zoo, by the names a user types; None takes the data set's own value.
+
+    With a `largest_batch` the files take any batch from `batch` to that.
+    """
 
     model: str
     variant: str = "ours"
@@ -17,6 +20,12 @@ class ZooSource:
     num_classes: int | None = None
     resolution: int | None = None
     batch: int = 1
+    largest_batch: int | None = None
+
+    @property
+    def batch_range(self) -> tuple[int, int] | None:
+        """Return the least and largest batch of its files; None where they have one."""
+        return None if self.largest_batch is None else (self.batch, self.largest_batch)
 
     @property
     def label(self) -> str:
@@ -33,11 +42,14 @@ class InputTensor:
         dtype: NumPy's name.
         name: The parameter of ``forward`` it goes to; ``batch.ids`` goes into the dictionary
             and ``state.0`` into the tuple that a parameter takes. Empty: by position.
+        batch: The least and largest first dimension that files take, where that is open; `shape`
+            has the least.
     """
 
     shape: tuple[int, ...]
     dtype: str = "float32"
     name: str = ""
+    batch: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +71,11 @@ class ModuleSource:
     padding_free: bool = False
     to_float32: bool = False
     search_path: str = ""
+
+    @property
+    def batch_range(self) -> tuple[int, int] | None:
+        """Return the least and largest batch of its files; None where they have one."""
+        return next((tensor.batch for tensor in self.inputs if tensor.batch is not None), None)
 
     @property
     def label(self) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,10 +21,11 @@ __all__ = [
     "DTYPES",
     "LIBRARIES",
     "Target",
-    "check_names",
+    "check_inputs",
     "extend_import_path",
     "find_distributions",
     "find_sources",
+    "parse_batch",
     "parse_input",
     "parse_range",
     "parse_shape",
@@ -89,16 +92,47 @@ def parse_input(text: str) -> InputTensor:
             f"--input {text!r}: {name!r} is no parameter of forward; write its name, as image, "
             "or a place in the dictionary or tuple it takes, as batch.ids or state.0"
         )
-    return InputTensor(shape=parse_shape(shape), dtype=dtype, name=name)
+    number, *sizes = shape.replace("x", ",").split(",")
+    if ".." not in number:
+        return InputTensor(shape=parse_shape(shape), dtype=dtype, name=name)
+    batch = parse_batch(number, f"--input {text!r}")
+    fixed = parse_shape(",".join((str(batch[0]), *sizes)))
+    return InputTensor(shape=fixed, dtype=dtype, name=name, batch=batch)
 
 
-def check_names(inputs: Sequence[InputTensor]) -> None:
+def parse_batch(text: str, option: str) -> tuple[int, int]:
+    """Read a batch, ``4``, or a range of them, ``1..8``, as the least and the largest.
+
+    Args:
+        text: What the user wrote.
+        option: How the error line calls it.
+
+    Raises:
+        SpecError: It is neither, or the range holds less than two.
+    """
+    least, dots, largest = text.partition("..")
+    if not (least.isdecimal() and largest.isdecimal() == bool(dots) and int(least) > 0):
+        raise SpecError(f"{option}: {text!r} is no batch; write 4, or 1..8 for any from 1 to 8")
+    if dots and not int(least) < int(largest):
+        raise SpecError(
+            f"{option}: the batches {text} are none or one; write a number alone, or 1..8"
+        )
+    return int(least), int(largest or least)
+
+
+def check_inputs(inputs: Sequence[InputTensor]) -> None:
     """Refuse inputs that no call can pass.
 
     Raises:
-        SpecError: A name is given twice or inside another, or an input without a name stands
-            behind one that has one.
+        SpecError: A name is given twice or inside another, an input without a name stands
+            behind one that has one, or two inputs leave their batch open in different ranges.
     """
+    ranges = {tensor.batch for tensor in inputs} - {None}
+    if len(ranges) > 1:
+        told = " and ".join(f"{low}..{high}" for low, high in sorted(filter(None, ranges)))
+        raise SpecError(
+            f"--input: the batches {told} differ; one call has one batch, give one range"
+        )
     names = [tensor.name for tensor in inputs]
     given = [name for name in names if name]
     for name in given:
@@ -125,7 +159,7 @@ def parse_shape(text: str) -> tuple[int, ...]:
     if any(re.fullmatch(r"\s*(-1|\?|None|[A-Za-z]\w*)\s*", p) for p in parts) and len(parts) > 1:
         raise SpecError(
             f"--input {text!r} leaves a size open; files have fixed shapes, so write the sizes "
-            "that you will run, as 1,3,224,224"
+            "that you will run, as 1,3,224,224, or 1..8,3,224,224 for any batch from 1 to 8"
         )
     if not shape or min(shape) < 1:
         raise SpecError(f"--input {text!r} is no shape; write it as 1,3,224,224")
@@ -241,7 +275,27 @@ def find_sources(source: ModuleSource) -> list[Path]:
 def find_distributions(source: ModuleSource) -> tuple[str, ...]:
     """Return the installed distributions that provide the module; none for the user's files."""
     top = source.target.partition(":")[0].partition(".")[0]
-    return tuple(sorted(set(metadata.packages_distributions().get(top, ()))))
+    entries = {os.path.abspath(entry) for entry in sys.path}
+    return tuple(sorted({name for e in entries for name in _list_packages(e).get(top, ())}))
+
+
+@functools.cache
+def _list_packages(entry: str) -> Mapping[str, set[str]]:
+    """Return the distributions in an entry of the import path by the packages they provide.
+
+    As `importlib.metadata.packages_distributions` does for all entries, in a third of a second;
+    a build asks eight times, and nothing is installed meanwhile.
+    """
+    found: dict[str, set[str]] = {}
+    for distribution in metadata.distributions(path=[entry]):
+        declared = (distribution.read_text("top_level.txt") or "").split()
+        for package in declared or {
+            file.parts[0].removesuffix(".py")
+            for file in distribution.files or ()
+            if file.suffix == ".py"
+        }:
+            found.setdefault(package, set()).add(distribution.metadata["Name"])
+    return found
 
 
 def extend_import_path(source: ModuleSource) -> None:

@@ -24,7 +24,9 @@ __all__ = [
     "PARITY_LIMIT",
     "SCHEMA_VERSION",
     "Artifact",
+    "FloatPrice",
     "Leftover",
+    "LossLimit",
     "Manifest",
     "MissingFormat",
     "Parity",
@@ -32,6 +34,7 @@ __all__ = [
     "PrecisionCost",
     "Quantization",
     "ReferenceData",
+    "StoredValue",
     "TensorSpec",
     "load_manifest",
 ]
@@ -48,12 +51,14 @@ class TensorSpec:
 
     Attributes:
         name: The tensor's name in the file.
-        shape: Its static shape, in the order `layout` names.
+        shape: Its shape, in the order `layout` names; where the batch is open, with the least.
         dtype: NumPy's name, as ``float32``.
         layout: ``NCHW`` or ``NHWC`` for images, ``NC`` for rows of scores, else empty.
         scale: Of a tensor of 8-bit integers, which stand for scale * (integer - zero_point);
             None where the tensor holds its numbers themselves.
         zero_point: The integer that stands for zero.
+        batch: The least and the largest first dimension that the file takes; None where it is
+            fixed.
     """
 
     name: str
@@ -62,6 +67,7 @@ class TensorSpec:
     layout: str = ""
     scale: float | None = None
     zero_point: int | None = None
+    batch: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +100,9 @@ class Parity:
         samples: How many seeded inputs were run.
         relative_linf: max |file - float64| / max |float64|, worst over samples.
         sqnr_db: Signal to quantisation noise ratio in dB, worst over samples.
-        eager_relative_linf: The same distance for PyTorch's own float32 run; None where the
-            module refuses float64 and its float32 run is the yardstick.
+        eager_relative_linf: The same distance for PyTorch's own run in float32, or with every value
+            rounded to half for ``fp16``; None where the module refuses float64 and its float32
+            run is the yardstick.
         limit: The relative L-infinity distance that was allowed.
     """
 
@@ -112,6 +119,9 @@ class PrecisionCost:
 
     Attributes:
         samples: How many samples it was measured on; the calibration saw none of them.
+        data: What those were, where the calibration does not say it.
+        arm_sqnr_db: Of ``fp16``: the ratio of a run that also adds up in half, as ARM cores do, on
+            some of the samples; this computer adds up in float32 and loses less.
         sqnr_db: Signal to quantisation noise ratio of the first output in dB, over all samples.
         agreement: How often both give the same best class; None where outputs are no rows of
             scores.
@@ -124,6 +134,70 @@ class PrecisionCost:
     agreement: float | None = None
     float_top1: float | None = None
     top1: float | None = None
+    data: str = ""
+    arm_sqnr_db: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredValue:
+    """A value inside the network that is stored in 8 bits.
+
+    Its integers are int8 and stand for scale * (integer - zero_point); the ``.onnx`` has uint8,
+    whose zero point is 128 more.
+
+    Attributes:
+        name: In the ``.onnx``, the name of the tensor in front of its QuantizeLinear.
+        module: Path of the submodule that makes it; empty for the network itself.
+        scale: What one integer stands for.
+        zero_point: The integer that stands for zero.
+    """
+
+    name: str
+    module: str
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossLimit:
+    """Which layers had to stay in float so that no more is lost than was allowed.
+
+    Attributes:
+        max_loss: Percentage points of `counts` that may be lost.
+        counts: ``top-1`` where the labels are known, else ``top-1 agreement`` with the float
+            network.
+        samples: How many samples that was chosen on; the loss in `Artifact.cost` is of others.
+        layers: What stays in float, the worst first.
+        loss_without: Points lost with nothing in float for the sake of this.
+        loss: Points lost as the files are.
+    """
+
+    max_loss: float
+    counts: str
+    samples: int
+    layers: tuple[str, ...]
+    loss_without: float
+    loss: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatPrice:
+    """What the layers in float cost one file, against the file with none of them in float.
+
+    Attributes:
+        format: ``pte``, ``onnx`` or ``tflite``.
+        delegates: Delegate calls of the file with none; None where the format has none.
+        size_bytes: Of the file with none.
+        time_ratio: Median time of the file over that of the file with none, of turns by both on
+            the computer that built them: no phone's.
+        machine: That computer's processor.
+    """
+
+    format: str
+    delegates: int | None
+    size_bytes: int
+    time_ratio: float
+    machine: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +214,11 @@ class Quantization:
             operator.
         outputs: The same of each output.
         kept_float: What computes in float32, a line each: operator and cause.
+        values: What operators compute and store in 8 bits, in order; what is only moved keeps its
+            scale, as the result of a concatenation.
+        keep_float: Modules and layers that were asked to stay in float.
+        loss_limit: How more were chosen; None where no loss was given.
+        float_prices: What those layers cost.
     """
 
     recipe: str
@@ -150,6 +229,10 @@ class Quantization:
     inputs: tuple[tuple[float, int], ...]
     outputs: tuple[tuple[float, int], ...]
     kept_float: tuple[str, ...] = ()
+    values: tuple[StoredValue, ...] = ()
+    keep_float: tuple[str, ...] = ()
+    loss_limit: LossLimit | None = None
+    float_prices: tuple[FloatPrice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +268,7 @@ class Artifact:
         file: Its name, beside the manifest.
         format: ``pte``, ``onnx`` or ``tflite``.
         backend: The delegate the file was lowered for, empty where the format has none.
-        precision: ``fp32`` or ``int8``.
+        precision: ``fp32``, ``fp16`` or ``int8``.
         sha256: Of the whole file.
         size_bytes: Of the whole file.
         inputs: What to feed it, in order.
@@ -210,6 +293,11 @@ class Artifact:
     parity: Parity
     build_seconds: Mapping[str, float]
     cost: PrecisionCost | None = None
+
+    @property
+    def least_batch(self) -> int:
+        """Return the least batch of a file that leaves it open, 0 for the others."""
+        return next((spec.batch[0] for spec in self.inputs if spec.batch is not None), 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

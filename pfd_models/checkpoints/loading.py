@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from pfd_models.checkpoints.file import read_checkpoint
+from pfd_models.checkpoints.quantized import refuse_quantized
 from pfd_models.checkpoints.reference_names import ignored_keys, reference_names
 from pfd_models.checkpoints.selection import Selection, find_state_dict, strip_prefix
 from pfd_models.errors import SpecError, WeightsError
@@ -93,10 +94,12 @@ def load_weights(model: nn.Module, path: str | Path, *, key: str = "") -> Loaded
 
     Raises:
         WeightsError: The file is missing, corrupt or no checkpoint, or holds another
-            architecture; one line that says which field or how many and which keys differ.
+            architecture; one line that says which field or how many and which keys differ. Or
+            it was trained in integers.
     """
     path = Path(path)
     stored = read_checkpoint(path)
+    refuse_quantized(stored, path)
     is_ours = isinstance(stored, Mapping) and stored.get("format") == _FORMAT
     if is_ours:
         _check_header(model, stored, path)

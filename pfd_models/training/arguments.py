@@ -12,6 +12,7 @@ from pfd_models.errors import RunError, SpecError
 from pfd_models.training.config import RunConfig
 from pfd_models.training.datasets import find_image_set, list_image_sets
 from pfd_models.training.engine import Speed
+from pfd_models.training.qat import CALIBRATION_SAMPLES, Prepare, Qat
 from pfd_models.training.recipes import RECIPES, Recipe, default_recipe, get_recipe
 from pfd_models.zoo.factory import get_spec
 from pfd_models.zoo.spec import DATASETS, ModelSpec
@@ -20,8 +21,10 @@ __all__ = [
     "RECIPE_FLAGS",
     "LineParser",
     "add_data_arguments",
+    "add_qat_arguments",
     "add_run_arguments",
     "gpu_id_of",
+    "qat_of",
     "recipe_of",
     "run_config",
     "spec_of",
@@ -120,6 +123,48 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_qat_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what fine-tunes a trained network in 8-bit integers."""
+    qat = parser.add_argument_group("quantisation-aware training")
+    qat.add_argument(
+        "--qat", action="store_true", help="fine-tune the network in the exporter's integers"
+    )
+    qat.add_argument("--weights", type=Path, metavar="FILE", help="the trained float network")
+    qat.add_argument(
+        "--calibration-samples",
+        type=int,
+        metavar="N",
+        help=f"training images that fix the scales (default: {CALIBRATION_SAMPLES})",
+    )
+
+
+def qat_of(options: argparse.Namespace, prepare: Prepare | None) -> Qat | None:
+    """Return what a run in integers begins with, None for a run in float.
+
+    Args:
+        options: Of a parser with `add_qat_arguments`.
+        prepare: Makes a network in integers, where ``--qat`` is given.
+
+    Raises:
+        SpecError: Options that do not go together.
+    """
+    if not options.qat or prepare is None:
+        if options.weights is not None or options.calibration_samples is not None:
+            raise SpecError(
+                "--weights and --calibration-samples go with --qat; a run in float begins anew, or "
+                "goes on with --resume"
+            )
+        return None
+    if options.weights is None:
+        raise SpecError("--qat fine-tunes a trained network: name its checkpoint with --weights")
+    samples = options.calibration_samples
+    return Qat(
+        weights=options.weights,
+        prepare=prepare,
+        samples=CALIBRATION_SAMPLES if samples is None else samples,
+    )
+
+
 def gpu_id_of(options: argparse.Namespace) -> int | None:
     """Return the GPU that was asked for, -1 for the CPU, None where nobody said.
 
@@ -160,14 +205,20 @@ def _count_folders(root: Path | None) -> int | None:
     return sum(entry.is_dir() for entry in (root / "train").iterdir()) or None
 
 
-def recipe_of(options: argparse.Namespace, spec: ModelSpec) -> Recipe:
+def recipe_of(options: argparse.Namespace, spec: ModelSpec, default: str = "") -> Recipe:
     """Return the recipe, with what the options replace.
+
+    Args:
+        options: Of a parser with the recipe's arguments.
+        spec: The network.
+        default: Where the options name none; empty takes the paper's.
 
     Raises:
         SpecError: No such recipe, or a value out of range.
     """
     name, _ = find_image_set(options.dataset)
-    recipe = get_recipe(options.recipe) if options.recipe else default_recipe(spec, name)
+    wanted = options.recipe or default
+    recipe = get_recipe(wanted) if wanted else default_recipe(spec, name)
     given = {field: getattr(options, field) for field in RECIPE_FLAGS}
     values = {field: value for field, value in given.items() if value is not None}
     if "milestones" in values:
@@ -188,7 +239,13 @@ def speed_of(options: argparse.Namespace) -> Speed:
 
 
 def run_config(
-    options: argparse.Namespace, *, model: str, variant: str, seed: int, folder: Path | None
+    options: argparse.Namespace,
+    *,
+    model: str,
+    variant: str,
+    seed: int,
+    folder: Path | None,
+    qat: Qat | None = None,
 ) -> RunConfig:
     """Put together one run.
 
@@ -198,6 +255,7 @@ def run_config(
         variant: Name of the variant.
         seed: Of the run.
         folder: Of the run; None makes its name from what it is.
+        qat: Where it trains in integers.
 
     Raises:
         SpecError: Something unknown or out of range.
@@ -208,7 +266,7 @@ def run_config(
         raise SpecError(f"{options.num_classes} classes are too few; leave --num-classes out")
     name, _ = find_image_set(options.dataset)
     spec = spec_of(options, model, variant)
-    recipe = recipe_of(options, spec)
+    recipe = recipe_of(options, spec, "" if qat is None else "qat")
     title = f"{spec.model}_{spec.variant}_{name}_{spec.resolution}_{recipe.name}_seed{seed}"
     return RunConfig(
         spec=spec,
@@ -219,4 +277,5 @@ def run_config(
         seed=seed,
         speed=speed_of(options),
         folder=folder or Path("runs") / title,
+        qat=qat,
     )

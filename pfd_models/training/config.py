@@ -9,6 +9,7 @@ from typing import Any
 
 from pfd_models.errors import SpecError
 from pfd_models.training.engine import Speed
+from pfd_models.training.qat import Qat
 from pfd_models.training.randomness import SOURCES
 from pfd_models.training.recipes import Recipe
 from pfd_models.zoo.spec import ModelSpec
@@ -31,6 +32,7 @@ class RunConfig:
         seed: Every random source's seed is made from it.
         speed: How the mathematics is run.
         folder: Where everything of the run is kept.
+        qat: Where it trains in integers; None trains in float.
     """
 
     spec: ModelSpec
@@ -41,6 +43,7 @@ class RunConfig:
     seed: int = 0
     speed: Speed = field(default_factory=Speed)
     folder: Path
+    qat: Qat | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no run can have."""
@@ -48,6 +51,10 @@ class RunConfig:
             raise SpecError(f"seed {self.seed} is negative; give 0 or more")
         if self.speed.accumulate < 1:
             raise SpecError(f"accumulate {self.speed.accumulate} is too small; give 1 or more")
+        if self.qat is not None and (self.speed.amp != "off" or self.speed.compile):
+            raise SpecError(
+                "--qat counts in float32 and runs a graph of its own; leave out --amp and --compile"
+            )
 
     def check_shares(self, count: int) -> None:
         """Refuse a batch that processes cannot share evenly.
@@ -82,6 +89,7 @@ class RunConfig:
             "amp": self.speed.amp,
             "accumulate": self.speed.accumulate,
             "processes": count,
+            **({} if self.qat is None else self.qat.decisive()),
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,4 +102,5 @@ class RunConfig:
             "seed": self.seed,
             "random_sources": dict(SOURCES),
             "speed": dataclasses.asdict(self.speed),
+            **({} if self.qat is None else self.qat.decisive()),
         }

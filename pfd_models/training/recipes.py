@@ -113,6 +113,7 @@ _UNUSED = "not used by this schedule"
 _REGULARISER = "the reference's default; BSConv (arXiv:2003.13549), section 3.3"
 _NO_REGULARISER = "its networks have no BSConv-S regulariser; BSConv's default otherwise"
 _SMOKE = "this project's choice for a smoke run; no recipe of the paper"
+_QAT = "this project's choice, measured on digits; docs/quantization.md"
 
 _SET_1 = Recipe(
     name="set1",
@@ -222,6 +223,25 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 sources=MappingProxyType(
                     {
                         f.name: _SMOKE
+                        for f in dataclasses.fields(Recipe)
+                        if f.name not in ("name", "sources")
+                    }
+                ),
+            ),
+            Recipe(
+                name="qat",
+                epochs=3,
+                batch_size=64,
+                learning_rate=1e-5,
+                momentum=0.9,
+                nesterov=True,
+                weight_decay=0.0,
+                schedule="cosine",
+                final_factor=0.0,
+                workers=0,
+                sources=MappingProxyType(
+                    {
+                        f.name: _QAT
                         for f in dataclasses.fields(Recipe)
                         if f.name not in ("name", "sources")
                     }

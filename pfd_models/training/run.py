@@ -25,6 +25,7 @@ from pfd_models.training.interruption import Interruption
 from pfd_models.training.loader import Batch, Order, Shard, batches, make_loader
 from pfd_models.training.progress import EpochRecord, Progress
 from pfd_models.training.provenance import provenance
+from pfd_models.training.qat import load_in_integers, save_in_integers
 from pfd_models.training.randomness import seed_of
 from pfd_models.training.report import Report, Silent
 from pfd_models.training.state import load_state, save_state
@@ -72,8 +73,9 @@ def train(
     """Train a network, keep everything in its folder, and go on from there when asked.
 
     1. hold the batch to the processes and open the data set; 2. claim the folder; 3. build the
-    network from its own seed; 4. go back to the saved state, or write the configuration; 5. train,
-    validate and save epoch by epoch, until the last or a signal.
+    network from its own seed, or from a checkpoint where it trains in integers; 4. go back to the
+    saved state, or write the configuration; 5. train, validate and save epoch by epoch, until the
+    last or a signal.
 
     Args:
         config: What to train.
@@ -86,6 +88,7 @@ def train(
         SpecError: The batch cannot be shared by the processes.
         RunError: The folder is in use, or its run is another.
         DataError: The data set is absent or damaged.
+        WeightsError: A run in integers cannot begin with its checkpoint.
         DivergenceError: The loss is not finite.
         OutputError: The folder cannot be written.
     """
@@ -165,6 +168,10 @@ def _prepare(
     )
     torch.manual_seed(seed_of(config.seed, "weights"))
     model = build_model(config.spec)
+    if config.qat is not None:
+        model = load_in_integers(
+            config.qat, model, config.spec, splits.train, data.prepare(side), config.seed
+        )
     report.begin(config, count_params(model), (len(splits.train.labels), len(splits.val.labels)))
     engine = make_engine(
         model, config.spec, config.recipe, device=device, speed=config.speed, processes=processes
@@ -196,7 +203,7 @@ def _go(
             record = _end_epoch(config, engine, loaders, progress)
             progress.end_epoch(record)
             if progress.best is record:
-                engine.processes.on_main(lambda: save_weights(engine.model, folder.best))
+                engine.processes.on_main(lambda: _save_best(engine, config, folder.best))
             save_state(folder.last, engine, progress, config)
             engine.processes.on_main(lambda: folder.write_log(progress.history))
             if scalars is not None:
@@ -204,6 +211,15 @@ def _go(
             report.epoch(record, config.recipe.epochs)
         decisive = config.decisive(engine.processes.count)
         engine.processes.on_main(lambda: folder.write_result(decisive, progress.history))
+
+
+def _save_best(engine: Engine, config: RunConfig, path: Path) -> None:
+    if config.qat is None:
+        save_weights(engine.model, path)
+    else:
+        save_in_integers(
+            engine.model, path, qat=config.qat, dataset=config.dataset, seed=config.seed
+        )
 
 
 def _train_epoch(

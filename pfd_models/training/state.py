@@ -42,6 +42,7 @@ def save_state(path: Path, engine: Engine, progress: Progress, config: RunConfig
                 "format": _FORMAT,
                 "schema_version": _SCHEMA_VERSION,
                 "spec": config.spec.to_dict(),
+                "in_integers": config.qat is not None,
                 "decisive": config.decisive(engine.processes.count),
                 "state_dict": engine.model.state_dict(),
                 "optimiser": engine.optimiser.state_dict(),
@@ -93,18 +94,20 @@ def load_state(path: Path, engine: Engine, config: RunConfig) -> Progress:
 
 
 def _check_same(path: Path, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    different = [name for name in now if was.get(name) != now[name]]
+    different = [name for name in {**now, **was} if was.get(name) != now.get(name)]
     if not different:
         return
     first = different[0]
     others = f"; {', '.join(different[1:4])} differ too" if different[1:] else ""
     raise RunError(
-        f"{path} was trained with {first} {_plain(was.get(first))}, not {_plain(now[first])}"
+        f"{path} was trained with {first} {_plain(was.get(first))}, not {_plain(now.get(first))}"
         f"{others}; ask for the same again, or choose another folder with --run-folder"
     )
 
 
 def _plain(value: Any) -> str:
+    if value is None:
+        return "none"
     if isinstance(value, list):
         return " ".join(map(str, value)) or "none"
     if isinstance(value, dict):

@@ -7,20 +7,28 @@ here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from torch import nn
 
-from pfd_models.discovery import import_whole_files
+from pfd_models.discovery import BrokenFile, import_whole_files
 from pfd_models.errors import SpecError
 from pfd_models.layers.conv import Activation, Norm
 
 if TYPE_CHECKING:
     from pfd_models.zoo.spec import ModelSpec
 
-__all__ = ["Downsampling", "FeatureMapError", "StemMaker", "Variant", "load_variants"]
+__all__ = [
+    "Downsampling",
+    "FeatureMapError",
+    "StemMaker",
+    "Variant",
+    "find_broken",
+    "load_variants",
+]
 
 
 class FeatureMapError(SpecError):
@@ -154,27 +162,37 @@ class Variant:
 def load_variants() -> Mapping[str, Variant]:
     """Import every file of this folder and return its variants by name.
 
-    The paper's own come first, then the others by file name.
-
-    Raises:
-        SpecError: A file cannot be imported or defines none, or two define the same name.
+    The paper's own come first, then the others by file name. A file that is in `find_broken`
+    gives none and leaves the others alone.
     """
+    return _load()[0]
+
+
+def find_broken() -> tuple[BrokenFile, ...]:
+    """Return the files that cannot be imported, define no variant, or one that another defines."""
+    return _load()[1]
+
+
+def _load() -> tuple[Mapping[str, Variant], tuple[BrokenFile, ...]]:
     found: dict[str, Variant] = {}
     papers = f"{__name__}.paper"
-    modules, broken = import_whole_files(__name__)
-    if broken:
-        raise SpecError(
-            f"the variants cannot be listed: {'; '.join(map(str, broken))}; mend that file or take "
-            "it out of the folder"
-        )
+    modules, unimported = import_whole_files(__name__)
+    broken = list(unimported)
     for module in sorted(modules, key=lambda m: (m.__name__ != papers, m.__name__)):
-        if not (hasattr(module, "VARIANTS") or hasattr(module, "VARIANT")):
-            raise SpecError(f"{module.__file__} defines no VARIANT; add it or move the file")
-        variants = module.VARIANTS if hasattr(module, "VARIANTS") else (module.VARIANT,)
-        for variant in variants:
-            if variant.name in found:
-                raise SpecError(
-                    f"{module.__file__}: a variant {variant.name!r} is defined already; rename it"
-                )
-            found[variant.name] = variant
-    return found
+        single = (module.VARIANT,) if hasattr(module, "VARIANT") else ()
+        variants = getattr(module, "VARIANTS", single)
+        reason = _refuse(variants, found)
+        if reason is None:
+            found.update({variant.name: variant for variant in variants})
+        else:
+            broken.append(BrokenFile(path=Path(str(module.__file__)), line=0, reason=reason))
+    return found, tuple(broken)
+
+
+def _refuse(variants: Sequence[object], found: Mapping[str, Variant]) -> str | None:
+    """Say why what a file defines cannot be taken; None where it can."""
+    if not variants or not all(isinstance(variant, Variant) for variant in variants):
+        return "it defines no VARIANT; add it or move the file"
+    names = [variant.name for variant in variants if isinstance(variant, Variant)]
+    twice = [name for name in names if name in found or names.count(name) > 1]
+    return f"a variant {twice[0]!r} is defined already; rename it" if twice else None

@@ -8,8 +8,9 @@ import functools
 import torch
 from torch import nn
 
+from pfd_models.discovery import tell_broken
 from pfd_models.errors import SpecError, unknown
-from pfd_models.variants import FeatureMapError, Variant, load_variants
+from pfd_models.variants import FeatureMapError, Variant, find_broken, load_variants
 from pfd_models.zoo.registry import Architecture, find_model, get_architecture, load_families
 from pfd_models.zoo.spec import DatasetShape, InputSpec, ModelSpec, dataset_shape
 
@@ -20,15 +21,18 @@ def list_variants(model: str | None = None) -> tuple[str, ...]:
     """Return the variants that exist, or those that a model has for at least one data set.
 
     Raises:
-        SpecError: No such model.
+        SpecError: No such model, or a variant file cannot be used, so the list would not be whole.
     """
-    found = load_variants()
-    if model is None:
-        return tuple(found)
+    if broken := find_broken():
+        raise SpecError(f"not every variant can be listed: {tell_broken(broken)}")
+    return tuple(load_variants()) if model is None else _variants_of(model)
+
+
+def _variants_of(model: str) -> tuple[str, ...]:
     entry, _, _ = find_model(model)
     return tuple(
         name
-        for name, variant in found.items()
+        for name, variant in load_variants().items()
         if any(variant.supports(_specify(model, name, d)) is None for d in entry.datasets)
     )
 
@@ -130,9 +134,10 @@ def _require_supported(spec: ModelSpec) -> ModelSpec:
     """Return the specification if its variant exists and takes it."""
     known = load_variants()
     if spec.variant not in known:
-        raise SpecError(
-            unknown("variant", spec.variant, list_variants(spec.model), owner=spec.model)
-        )
+        line = unknown("variant", spec.variant, _variants_of(spec.model), owner=spec.model)
+        if broken := find_broken():
+            line += f"; a variant file is missing here: {tell_broken(broken)}"
+        raise SpecError(line)
     reason = known[spec.variant].supports(spec)
     if reason is None:
         return spec

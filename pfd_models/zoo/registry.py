@@ -6,14 +6,14 @@ A family file registers builders with `architecture`; it is discovered by being 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
 
 from torch import nn
 
-from pfd_models.discovery import BrokenFile, import_whole_files
+from pfd_models.discovery import BrokenFile, import_whole_files, tell_broken
 from pfd_models.errors import SpecError, unknown
 from pfd_models.variants import Variant
 from pfd_models.zoo import legacy_names
@@ -171,12 +171,8 @@ def list_models() -> tuple[str, ...]:
     """
     found, broken = _load()
     if broken:
-        raise SpecError(f"not every model can be listed: {_tell(broken)}")
+        raise SpecError(f"not every model can be listed: {tell_broken(broken)}")
     return tuple(sorted(found))
-
-
-def _tell(broken: Sequence[BrokenFile]) -> str:
-    return f"{'; '.join(map(str, broken))}; mend that file or take it out of the folder"
 
 
 def get_architecture(name: str) -> Architecture:
@@ -206,4 +202,6 @@ def find_model(name: str) -> tuple[Architecture, ParsedName, bool | None]:
         if parsed := entry.parse(wanted):
             return entry, parsed, None if legacy is None else legacy.small_input
     line = unknown("model", name, sorted(known))
-    raise SpecError(f"{line}; a family file is missing here: {_tell(broken)}" if broken else line)
+    raise SpecError(
+        f"{line}; a family file is missing here: {tell_broken(broken)}" if broken else line
+    )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from export.request.source import InputTensor, ModuleSource
 
 
 @pytest.fixture
-def write_factory(tmp_path):
+def write_factory(tmp_path, monkeypatch):
     """Write a user's file and return the source that names its factory."""
+    monkeypatch.setattr(sys, "path", [*sys.path])  # a build puts the file's folder in front
 
     def write(name, text, factory="make"):
         (tmp_path / f"{name}.py").write_text(text)

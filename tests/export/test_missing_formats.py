@@ -65,7 +65,9 @@ def test_the_other_formats_are_published_and_the_manifest_says_why_one_is_not(in
         manifest.artifact("tflite")
 
 
-def test_the_table_and_the_exit_status_tell_of_it(incomplete, user, monkeypatch, capfd):
+def test_the_table_and_the_exit_status_tell_of_it(
+    in_process_builds, incomplete, user, monkeypatch, capfd
+):
     request, result = incomplete
     monkeypatch.chdir(user)
     arguments = ["--module", "angle_nets:Angle", "--input", "1,3,17,17", "--out", str(request.out)]

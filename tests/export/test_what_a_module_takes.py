@@ -142,7 +142,7 @@ def test_integers_that_index_an_embedding_stay_inside_it(folder):
         assert 1 < stored["input_0"].max() < 11
 
 
-def test_the_command_takes_named_and_typed_inputs(folder, monkeypatch, capfd):
+def test_the_command_takes_named_and_typed_inputs(in_process_builds, folder, monkeypatch, capfd):
     monkeypatch.chdir(folder)
     command = ["--module", "user_typed:Tagger()", "--formats", "onnx", "--input", "ids:int64:1,5"]
     assert main(command) == 0

@@ -266,7 +266,7 @@ def test_a_disk_that_gets_full(host, adb_bench, monkeypatch):
         real(store, block)
 
     monkeypatch.setattr(Store, "add_block", add_block)
-    assert adb_bench(*PTE[:4], "--budget", "4s", "--precision", "0.001%") == 2
+    assert adb_bench(*PTE[:4], "--budget", "4s", "--half-width", "0.001%") == 2
     assert "the disk is full; make room, then resume" in adb_bench.error
     monkeypatch.setattr(Store, "add_block", real)
     with open_store("bench.sqlite") as store:
@@ -298,7 +298,7 @@ def test_a_store_on_a_full_file_system(host, adb_bench, tmp_path):
         pytest.skip("mounting a small file system needs root")
     try:
         url = str(place / "bench.sqlite")
-        assert adb_bench(*PTE, "--precision", "0.001%", "--store", url) == 2
+        assert adb_bench(*PTE, "--half-width", "0.001%", "--store", url) == 2
         assert "full; make room" in adb_bench.error
         result = stored(url=url)
         assert not result.complete

@@ -144,7 +144,7 @@ def test_a_harness_killed_from_outside_is_run_again(tiny, adb_bench, monkeypatch
 
 
 def test_a_host_killed_in_the_middle_goes_on_at_the_next_heat(tiny, adb_bench, start_bench):
-    arguments = ("--artifacts", "artifacts/*.tflite", "--budget", "4s", "--precision", "0.001%")
+    arguments = ("--artifacts", "artifacts/*.tflite", "--budget", "4s", "--half-width", "0.001%")
     bench = start_bench("harness", *arguments)
     wait_for(bench, "1 heats")
     bench.kill()

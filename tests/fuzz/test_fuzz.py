@@ -4,7 +4,7 @@ from scripts import load_script
 
 from pfd_models.errors import DeviceError
 
-INPUTS = 800  # tools/fuzz.py tries 100,000
+INPUTS = 2_000  # tools/fuzz.py tries 100,000
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -194,8 +194,13 @@ class ExecuTorchEngine : public pfd::Engine {
     auto method = program_->load_method(kMethod, memory_.get(), tracer_.get());
     if (!method.ok()) fail("ExecuTorch cannot load the method", method.error());
     method_.emplace(std::move(*method));
-    for (std::size_t i = 0; i < meta->num_inputs(); ++i) add_input(*meta, i);
-    for (std::size_t i = 0; i < meta->num_outputs(); ++i) add_output(*meta, i);
+    std::vector<et::EValue> in(meta->num_inputs()), out(meta->num_outputs());
+    if (method_->get_inputs(in.data(), in.size()) != et::Error::Ok ||
+        method_->get_outputs(out.data(), out.size()) != et::Error::Ok) {
+      fail("the method does not tell its tensors", et::Error::InvalidProgram);
+    }
+    for (std::size_t i = 0; i < in.size(); ++i) add_input(*meta, i, in[i], options.batch);
+    for (std::size_t i = 0; i < out.size(); ++i) add_output(*meta, i, out[i], options.batch);
     if (tracer_) tracer_->take();
   }
 
@@ -284,11 +289,31 @@ class ExecuTorchEngine : public pfd::Engine {
     memory_ = std::make_unique<et::MemoryManager>(&allocator_, planned_.get(), &temporary_);
   }
 
-  void add_input(const et::MethodMeta& meta, std::size_t i) {
+  // The file tells the largest batch of a tensor whose first dimension it leaves open.
+  static void set_batch(pfd::TensorInfo& info, const et::EValue& value, std::int64_t batch) {
+    using executorch::aten::TensorShapeDynamism;
+    const bool is_open = value.isTensor() && !info.shape.empty() &&
+                         value.toTensor().shape_dynamism() != TensorShapeDynamism::STATIC;
+    if (batch == 0 || !is_open) return;
+    if (batch > info.shape[0]) {
+      throw pfd::EngineError("a batch of " + std::to_string(batch) + ": the file takes at most " +
+                             std::to_string(info.shape[0]), true);
+    }
+    info.size_bytes = info.size_bytes / static_cast<std::size_t>(info.shape[0]) *
+                      static_cast<std::size_t>(batch);
+    info.shape[0] = batch;
+  }
+
+  void add_input(const et::MethodMeta& meta, std::size_t i, const et::EValue& value,
+                 std::int64_t batch) {
     const auto tensor = meta.input_tensor_meta(i);
     input_infos_.push_back(tensor_info(tensor, "input", i));
+    auto& info = input_infos_.back();
+    set_batch(info, value, batch);
     auto input = std::make_unique<Input>();
-    input->sizes.assign(tensor->sizes().begin(), tensor->sizes().end());
+    for (const auto size : info.shape) {
+      input->sizes.push_back(static_cast<TensorImpl::SizesType>(size));
+    }
     input->dim_order.assign(tensor->dim_order().begin(), tensor->dim_order().end());
     input->strides.resize(input->sizes.size());
     const auto error = et::dim_order_to_stride(input->sizes.data(), input->dim_order.data(),
@@ -302,9 +327,11 @@ class ExecuTorchEngine : public pfd::Engine {
     inputs_.push_back(std::move(input));
   }
 
-  void add_output(const et::MethodMeta& meta, std::size_t i) {
+  void add_output(const et::MethodMeta& meta, std::size_t i, const et::EValue& value,
+                  std::int64_t batch) {
     const auto tensor = meta.output_tensor_meta(i);
     output_infos_.push_back(tensor_info(tensor, "output", i));
+    set_batch(output_infos_.back(), value, batch);
     if (tensor->is_memory_planned()) return;
     unplanned_.push_back(std::make_unique<std::byte[]>(std::max<std::size_t>(tensor->nbytes(), 1)));
     const auto error = method_->set_output_data_ptr(unplanned_.back().get(), tensor->nbytes(), i);

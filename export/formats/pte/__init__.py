@@ -56,7 +56,9 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
         "output_names": [spec.name for spec in program.outputs],
     }
     try:
-        lowered = lower(program.exported, backend.partitioners(), constants)
+        lowered = lower(
+            program.exported, backend.partitioners(), constants, in_half=precision == "fp16"
+        )
     except Exception as error:  # ExecuTorch's passes raise whatever they like
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModuleError(

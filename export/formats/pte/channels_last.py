@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from export.graph.program import Program
+from export.graph.program import Program, dynamic_shapes
 from export.sets.manifest import TensorSpec
 
 __all__ = ["turn_images"]
@@ -45,9 +45,14 @@ def turn_images(program: Program) -> Program:
         tensor.permute(0, 2, 3, 1).contiguous() if i in inputs else tensor
         for i, tensor in enumerate(program.example)
     )
+    shapes = dynamic_shapes(program.inputs)
+    turned_shapes = None if shapes is None else (shapes,)  # of *tensors
     with torch.no_grad():
         exported = torch.export.export(
-            _Turned(program.module(), inputs, outputs), example, strict=False
+            _Turned(program.module(), inputs, outputs),
+            example,
+            dynamic_shapes=turned_shapes,
+            strict=False,
         )
     return dataclasses.replace(
         program,

@@ -165,16 +165,22 @@ def macs_of(node: fx.Node) -> int:
         return 0
     name = _base_name(str(node.target).removeprefix("<EdgeOpOverload: "))
     shapes = [
-        [int(d) for d in a.meta["val"].shape]
+        _sizes(a.meta["val"])
         for a in node.args
         if isinstance(a, fx.Node) and isinstance(a.meta.get("val"), Tensor)
     ]
+    results = math.prod(_sizes(value))
     if name.startswith("conv_transpose") or (name == "convolution" and node.args[6]):
         return math.prod(shapes[0]) * math.prod(shapes[1][1:])
     if name in ("conv1d", "conv2d", "conv3d", "convolution"):
-        return int(value.numel()) * math.prod(shapes[1][1:])
+        return results * math.prod(shapes[1][1:])
     if name in ("linear", "mm", "bmm", "matmul"):
-        return int(value.numel()) * shapes[0][-1]
+        return results * shapes[0][-1]
     if name in ("addmm", "baddbmm"):
-        return int(value.numel()) * shapes[1][-1]
+        return results * shapes[1][-1]
     return 0
+
+
+def _sizes(tensor: Tensor) -> list[int]:
+    """Return a shape; for an open batch the one it was captured with, since asking fixes it."""
+    return [size if isinstance(size, int) else size.node.hint for size in tensor.shape]

@@ -17,6 +17,8 @@ from torch.export import ExportedProgram
 
 from export.formats._shortcuts import LOCK, speed_up_lowering
 from export.formats.pte.delegation import find_leftovers
+from export.formats.pte.half import lower_to_half
+from export.formats.pte.open_batch import delegate_open_batch
 from export.sets.manifest import Leftover
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ def lower(
     partitioners: list[Partitioner],
     constant_methods: Mapping[str, Any],
     *,
+    in_half: bool = False,
     shortcuts: bool = True,
 ) -> Lowered:
     """Lower a graph for the partitioners' delegates.
@@ -56,6 +59,7 @@ def lower(
         exported: In PyTorch's training dialect; not changed.
         partitioners: Of one backend, in order of preference.
         constant_methods: Methods of the file that return a constant, by name.
+        in_half: Let XNNPACK's delegates compute in half precision.
         shortcuts: False lowers as ExecuTorch does by itself, slower, to the same bytes.
     """
     from executorch.exir import to_edge_transform_and_lower
@@ -63,7 +67,8 @@ def lower(
     with LOCK, _refusals() as refusals:
         begin = time.perf_counter()
         quick = speed_up_lowering(exported, partitioners) if shortcuts else contextlib.nullcontext()
-        with quick:
+        half = lower_to_half() if in_half else contextlib.nullcontext()
+        with quick, delegate_open_batch(), half:
             edge = to_edge_transform_and_lower(
                 exported, partitioner=partitioners, constant_methods=dict(constant_methods)
             )

@@ -10,13 +10,15 @@ from export.onnx_to_tflite.passes.fold_affine import fold_affine
 from export.onnx_to_tflite.passes.fuse_activations import fuse_activations
 from export.onnx_to_tflite.passes.join_affine_pairs import join_affine_pairs
 from export.onnx_to_tflite.passes.merge_moves import merge_moves
+from export.onnx_to_tflite.passes.narrow_moves import narrow_moves
 from export.onnx_to_tflite.passes.order_channels import order_channels
 from export.onnx_to_tflite.passes.own_pads import own_pads
 
-__all__ = ["MOVING_PASSES", "PASSES", "order_channels", "run_passes"]
+__all__ = ["MOVING_PASSES", "PASSES", "narrow_moves", "order_channels", "run_passes"]
 
 #: Order is meaning: constants fold before activations fuse, because a fused one ends the fold,
-#: and channels are ordered last, when only the final operators still read them.
+#: and channels are ordered late, when only the final operators still read them; the moves that
+#: remain are narrowed last, because ordering knows a shuffle by its five axes.
 PASSES: tuple[Callable[[Graph], None], ...] = (
     merge_moves,
     absorb_transpose,
@@ -25,6 +27,7 @@ PASSES: tuple[Callable[[Graph], None], ...] = (
     join_affine_pairs,
     fuse_activations,
     order_channels,
+    narrow_moves,
 )
 
 

@@ -14,6 +14,7 @@ from android_bench.campaign.result import read_result
 from android_bench.records import Flag, Pairing, Role
 from android_bench.statistics.comparison import Verdict
 from android_bench.statistics.design import is_disturbed
+from export.sets.manifest import Quantization
 from pfd_models.errors import DeviceError, InputError, ParityError
 
 
@@ -102,6 +103,26 @@ def test_outputs_are_verified_once_a_file_before_anything_is_recorded(pair):
     ]
     data = result.events[0].data["relative_linf"]
     assert data == {"orig": 1e-6, "ours": 1e-6, "orig (A/A)": 1e-6}
+
+
+def test_how_far_an_8_bit_file_is_off_is_told_in_steps_of_its_output(pair):
+    contest = pair.contest()
+    (label, file), *others = contest.entries
+    record = Quantization(
+        recipe="", calibration="", is_synthetic=False, samples=1, seed=0,
+        inputs=((0.1, 0),), outputs=((5e-7, 0),),
+    )  # fmt: skip
+    manifest = dataclasses.replace(file.manifest, quantization=record)
+    stored = dataclasses.replace(file, manifest=manifest)
+    with pair.bench() as bench:
+        result = run_campaign(
+            bench,
+            dataclasses.replace(contest, entries=((label, stored), *others)),
+            dataclasses.replace(pair.rules, budget_seconds=1.0),
+        )
+    assert result.events[0].message == (
+        f"outputs verified; steps off the integer reference: {label} 2"  # 1e-6 of a largest of 1
+    )
 
 
 def test_a_mismatch_stops_before_anything_is_timed(rig):

@@ -14,7 +14,7 @@ from android_bench.records import Flag
 from android_bench.statistics.design import is_disturbed
 from pfd_models.errors import DeviceError
 
-FOR_EVER = ("--artifacts", "artifacts/*.pte", "--budget", "600s", "--precision", "0.001%")
+FOR_EVER = ("--artifacts", "artifacts/*.pte", "--budget", "600s", "--half-width", "0.001%")
 FOR_EVER += ("--pairing", "blocks")
 
 

@@ -85,8 +85,8 @@ def test_cores_are_pinned_and_said(host, adb_bench):
         (("--artifacts", "nothing/*.pte"), "no file matches 'nothing/*.pte'"),
         ((*PTE, "--runtime", "torch"), "unknown runtime 'torch'"),
         ((*PTE, "--device", "phone"), "unknown device 'phone'"),
-        ((*PTE, "--precision", "3"), "give 3% or 0.03"),
-        ((*PTE, "--precision", "0"), "precision is 0.0"),
+        ((*PTE, "--half-width", "3"), "give 3% or 0.03"),
+        ((*PTE, "--half-width", "0"), "precision is 0.0"),
         ((*PTE, "--budget", "soon"), "no time"),
         ((*PTE, "--budget", "0"), "budget_seconds is 0.0"),
         ((*PTE, "--threads", "0"), "is not 1 or more"),
@@ -129,7 +129,7 @@ def test_every_verb_reads_what_run_stored(host, adb_bench, tmp_path):
     assert stored["campaign"]["campaign_id"] in (tmp_path / "page.html").read_text()
     assert adb_bench("export", "last", "-o", "samples.csv") == 0
     rows = list(csv.reader((tmp_path / "samples.csv").read_text().splitlines()))
-    assert len(rows) - 1 == sum(len(block["samples_ns"]) for block in stored["blocks"])
+    assert len(rows) - 1 == sum(len(heat["turns"]["samples_ns"]) for heat in stored["heats"]) > 0
 
 
 def test_fail_if_slower_goes_by_the_interval(standin_host, adb_bench):
@@ -158,7 +158,7 @@ def test_one_bad_comparison_does_not_end_the_others(standin_host, adb_bench):
 
 
 def test_an_interrupted_call_goes_on_where_it_was(host, adb_bench, monkeypatch):
-    both = ("--artifacts", "artifacts/*", "--budget", "9s", "--precision", "0.001%")
+    both = ("--artifacts", "artifacts/*", "--budget", "9s", "--half-width", "0.001%")
     real, calls = Display.block, []
 
     def block(self, *facts):

@@ -16,6 +16,7 @@ from android_bench.cli.options import (
     read_series_options,
 )
 from android_bench.records import Pairing, Rules
+from pfd_models.errors import SpecError
 
 LINES = {name: verb.__doc__ for name, verb in VERBS.items()}
 
@@ -46,7 +47,38 @@ def test_times_have_units(text, seconds):
 
 @pytest.mark.parametrize("text", ["3%", "0.03", "3.0 %"])
 def test_shares_are_percents_or_fractions(text):
-    assert read("--precision", text).precision == pytest.approx(0.03)
+    assert read("--half-width", text).half_width == pytest.approx(0.03)
+
+
+def test_precisions_of_each_variant_are_built_and_measured_the_baseline_first():
+    choice = read_artifact_choice(
+        read(
+            *("--model", "shufflenetv2", "--precision", "fp32,fp16,int8"),
+            *("--calibration", "synthetic", "--calibration-samples", "8"),
+        )
+    )
+    choice.require_one()
+    wanted = [(r.source.variant, r.precision, r.calibration) for r in choice.requests]
+    noise = choice.calibration
+    assert (noise.kind, noise.count) == ("synthetic", 8)
+    assert wanted == [
+        *(("orig", "fp32", None), ("orig", "fp16", noise), ("orig", "int8", noise)),
+        *(("ours", "fp32", None), ("ours", "fp16", noise), ("ours", "int8", noise)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--model", "x", "--precision", "int8"), "precision int8 needs --calibration"),
+        (("--model", "x", "--calibration", "synthetic"), "goes with --precision int8 or fp16"),
+        (("--artifacts", "a.pte", "--precision", "fp16"), "name the files of each precision"),
+        (("--artifacts", "a.pte", "--calibration", "synthetic"), "name the files of each"),
+    ],
+)
+def test_precisions_that_cannot_be_built_are_refused_before_anything_is(arguments, says):
+    with pytest.raises(SpecError, match=says):
+        read_artifact_choice(read(*arguments)).require_one()
 
 
 def test_what_holds_the_device_goes_to_device_and_rules():
@@ -66,8 +98,12 @@ def test_what_holds_the_device_goes_to_device_and_rules():
         (("--budget=--",), "expected a value"),
         (("--budget", "1e999"), "no time"),
         (("--budget", ""), "no time"),
-        (("--precision", "nan"), "no share"),
-        (("--precision", "%"), "no share"),
+        (("--half-width", "nan"), "no share"),
+        (("--half-width", "%"), "no share"),
+        (("--precision", "0.7%"), "'0.7%' is a share: give --half-width 0.7%; this option names"),
+        (("--precision", "fp32,half"), "unknown precision 'half'"),
+        (("--precision", "int8,int8"), "no list of different names"),
+        (("--calibration-samples", "0"), "is not 1 or more"),
         (("--seed", "99999999999999999999"), "no whole number"),
         (("--seed", "9223372036854775808"), "no whole number"),
         (("--seed", "9" * 9999), "no whole number"),
@@ -86,7 +122,7 @@ def test_what_holds_the_device_goes_to_device_and_rules():
         (("--model", ","), "no list of different names"),
         (("--serial", "a", "--all"), "not allowed with"),
         (("show",), "required: CAMPAIGN"),
-        (("export", "last"), "required: -o"),
+        (("import",), "required: --litert-leaderboard"),
         (("qualify", "--handicaps", "1%,x"), "no share"),
         (("--json",), "expected one argument"),
         (("\x1b[31m",), r"\x1b[31m"),
@@ -112,7 +148,7 @@ VALUES = st.one_of(
 )
 OPTIONS = (
     *("--model", "--variant", "--dataset", "--resolution", "--weights", "--out", "--runtime"),
-    *("--artifacts", "--threads", "--cores", "--precision", "--budget", "--seed", "--json"),
+    *("--artifacts", "--threads", "--cores", "--half-width", "--budget", "--seed", "--json"),
     *("--start-temperature", "--governor", "--serial", "--device", "--target", "--store"),
     *("--resume", "--fail-if-slower"),
 )

@@ -11,6 +11,7 @@ import pytest
 from android_bench.harness.client import EngineInfo, Harness, Job, Schedule, describe
 from android_bench.harness.process import run_here
 from android_bench.native_build.build import SOURCES, build_harness
+from android_bench.virtual_phone.emulated_core import A55, A77, MACHINES, emulate
 from pfd_models.errors import DeviceError
 
 QUICK = Schedule(iterations=8, warmup_iterations=2, warmup_seconds=0.0, timeout_seconds=60.0)
@@ -103,12 +104,13 @@ def _torch_network(weights):
     return net
 
 
-def _pte(net):
+def _pte(net, images=1, open_up_to=None):
     import torch
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
-    captured = torch.export.export(net, (torch.randn(1, 3, 32, 32),))
+    shapes = None if open_up_to is None else ({0: torch.export.Dim("batch", max=open_up_to)},)
+    captured = torch.export.export(net, (torch.randn(images, 3, 32, 32),), dynamic_shapes=shapes)
     lowered = to_edge_transform_and_lower(captured, partitioner=[XnnpackPartitioner()])
     return lowered.to_executorch().buffer
 
@@ -153,6 +155,15 @@ def network(tmp_path_factory):
     (folder / "net.pte").write_bytes(_pte(net.float()))
     (folder / "net.tflite").write_bytes(_tflite(weights))
     return Network(folder=folder, samples=samples)
+
+
+@pytest.fixture
+def open_network(network):
+    """The same with a .pte that takes any batch up to 6."""
+    path = network.folder / "open" / "net.pte"
+    path.parent.mkdir()
+    path.write_bytes(_pte(_torch_network(_weights()), images=2, open_up_to=6))
+    return path
 
 
 # -- an engine that misbehaves -----------------------------------------------------------------
@@ -213,34 +224,21 @@ def arm64_built():
         return needs(str(error))
 
 
-@pytest.fixture(scope="session")
-def phone_root(tmp_path_factory):
-    """Files that both engines read about the machine: those of four A55 and four A77."""
-    root = tmp_path_factory.mktemp("phone")
-    cpus = root / "sys/devices/system/cpu"
-    cpus.mkdir(parents=True)
-    for name in ("possible", "present", "online"):
-        (cpus / name).write_text("0-7\n")
-    features = (
-        "fp asimd aes pmull sha1 sha2 crc32 atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp"
-    )
-    cores = [
-        f"processor\t: {i}\nFeatures\t: {features}\nCPU implementer\t: 0x41\n"
-        f"CPU architecture: 8\nCPU variant\t: 0x1\nCPU part\t: {'0xd05' if i < 4 else '0xd0d'}\n"
-        "CPU revision\t: 0\n"
-        for i in range(8)
-    ]
-    (root / "proc").mkdir()
-    (root / "proc/cpuinfo").write_text("\n".join(cores))
-    return root
+def emulated(built, cpu, folder, **machine):
+    try:
+        return emulate(built, cpu, folder, **machine)
+    except DeviceError as error:
+        return needs(str(error))
 
 
 @pytest.fixture(scope="session")
-def arm64_harness(arm64_built, phone_root):
-    emulator = shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static")
-    if emulator is None:
-        needs("qemu-aarch64 is not installed (Debian: apt-get install qemu-user)")
-    folder = arm64_built.folder
-    loader = [str(folder / "ld-linux-aarch64.so.1"), "--library-path", str(folder)]
-    command = [emulator, "-cpu", "cortex-a76", "-L", str(phone_root), *loader]
-    return describe([*command, str(arm64_built.program)])
+def arm64_harness(arm64_built, tmp_path_factory):
+    """On a machine of four A55 and four A77."""
+    folder = tmp_path_factory.mktemp("phone")
+    return emulated(arm64_built, "cortex-a76", folder, parts=[A55] * 4 + [A77] * 4)
+
+
+@pytest.fixture(scope="session")
+def cores(arm64_built, tmp_path_factory):
+    """By QEMU's name of a core: a harness on a machine of four such cores."""
+    return {name: emulated(arm64_built, name, tmp_path_factory.mktemp(name)) for name in MACHINES}

@@ -42,6 +42,15 @@ def test_outputs_equal_pytorchs(harness, network, engine):
     assert found.outputs[0].not_finite == 0
 
 
+def test_a_file_of_open_batch_runs_with_the_batch_it_is_asked_for(harness, network, open_network):
+    for batch in (1, 2, 4):  # of the four images
+        job = network.job("executorch", model=str(open_network), batch=batch, limit=2e-6)
+        found = verify(harness, job)
+        assert (found.passed, found.samples) == (True, network.samples // batch)
+    with pytest.raises(InputError, match=r"batch of 7: the file takes at most 6"):
+        verify(harness, network.job("executorch", model=str(open_network), batch=7))
+
+
 @each_engine
 def test_an_input_in_the_wrong_order_is_seen(harness, network, engine):
     other = {"executorch": "nhwc.bin", "litert": "nchw.bin"}[engine]

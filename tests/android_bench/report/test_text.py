@@ -10,6 +10,7 @@ from android_bench.campaign.result import read_result
 from android_bench.records import Flag, Pairing
 from android_bench.report.console import verdict_lines
 from android_bench.report.escape import escape_controls, escape_for_plot
+from android_bench.report.page import report_page
 from android_bench.report.tables import (
     campaign_table,
     operator_table,
@@ -148,6 +149,19 @@ def test_the_console_names_rounds_and_heats_where_it_shows_both(store, make, mak
     heats = make_heats.fill(store, campaign_id="heats", disturbed=False)
     table = verdict_table([read_result(store, "2026"), heats])
     assert "rounds or heats" in [column.header.plain for column in table.columns]
+
+
+def test_noise_that_a_file_was_calibrated_on_is_on_the_console_and_on_the_page(store, make):
+    noisy = make.artifact("ours", precision="int8", calibration="SYNTHETIC NOISE")
+    store.add_campaign(make.campaign(), make.device(), [make.artifact("orig"), noisy])
+    for block in make.measured_blocks():
+        store.add_block(block)
+    result = read_result(store, "last")
+    lines = verdict_lines(result)
+    assert [line for line in lines if "calibrated" in line] == [
+        f"{result.campaign.name}: ours was calibrated on SYNTHETIC NOISE"
+    ]
+    assert "int8 xnnpack, calibrated on SYNTHETIC NOISE" in report_page([result], ())
 
 
 def test_the_console_shows_markup_and_escapes_as_text(store, make):

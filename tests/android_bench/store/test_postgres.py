@@ -20,9 +20,9 @@ def test_a_store_of_version_1_is_upgraded(postgres_url, make):
         new = columns_of(store)
         make.fill(store, [make.block(0)])
         with store.writing() as connection:  # what version 1 was: see the stored SQLite example
-            for column in ("leftovers", "params", "macs"):
+            for column in ("leftovers", "params", "macs", "calibration"):
                 connection.execute(text(f"ALTER TABLE artifacts DROP COLUMN {column}"))
-            for table in ("turns", "heats"):
+            for table in ("turns", "heats", "arm_counts"):
                 connection.execute(text(f"DROP TABLE {table}"))
             connection.execute(text("UPDATE schema_version SET version = 1"))
     with open_store(postgres_url) as store:

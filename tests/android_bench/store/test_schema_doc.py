@@ -41,6 +41,7 @@ RECORDS = {
     "Profile": records.OperatorProfile,
     "Operator": records.OperatorTime,
     "Memory": records.MemoryRecord,
+    "Foreign": records.ForeignResult,
     "Summary": summary.Summary,
     "Comparison": stats.Comparison,
     "Result": CampaignResult,
@@ -65,6 +66,7 @@ TABLES = {
     "Profile": schema.profiles,
     "Operator": schema.operators,
     "Memory": schema.memory,
+    "Foreign": schema.foreign_results,
     "ArmCount": schema.arm_counts,
 }
 # Of `pfd-arm`: counts are in no campaign's document.
@@ -230,7 +232,8 @@ def test_the_json_has_exactly_the_fields_of_the_page(store, make):
     found = keys_of(document, "Document")
     page = {section: {row[0] for row in rows} for section, rows in described().items()}
     page["Device"] |= {"device_id"}
-    assert found == {section: names for section, names in page.items() if section not in COST}
+    of_no_campaign = (*COST, "Foreign")
+    assert found == {s: names for s, names in page.items() if s not in of_no_campaign}
 
 
 def test_the_cost_document_has_exactly_the_fields_of_the_page(make, tmp_path):

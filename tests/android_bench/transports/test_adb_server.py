@@ -140,13 +140,13 @@ def test_a_serial_with_spaces_can_be_copied_from_every_message(on_port, one_line
 @pytest.mark.parametrize("state", ["offline", ""])
 def test_a_phone_found_by_its_name_on_the_network_is_connected_again(on_port, state):
     listing = f"{TLS} {state} transport_id:7\n".encode() if state else b""
-    asked = [say(b"OKAY%04x" % len(listing) + listing)] + [say(b"OKAY0002ok")] * 2
-    port = on_port(*asked)
+    again = [f"host:disconnect:{TLS}"] if state else []
+    wanted = [*again, f"host:connect:{TLS}"]
+    port = on_port(say(b"OKAY%04x" % len(listing) + listing), *[say(b"OKAY0002ok") for _ in wanted])
     link = adb_server.AdbServerLink(TLS, f"tcp:{port.address}")
     link.recover(adb_server.Deadline(5, "bringing it back"))
     requests = [heard[4:].decode() for heard in port.heard[1:]]
-    again = [f"host:disconnect:{TLS}"] if state else []
-    assert requests == [*again, f"host:connect:{TLS}"]
+    assert requests == wanted
 
 
 def test_a_request_longer_than_the_protocol_allows_is_refused_here(on_port, one_line):

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from export.formats import _shortcuts, onnx
-from export.formats._shortcuts import replace_method, speed_up_lowering, speed_up_tracing
+from export.formats._shortcuts import (
+    replace_method,
+    speed_up_lowering,
+    speed_up_onnx_export,
+    speed_up_tracing,
+)
 
 
 def test_a_replaced_function_is_restored_after_an_error():
@@ -51,5 +56,20 @@ def test_every_rewrite_that_may_be_left_out_is_one_of_executorchs():
 
 def test_shortcuts_keep_the_bytes_of_an_onnx_file(program, monkeypatch):
     quick = onnx._export(program).SerializeToString(deterministic=True)
+    # Once more with the table of functions that an export has used.
+    assert onnx._export(program).SerializeToString(deterministic=True) == quick
     monkeypatch.setattr(_shortcuts, "are_checked", lambda *packages: False)
     assert onnx._export(program).SerializeToString(deterministic=True) == quick
+
+
+def test_the_table_of_onnx_functions_is_made_once_and_its_maker_put_back():
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    own = ONNXRegistry.__dict__["from_torchlib"]
+    made = []
+    for _ in range(2):
+        with speed_up_onnx_export():
+            made.append(ONNXRegistry.from_torchlib(opset_version=18))
+        assert ONNXRegistry.__dict__["from_torchlib"] is own
+    assert made[0] is made[1]
+    assert made[0].functions.keys() == ONNXRegistry.from_torchlib(opset_version=18).functions.keys()

@@ -51,7 +51,7 @@ def test_control_flow(tools):
 
 
 def test_dynamic_shape(tools):
-    model = tools.make_model([helper.make_node("Relu", ["x"], ["y"])], {"x": ["batch", 3]})
+    model = tools.make_model([helper.make_node("Relu", ["x"], ["y"])], {"x": [2, "width"]})
     message = refusal(tools, model)
     assert "'x' has no static shape" in message
 

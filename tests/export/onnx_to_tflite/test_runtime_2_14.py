@@ -233,6 +233,66 @@ def test_every_small_network_is_right_on_2_14(results):
     assert not bad
 
 
+def test_a_file_with_half_weights_is_right_on_2_14(tools, old_python, tmp_path):
+    """It computes in float32 there: that runtime knows the DEQUANTIZE, not the metadata."""
+    from export.onnx_to_tflite import convert
+
+    kernel, dense = (w.astype(np.float16).astype(np.float32) for w in (weight(8, 4, 3, 3),) * 2)
+    model = tools.make_model(
+        [
+            node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]),
+            node("Relu", ["c"], ["r"]),
+            node("Conv", ["r", "v"]),
+        ],
+        {"x": [1, 4, 7, 7]},
+        {"w": kernel, "v": dense.reshape(4, 8, 3, 3)},
+    )
+    feeds = tools.seeded(model, 0)
+    (want,) = tools.run_onnx(model, feeds).values()
+    data = convert(
+        model, half_weights=True, metadata={"reduced_precision_support": "fp16accfp16"}
+    ).data
+    assert len(data) < 2 * 2 * kernel.size + 4000
+    (tmp_path / "half.tflite").write_bytes(data)
+    np.save(tmp_path / "half.in.npy", tools.stored(feeds["x"], "nhwc"))
+    np.save(tmp_path / "half.out.npy", tools.stored(want, "nhwc"))
+    assert run_on(old_python, tmp_path)["half"] <= 1e-5
+
+
+def test_an_int8_file_is_right_to_two_steps_on_2_14(old_python, tmp_path):
+    """That runtime computes it with its built-in kernels, which round some products otherwise."""
+    import torch.nn.functional as F
+    from torch import nn
+
+    from export.formats import WriteOptions, get_format
+    from export.quantization.integer_reference import run_integers
+    from export.quantization.quantize import quantize
+    from tests.export.quantization.conftest import capture_simply, noise
+
+    shape = (1, 4, 8, 8)
+    layers = [nn.Conv2d(4, 8, 3, padding=1), nn.Conv2d(8, 8, 3, groups=8), nn.Linear(8, 9)]
+    program = capture_simply(
+        lambda x, c, d, e: e(F.hardswish(d(F.relu6(c(x)))).mean((2, 3))), shape, *layers
+    )
+    quantized = quantize(program, noise(shape, 6))
+    for kind in ("onnx", "tflite"):
+        options = WriteOptions(made_from=tmp_path / "int8.onnx" if kind == "tflite" else None)
+        get_format(kind).write(quantized.program, tmp_path / f"int8.{kind}", options)
+    (sample,) = noise(shape, 1, seed=1)
+    want = run_integers(quantized.program, sample)[0].numpy()
+    np.save(tmp_path / "int8.in.npy", sample[0].numpy().transpose(0, 2, 3, 1))
+    np.save(tmp_path / "int8.out.npy", want)
+    found = run_on(old_python, tmp_path)["int8"]
+    assert found * np.abs(want).max() / quantized.outputs[0].scale <= 2.001
+
+
+def run_on(old_python, folder):
+    done = subprocess.run(
+        [str(old_python), str(RUNNER), str(folder)], capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
 def test_the_old_runtime_refuses_a_version_it_does_not_know(tools, old_python, tmp_path):
     """The negative twin: one operator version too high, and 2.14 says so."""
     from ai_edge_litert import schema_py_generated as schema

@@ -201,3 +201,23 @@ def test_integer_arithmetic_is_not_folded_into_weights(tools, rng):
         "shift": np.arange(4, dtype=np.int32).reshape(4, 1, 1),
     }
     tools.check(tools.make_model(nodes, {"x": IMAGE}, constants, types={"y": INT32}))
+
+
+def test_two_outputs_of_one_stored_value(tools):
+    """As where a network hands out what it also returns: the second is a copy."""
+    numbers = {"scale": np.float32(0.05), "zero": np.int8(3)}
+    model = tools.make_model(
+        [
+            helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["stored"]),
+            helper.make_node("DequantizeLinear", ["stored", "scale", "zero"], ["read"]),
+            helper.make_node("MaxPool", ["read"], ["pooled"], kernel_shape=[2, 2]),
+            helper.make_node("QuantizeLinear", ["pooled", "scale", "zero"], ["small"]),
+            helper.make_node("DequantizeLinear", ["small", "scale", "zero"], ["y"]),
+            helper.make_node("QuantizeLinear", ["y", "scale", "zero"], ["again"]),
+            helper.make_node("DequantizeLinear", ["again", "scale", "zero"], ["z"]),
+        ],
+        {"x": [1, 2, 5, 5]},
+        {name: np.array(number) for name, number in numbers.items()},
+        outputs=("y", "z"),
+    )
+    assert tools.check(model).ops["MAX_POOL_2D"] == 1

@@ -434,7 +434,36 @@ def test_does_not_fire_on_the_twin(rig, case):
     assert outcome.error == 0.0
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+USUAL = [case for case in CASES if case.shape == Case.shape]
+
+
+class Together(nn.Module):
+    """What fires in every case, from one input."""
+
+    def __init__(self, functions: list[Any]) -> None:
+        super().__init__()
+        self.functions = functions
+        self.layers = nn.ModuleList(f for f in functions if isinstance(f, nn.Module))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(function(x) for function in self.functions)
+
+
+def test_one_delegate_takes_all_results_side_by_side(rig):
+    everything = Together([copy.deepcopy(case.fires) for case in USUAL])
+    outcome = rig.delegated(everything, torch.randn(1, *Case.shape[1:]))
+    assert (outcome.delegates, outcome.left) == (1, [])
+    assert {case.name for case in USUAL} <= set(outcome.fired)
+    errors = {case.name: error for case, error in zip(USUAL, outcome.errors, strict=True)}
+    assert {name: error for name, error in errors.items() if not error <= 1e-5} == {}
+
+
+@pytest.mark.parametrize(
+    "case",
+    # All by themselves with the slow tests, to see which one it is.
+    [pytest.param(c, marks=[pytest.mark.slow] if c in USUAL else []) for c in CASES],
+    ids=lambda case: case.name,
+)
 def test_one_delegate_takes_the_result(rig, case):
     outcome = rig.delegated(case.fires, torch.randn(1, *case.shape[1:]))
     assert (outcome.delegates, outcome.left) == (1, [])

@@ -102,10 +102,39 @@ def test_strided_slices_are_bit_equal_or_left_alone(size, start, step, dim):
         assert after.passes[0].rewrites <= 1
 
 
-def test_a_group_that_does_not_fit_is_left_alone(rig):
+@pytest.mark.parametrize(("size", "start"), [(7, 0), (8, 1), (1, 0), (4, 3)])
+def test_a_last_element_without_a_whole_group_is_joined_to_the_others(rig, size, start):
+    x = torch.randn(1, size, 4, 4)
+    fired, error = rewritten(rig, lambda x: x[:, start::3] * 2, x, passes=(unstride_slices,))
+    assert (fired, error) == (1, 0.0)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_heads_that_share_their_keys_are_rows_of_one_product(rig, causal):
+    q, k, v = torch.randn(2, 3, 5, 4), torch.randn(2, 1, 7, 4), torch.randn(2, 1, 7, 6)
+    for mask in (None, torch.randn(5, 7), torch.randn(1, 1, 5, 7), torch.randn(2, 3, 5, 7)):
+        if causal and mask is not None:
+            continue
+        fired, error = rewritten(
+            rig,
+            lambda q, k, v, mask=mask: F.scaled_dot_product_attention(
+                q, k, v, None if mask is None else mask + 0 * q.sum(), is_causal=causal
+            ),
+            q, k, v,
+            passes=(decompose_attention,),
+        )  # fmt: skip
+        assert fired == 1
+        assert error < 1e-5
+
+
+def test_keys_that_are_shared_by_images_are_left_alone(rig):
+    q, k = torch.randn(2, 3, 5, 4), torch.randn(1, 3, 7, 4)
     fired, _ = rewritten(
-        rig, lambda x: x[:, 1:8:3], torch.randn(1, 8, 4, 4), passes=(unstride_slices,)
-    )
+        rig,
+        lambda q, k: F.scaled_dot_product_attention(q, k, k),
+        q, k,
+        passes=(decompose_attention,),
+    )  # fmt: skip
     assert fired == 0
 
 

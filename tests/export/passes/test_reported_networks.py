@@ -350,3 +350,49 @@ def test_a_projection_and_very_many_steps_are_left_alone(monkeypatch):
     monkeypatch.setattr(unroll_recurrence, "MOST_STEPS", 3)
     for module, steps in ((nn.LSTM(4, 5, proj_size=3), 2), (nn.GRU(4, 5), 4)):
         assert rewritten(module, torch.randn(steps, 1, 4), passes=(unroll_recurrence,))[0] == {}
+
+
+# ---- three networks of docs/other-models.md that were not wholly delegated ----
+
+
+class SharedKeys(nn.Module):
+    """MobileNetV4's multi-query attention: every head reads the same keys and values."""
+
+    def forward(self, x):
+        queries = x.flatten(2).unflatten(1, (2, 3)).transpose(2, 3)
+        keys = x[:, :3].flatten(2).transpose(1, 2).unsqueeze(1)
+        return F.scaled_dot_product_attention(queries, keys, keys)
+
+
+class ResponseNorm(nn.Module):
+    """ConvNeXt V2's global response normalisation, which ends in ``addcmul``."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.bias = (nn.Parameter(torch.randn(1, 6, 1, 1)) for _ in range(2))
+
+    def forward(self, x):
+        size = x.norm(p=2, dim=(2, 3), keepdim=True)
+        return x + torch.addcmul(self.bias, self.weight, x * (size / (size.mean(1, True) + 1e-6)))
+
+
+class Subsample(nn.Module):
+    """LeViT's sub-sampling of an odd map, channels last."""
+
+    def forward(self, x):
+        return x.permute(0, 2, 3, 1)[:, ::2, ::2].flatten(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("module", "fires"),
+    [
+        (SharedKeys(), "decompose_attention"),
+        (ResponseNorm(), "multiply_alpha"),
+        (Subsample(), "unstride_slices"),
+    ],
+)
+def test_what_three_networks_left_outside_is_delegated(rig, module, fires):
+    done = rig.delegated(module, torch.randn(1, 6, 7, 7))
+    assert (done.delegates, done.left) == (1, [])
+    assert fires in done.fired
+    assert done.error < 1e-5

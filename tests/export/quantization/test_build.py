@@ -10,8 +10,13 @@ import pytest
 
 from export import BuildRequest, load_manifest, make_artifacts
 from export.build import main
+from export.cli.progress import print_results
+from export.cli.workers import Outcome
+from export.pipeline import BuildResult
 from export.request.calibration import CalibrationSource
-from pfd_models.errors import DataError, SpecError
+from pfd_models.errors import DataError, SpecError, WeightsError
+
+pytestmark = pytest.mark.usefixtures("in_process_builds")
 
 NET = """
 import torch
@@ -31,6 +36,9 @@ class Nan(nn.Sequential):
         super().__init__(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8 * 36, 5))
         self[0].weight.data[0, 0, 0, 0] = float("nan")
 """
+
+
+INT8 = ["--precision", "int8", "--calibration", "fed.npz"]
 
 
 @pytest.fixture
@@ -58,6 +66,8 @@ def test_a_set_says_how_it_was_calibrated_and_what_it_cost(request_of, tmp_path)
     assert (record.calibration, record.is_synthetic) == ("arrays of fed.npz", False)
     assert (record.samples, record.seed, record.kept_float) == (9, 0, ())
     assert record.inputs[0][0] == pytest.approx(1 / 255, rel=0.01)
+    assert [value.module for value in record.values] == ["0", "1", "1", "2", "3", "5"]
+    assert (record.keep_float, record.loss_limit, record.float_prices) == ((), None, ())
     for artifact in manifest.artifacts:
         assert artifact.precision == "int8"
         assert artifact.inputs[0].dtype == artifact.outputs[0].dtype == "float32"
@@ -116,6 +126,35 @@ def test_noise_is_marked(request_of):
     assert manifest.quantization.calibration == "SYNTHETIC NOISE"
 
 
+def test_what_is_kept_in_float_stands_in_the_manifest_with_its_price(request_of, capfd):
+    request = request_of(keep_float=("5",))
+    manifest = make_artifacts(request).manifest
+    record = manifest.quantization
+    assert record.keep_float == ("5",)
+    assert record.kept_float == ("linear (linear.default): kept in float as asked",)
+    assert [value.module for value in record.values] == ["0", "1", "1", "2", "3"]
+    delegates = {price.format: price.delegates for price in record.float_prices}
+    assert delegates == {"onnx": None, "pte": 1, "tflite": 1}
+    for price in record.float_prices:
+        artifact = manifest.artifact(price.format)
+        assert artifact.delegates == price.delegates  # the layer is in the same delegate
+        assert artifact.size_bytes != price.size_bytes  # of so small a layer, either way
+        assert 0.01 < price.time_ratio < 100
+    print_results(
+        [Outcome(request=request, result=BuildResult(manifest=manifest, made=(), seconds=1))], (), 1
+    )
+    told = capfd.readouterr().out
+    assert "what was kept in float costs" in told
+    assert "1 delegates instead of 1" in told
+
+
+def test_a_limit_of_the_loss_says_what_it_kept(request_of):
+    manifest = make_artifacts(request_of(max_loss=60.0, formats=("onnx",))).manifest
+    limit = manifest.quantization.loss_limit
+    assert (limit.max_loss, limit.counts, limit.layers) == (60.0, "top-1", ())
+    assert limit.samples == 9  # none is spare, so those of the calibration choose
+
+
 def test_other_calibration_data_make_another_set(request_of):
     request = request_of()
     fewer = dataclasses.replace(request.calibration, count=2)
@@ -124,8 +163,10 @@ def test_other_calibration_data_make_another_set(request_of):
         dataclasses.replace(request, calibration=fewer).request_key(),
         dataclasses.replace(request, io="int8").request_key(),
         dataclasses.replace(request, precision="fp32", calibration=None).request_key(),
+        dataclasses.replace(request, keep_float=("5",)).request_key(),
+        dataclasses.replace(request, max_loss=0.5).request_key(),
     }
-    assert len(keys) == 4
+    assert len(keys) == 6
 
 
 @pytest.mark.parametrize(
@@ -133,9 +174,16 @@ def test_other_calibration_data_make_another_set(request_of):
     [
         (["--precision", "int4"], "unknown precision 'int4': did you mean 'int8'"),
         (["--precision", "int8"], "needs --calibration: give a folder of images"),
-        (["--calibration", "synthetic"], "go with --precision int8"),
-        (["--io", "int8"], "go with --precision int8"),
-        (["--precision", "int8", "--calibration", "fed.npz", "--backend", "portable"], "no int8"),
+        (["--calibration", "synthetic"], "goes with --precision int8"),
+        (["--io", "int8"], "goes with --precision int8"),
+        (["--keep-float", "5"], "go with --precision int8"),
+        (["--max-loss", "0.5"], "go with --precision int8"),
+        (["--sensitivity"], "go with --precision int8"),
+        ([*INT8, "--max-loss", "-1"], "--max-loss -1 is no loss in percentage points"),
+        ([*INT8, "--max-loss", "nan"], "--max-loss nan is no loss in percentage points"),
+        ([*INT8, "--keep-float", "6"], "unknown layer '6': did you mean"),
+        ([*INT8, "--keep-float", "3"], "--keep-float 3: between integers it computes in"),
+        ([*INT8, "--backend", "portable"], "no int8"),
     ],
 )
 def test_options_that_do_not_go_together_are_one_line(
@@ -151,7 +199,7 @@ def test_options_that_do_not_go_together_are_one_line(
 
 
 def test_weights_that_are_not_numbers_are_refused(request_of, tmp_path):
-    with pytest.raises(Exception, match="not finite"):
+    with pytest.raises(WeightsError, match=r"'0\.weight' holds NaN in 1 of its 216 values"):
         make_artifacts(request_of(factory="Nan", formats=("onnx",)))
     assert not list((tmp_path / "out").glob("[!.]*"))
 

@@ -69,6 +69,37 @@ def test_an_npz_gives_what_the_network_is_fed(tmp_path):
     assert data.labels == (6, 7)
 
 
+def test_images_to_choose_with_are_none_of_the_others(pictures):
+    source = parse_calibration(str(pictures), count=2)
+    data = load(source, choosing=True)
+    parts = data.samples, data.held, data.choosing
+    assert list(map(len, parts)) == [2, 2, 4]
+    everything = torch.cat([x for part in parts for (x,) in part])
+    assert len(everything.flatten(1).unique(dim=0)) == 8
+    assert source.digest() != source.digest(choosing=True)
+
+
+def test_where_no_image_is_spare_those_of_the_calibration_choose(pictures):
+    data = load(pictures, choosing=True)
+    assert data.choosing == data.samples
+
+
+def test_labels_go_with_the_images_to_choose_with(tmp_path):
+    images = np.random.default_rng(0).random((12, 3, 12, 12), np.float32)
+    np.savez(tmp_path / "fed.npz", input_0=images, labels=np.arange(12))
+    data = load(parse_calibration(str(tmp_path / "fed.npz"), count=2), choosing=True)
+    assert (data.labels, data.choosing_labels) == ((2, 3), (4, 5, 6, 7, 8, 9, 10, 11))
+    assert np.array_equal(data.choosing[0][0].numpy(), images[4:5])
+    digits = CalibrationSource(kind="dataset", place="digits", count=3)
+    data = load_calibration(digits, ((1, 3, 16, 16),), IMAGE, choosing=True)
+    assert (len(data.samples), len(data.choosing), len(data.choosing_labels)) == (3, 12, 12)
+
+
+def test_images_are_fed_as_the_type_that_the_network_takes(pictures):
+    data = load(pictures, image={}, value_range=(0.0, 255.0), dtypes=("uint8",))
+    assert data.samples[0][0].dtype == data.held[0][0].dtype == torch.uint8
+
+
 def test_noise_says_that_it_is_noise():
     data = load("synthetic")
     assert (len(data.samples), len(data.held)) == (64, 32)
@@ -83,6 +114,13 @@ def test_a_batch_is_filled(pictures):
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(DataError, match="holds 0 images"):
         load(tmp_path)
+
+
+def test_one_image_is_too_few(pictures):
+    for path in list(pictures.rglob("*.png"))[1:]:
+        path.unlink()
+    with pytest.raises(DataError, match=r"holds 1 images .* give 2 or more"):
+        load(pictures)
 
 
 def test_an_unreadable_image_is_refused_by_name(pictures):
@@ -107,6 +145,8 @@ def test_images_that_are_all_one_colour_are_refused(tmp_path):
         ({"input_0": np.zeros((4, 3, 9, 12))}, r"of shape \(4, 3, 9, 12\); the network wants"),
         ({"input_0": np.ones((1, 3, 12, 12))}, "holds 1 samples"),
         ({"input_0": np.full((4, 3, 12, 12), np.nan)}, "values that are not finite"),
+        ({"input_0": np.full((4, 3, 12, 12), 7.0)}, "every value of every sample is 7, which"),
+        ({"input_0": np.full((4, 3, 12, 12), "a")}, "input_0 is <U1; give numbers"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(tmp_path, arrays, line):

@@ -1,11 +1,12 @@
 import re
+from importlib.metadata import packages_distributions
 
 import pytest
 
 from export.request.source import InputTensor, ModuleSource
 from export.request.user_code import (
     Target,
-    check_names,
+    check_inputs,
     find_distributions,
     find_sources,
     parse_input,
@@ -74,7 +75,7 @@ def test_what_is_no_input_is_one_line(text, line):
 )
 def test_inputs_that_no_call_can_pass_are_one_line(texts, line):
     with pytest.raises(SpecError, match=line):
-        check_names([parse_input(text) for text in texts])
+        check_inputs([parse_input(text) for text in texts])
 
 
 @pytest.mark.parametrize(
@@ -153,3 +154,25 @@ def test_a_users_own_file_is_known_by_content_and_an_installed_one_by_version(
         installed = ModuleSource(target=target, inputs=inputs)
         assert find_sources(installed) == []
         assert find_distributions(installed) == ("torchvision",)
+
+
+@pytest.mark.parametrize("text", ["image:uint8:2..8,3,4,5", "image:uint8:2..8x3x4x5"])
+def test_a_range_of_batches_stands_in_the_first_place(text):
+    tensor = parse_input(text)
+    assert (tensor.name, tensor.dtype) == ("image", "uint8")
+    assert (tensor.shape, tensor.batch) == ((2, 3, 4, 5), (2, 8))
+    with pytest.raises(SpecError, match="is no shape"):
+        parse_input("1,2..3,4")
+
+
+def test_what_is_installed_is_read_once_a_process(monkeypatch):
+    inputs = (InputTensor(shape=(1,)),)
+    timm = ModuleSource(target="timm:resnet18", inputs=inputs)
+    assert find_distributions(timm) == ("timm",)
+    monkeypatch.setattr("importlib.metadata.distributions", None)
+    assert find_distributions(timm) == ("timm",)
+    # The same as the standard library finds, whatever is installed.
+    monkeypatch.undo()
+    for package, distributions in packages_distributions().items():
+        source = ModuleSource(target=f"{package}:make", inputs=inputs)
+        assert find_distributions(source) == tuple(sorted(set(distributions)))

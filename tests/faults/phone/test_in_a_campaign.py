@@ -54,6 +54,7 @@ def test_what_happens_to_a_block_is_told_and_an_outage_costs_only_time(rig_on_ph
     assert result.complete
 
 
+@pytest.mark.slow  # a flag is told above, a wait that is too long in tests/android_bench/devices
 def test_heat_is_seen_and_where_it_stays_the_campaign_can_go_on(rig_on_phone, kept_phone, one_line):
     left = rig_on_phone.in_the_middle(lambda: hooks.heat(kept_phone, 41.0, status=2))
     limits = dataclasses.replace(BUSY, cooling_patience_s=0.5)
@@ -71,6 +72,7 @@ def test_heat_is_seen_and_where_it_stays_the_campaign_can_go_on(rig_on_phone, ke
     assert not is_disturbed(result.blocks[-1])
 
 
+@pytest.mark.slow  # a phone that is lost is tested by the launcher, resuming on this computer
 def test_a_phone_that_does_not_come_back_can_be_resumed(rig_on_phone, kept_phone, one_line):
     device = rig_on_phone.device
     device.reconnect_s = 1.0

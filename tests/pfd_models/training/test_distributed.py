@@ -1,8 +1,11 @@
 """Two real processes over gloo, started by torchrun as a user starts them."""
 
+import contextlib
 import csv
+import io
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -83,15 +86,13 @@ with processes(torch.device("cpu")) as together:
 """
 
 
-def torchrun(arguments, count=2, **options):
+def torchrun(arguments):
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone",
-        f"--nproc-per-node={count}", *map(str, arguments),
+        "--nproc-per-node=2", *map(str, arguments),
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, **options
-    )
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -99,12 +100,12 @@ def together(tmp_path_factory):
     """What one process and what two processes find, from the same script."""
     script = tmp_path_factory.mktemp("worker") / "worker.py"
     script.write_text(WORKER)
-    found = []
-    for count in (1, 2):
-        done = torchrun([script], count)
-        assert done.returncode == 0, done.stderr
-        found.append(json.loads(done.stdout))
-    return found
+    alone = io.StringIO()
+    with contextlib.redirect_stdout(alone):
+        runpy.run_path(str(script))
+    done = torchrun([script])
+    assert done.returncode == 0, done.stderr
+    return [json.loads(alone.getvalue()), json.loads(done.stdout)]
 
 
 def test_two_processes_learn_what_one_does(together):
@@ -134,6 +135,7 @@ def test_an_error_of_the_main_process_reaches_all_and_is_told_once(together):
     ]
 
 
+@pytest.mark.slow  # the parts are above, and the command under torchrun below
 def test_torchrun_trains_a_run_of_two_processes(folders, tmp_path):
     command = [
         "-m", "pfd_models.train", "--dataset", "imagefolder", "--data-root", folders,

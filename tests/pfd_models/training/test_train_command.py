@@ -192,7 +192,11 @@ def test_a_divergence_is_a_gate_that_says_no(small, capsys):
     assert "error: the loss is not finite in epoch 1, step " in told.err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    # Both are given to a run in tests/pfd_models/training/test_run.py.
+    "number",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+)
 def test_a_signal_to_the_whole_group_saves_and_exits(small, tmp_path, number):
     # Ctrl-C reaches the processes that load images too.
     arguments = [*small, "--workers", "2", "--epochs", "500"]

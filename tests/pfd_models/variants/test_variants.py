@@ -45,13 +45,11 @@ def test_every_model_has_the_papers_four_and_the_second_set_also_efv2():
 @pytest.mark.parametrize("model", list_models())
 def test_the_four_are_two_stems_times_two_downsamplings(model):
     with torch.device("meta"):
-        found = {
-            variant: (
-                len(parts(create_model(model, variant), HybridStem)),
-                len(parts(create_model(model, variant), PaddingFreeDownsample)) > 0,
-            )
-            for variant in FOUR
-        }
+        networks = {variant: create_model(model, variant) for variant in FOUR}
+    found = {
+        variant: (len(parts(network, HybridStem)), bool(parts(network, PaddingFreeDownsample)))
+        for variant, network in networks.items()
+    }
     assert found == {
         "orig": (0, False),
         "stem": (1, False),
@@ -171,12 +169,14 @@ def test_a_variants_name_does_not_depend_on_case():
 
 
 def test_two_files_cannot_define_one_variant(tmp_path, monkeypatch):
+    before = load_variants()
     (tmp_path / "mine.py").write_text(
         "from pfd_models.variants.paper import VARIANTS\nVARIANT = VARIANTS[0]\n"
     )
     monkeypatch.setattr(variants, "__path__", [*variants.__path__, str(tmp_path)])
+    assert load_variants() == before
     with pytest.raises(SpecError, match=r"mine\.py: a variant 'orig' is defined already"):
-        load_variants()
+        list_variants()
 
 
 def test_a_variant_is_immutable():

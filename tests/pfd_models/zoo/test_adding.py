@@ -182,10 +182,19 @@ def test_a_bad_family_file_that_is_mended_counts_again(add):
 
 @pytest.mark.parametrize(
     ("source", "reason"),
-    [("1 / 0\n", r"bad\.py:1: ZeroDivisionError"), ("x = 1\n", r"bad\.py defines no VARIANT")],
+    [
+        ("1 / 0\n", r"bad\.py:1: ZeroDivisionError"),
+        ("x = 1\n", r"bad\.py: it defines no VARIANT"),
+        ("VARIANT = 'ours'\n", r"bad\.py: it defines no VARIANT"),
+        (VARIANT.replace('"averaged"', '"ours"'), r"bad\.py: a variant 'ours' is defined already"),
+        (VARIANT + "VARIANTS = (VARIANT, VARIANT)\n", r"bad\.py: a variant 'averaged' is defined"),
+    ],
 )
-def test_a_bad_variant_file_is_one_line(add, source, reason):
+def test_a_bad_variant_file_leaves_the_other_variants_alone_and_is_named(add, source, reason):
     add(variants, "bad", source)
-    with pytest.raises(SpecError, match=reason) as caught:
-        pfd_models.get_spec("ghostnet")
+    assert pfd_models.create_model("shufflenetv2_x0_5", "ours").spec.variant == "ours"
+    with pytest.raises(SpecError, match=f"unknown variant 'averaged'.*{reason}.*mend") as caught:
+        pfd_models.get_spec("ghostnet", "averaged")
     assert "\n" not in str(caught.value)
+    with pytest.raises(SpecError, match=f"not every variant can be listed: .*{reason}.*mend"):
+        pfd_models.list_variants()

@@ -2,7 +2,7 @@
 
 A target is a decorated function in one of the modules beside this one: it takes an `Input` and
 gives it to the code in question. An error of the project is an answer; anything else is a failure.
-`tests/fuzz` runs some thousands of inputs for each target, `tools/fuzz.py` as many as one wants.
+`tests/fuzz` runs two thousand inputs for each target, `tools/fuzz.py` as many as one wants.
 """
 
 import importlib

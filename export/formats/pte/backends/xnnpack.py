@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 __all__ = ["partitioners", "precisions", "unavailable"]
 
-precisions = ("fp32", "int8")
+precisions = ("fp32", "fp16", "int8")
 
 
 def partitioners() -> list[Partitioner]:

@@ -88,11 +88,11 @@ def race(tmp_path, rounds, contenders=2, prepare=lambda folder: None):
 
 
 def test_of_two_that_try_at_once_one_holds_the_lock(tmp_path):
-    assert race(tmp_path, 200) == [1] * 200
+    assert race(tmp_path, 100) == [1] * 100
 
 
 def test_of_two_that_find_a_dead_owners_lock_one_takes_it_over(tmp_path):
-    assert race(tmp_path, 200, prepare=stale_entry) == [1] * 200
+    assert race(tmp_path, 100, prepare=stale_entry) == [1] * 100
 
 
 def test_of_many_that_find_what_a_crash_left_one_holds_the_lock(tmp_path):

@@ -2,6 +2,7 @@ import time
 
 import pytest
 
+from android_bench.devices.phone import state as phone_state
 from android_bench.devices.phone.state import read_state
 from android_bench.devices.watch import find_changes, wait_until_calm
 from android_bench.records import Flag, Limits
@@ -100,6 +101,15 @@ def test_a_block_waits_until_the_thermal_service_says_it_is_cool(direct, phone):
     assert (calm.unrest, calm.waited_s, calm.reading.hottest_mc) == ("", 2.0, 36_000)
 
 
+@pytest.fixture
+def impatient(monkeypatch):
+    """Wait for a service that hangs one second and not five."""
+    quick = phone_state._READ.replace("timeout 5", "timeout 1")
+    assert quick != phone_state._READ
+    monkeypatch.setattr(phone_state, "_READ", quick)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_phone_with_zones_and_no_thermal_service_waits_for_its_temperature(direct, phone):
     hooks.hang_dumpsys(phone, hanging=True)
     hooks.heat(phone, 98.0)
@@ -117,11 +127,8 @@ def test_a_phone_that_stays_hot_says_why(direct, phone):
     assert clock.now <= 5.0
 
 
-def test_a_hanging_thermal_service_leaves_the_zones(direct, phone, monkeypatch):
-    from android_bench.devices.phone import state as phone_conditions
-
-    quick = phone_conditions._READ.replace("timeout 5", "timeout 1")
-    monkeypatch.setattr(phone_conditions, "_READ", quick)
+@pytest.mark.usefixtures("impatient")
+def test_a_hanging_thermal_service_leaves_the_zones(direct, phone):
     hooks.hang_dumpsys(phone, hanging=True)
     state = read_state(direct)
     assert state.thermal_status is None
