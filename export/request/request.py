@@ -8,10 +8,11 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from export.request.app import AppOptions
 from export.request.calibration import WAYS, CalibrationSource
 from export.request.provenance import source_digest, versions
 from export.request.samples import samples_digest
@@ -54,6 +55,7 @@ class BuildRequest:
             measured on; without it, that of ``fp16`` is measured on the parity inputs. Weights that
             were trained in integers need none.
         io: Whether the caller of an ``int8`` file feeds and reads numbers or their integers.
+        app: What the files do for an app: normalise, name the classes.
         keep_float: Modules or layers of an ``int8`` network that compute in float.
         max_loss: Percentage points of top-1 that an ``int8`` network may lose; further layers
             compute in float until it does not lose more. None sets no limit.
@@ -79,6 +81,7 @@ class BuildRequest:
     precision: Precision = "fp32"
     calibration: CalibrationSource | None = None
     io: Literal["float", "int8"] = "float"
+    app: AppOptions = field(default_factory=AppOptions)
     keep_float: tuple[str, ...] = ()
     max_loss: float | None = None
     require_full_delegation: bool = False
@@ -110,6 +113,13 @@ class BuildRequest:
                 f"--max-loss {self.max_loss:g} is no loss in percentage points; give 0.5 or the "
                 "like"
             )
+        if self.input_range is not None and self.app.preprocess in ("baked", "uint8"):
+            raise SpecError(
+                f"--preprocess {self.app.preprocess} says which values the files take; leave "
+                "--input-range out"
+            )
+        if self.io == "int8" and self.app.preprocess == "uint8":
+            raise SpecError("--preprocess uint8 takes bytes already; leave --io int8 out")
         if self.name and not _NAME.fullmatch(self.name):
             raise SpecError(
                 f"--name {self.name!r} is no name for files; use letters, digits, '_', '-' and "
@@ -172,6 +182,7 @@ class BuildRequest:
                 else ""
             ),
             "io": self.io,
+            "app": self.app.digest(),
             "keep_float": self.keep_float,
             "max_loss": self.max_loss,
             "versions": versions(extra),
