@@ -5,6 +5,8 @@ Examples:
     pfd-arm --artifacts 'artifacts/shufflenetv2_*.pte' --core a55 --json counts.json
     pfd-arm diff A.pte B.pte --html waterfall.html
     pfd-arm check --artifacts 'artifacts/*.pte' --baseline baseline.json --tolerance 0.5%
+    pfd-arm fit --phones docs/phones.json --json fit.json
+    pfd-arm estimate --fit fit.json --model shufflenetv2
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from android_bench.arm_cost.document import read_document, write_document
 from android_bench.arm_cost.gate import check_counts
 from android_bench.arm_cost.node_data import change_data, cost_data, read_graph
 from android_bench.cli.arm.files import count_chosen, count_pair, keep
+from android_bench.cli.arm.latency import estimate, fit
 from android_bench.cli.arm.options import parse
 from android_bench.cli.interruption import INTERRUPTED, interrupt_on_sigterm
 from android_bench.cli.printing import print_error, print_line, print_table
@@ -98,4 +101,10 @@ def check(options: Options) -> int:
     return GateError.exit_status if dearer else 0
 
 
-VERBS: dict[str, Callable[[Options], int]] = {"count": count, "diff": diff, "check": check}
+VERBS: dict[str, Callable[[Options], int]] = {
+    "count": count,
+    "diff": diff,
+    "check": check,
+    "fit": fit,
+    "estimate": estimate,
+}
