@@ -34,6 +34,7 @@ from export.request.user_code import (
 )
 from export.sets import publish
 from pfd_models.errors import PfdError, SpecError, unknown
+from pfd_models.variant_names import split_variants
 
 __all__ = ["main", "parse_options", "parse_requests"]
 
@@ -154,7 +155,7 @@ def parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
                 largest_batch=largest if largest > least else None,
             )
             for model in _names(options.model)
-            for variant in _names(options.variant or "ours")
+            for variant in _variants(options.variant or "ours")
         ]
     calibration = _parse_calibration(options)
     keep_float = tuple(_names(options.keep_float)) if options.keep_float else ()
@@ -268,6 +269,10 @@ _OPTIONS_OF = {
 """Options that say nothing to a source of the other kind."""
 
 
+def _variants(text: str) -> list[str]:
+    return split_variants(",".join(_names(text)))
+
+
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
@@ -306,7 +311,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     what = parser.add_argument_group("what to build")
     what.add_argument("--model", help="a name of the zoo, a comma list, or all")
-    what.add_argument("--variant", help="a comma list, or all (default: ours)")
+    what.add_argument(
+        "--variant",
+        help="a comma list, or all (default: ours); down@2,3 is down at the second and third site",
+    )
     what.add_argument("--dataset", help="data-set shape (default: cifar100)")
     what.add_argument("--resolution", type=_positive, help="pixels; the data set's when not given")
     what.add_argument("--num-classes", type=_positive, help="the data set's when not given")

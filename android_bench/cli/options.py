@@ -22,6 +22,7 @@ from android_bench.report.exports import list_formats
 from export.request.calibration import WAYS, parse_calibration
 from export.request.request import PRECISIONS
 from pfd_models.errors import unknown
+from pfd_models.variant_names import split_variants
 
 __all__ = [
     "Parser",
@@ -206,7 +207,7 @@ def add_artifact_options(parser: argparse.ArgumentParser, *, variant: str) -> No
     what = parser.add_argument_group("what to measure")
     what.add_argument("--model", type=_names, default=[], help="of the zoo: a comma list, or all")
     what.add_argument(
-        "--variant", type=_names, default=_names(variant), help=f"baseline first ({variant})"
+        "--variant", type=_variants, default=_variants(variant), help=f"baseline first ({variant})"
     )
     what.add_argument(
         "--precision",
@@ -305,8 +306,15 @@ def _text(text: str) -> str:
     return text
 
 
+def _variants(text: str) -> list[str]:
+    return _differ(split_variants(text), text)
+
+
 def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    return _differ([name.strip() for name in text.split(",") if name.strip()], text)
+
+
+def _differ(names: list[str], text: str) -> list[str]:
     if not names or len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(f"{_quote(text)} is no list of different names")
     return names

@@ -17,6 +17,7 @@ from export.request.source import InputTensor, ModuleSource, ZooSource
 from export.sets.files import sha256_file
 from pfd_models.errors import SpecError, WeightsError
 from pfd_models.plain_data import to_plain
+from pfd_models.variant_names import parse_variant
 
 if TYPE_CHECKING:
     import torch
@@ -209,7 +210,8 @@ def _zoo_network(source: ZooSource) -> Network:
     module = create_model(
         source.model, source.variant, source.dataset, source.num_classes, source.resolution
     )
-    stem = f"{spec.model}_{spec.variant}_{spec.dataset}_{spec.resolution}"
+    variant = parse_variant(spec.variant).file_word
+    stem = f"{spec.model}_{variant}_{spec.dataset}_{spec.resolution}"
     if spec.num_classes != DATASETS[spec.dataset].num_classes:
         stem += f"_c{spec.num_classes}"
     if source.batch_range is not None:
