@@ -34,7 +34,7 @@ from export.request.user_code import (
 )
 from export.sets import publish
 from pfd_models.errors import PfdError, SpecError, unknown
-from pfd_models.variant_names import split_variants
+from pfd_models.variant_names import parse_sites, split_variants
 
 __all__ = ["main", "parse_options", "parse_requests"]
 
@@ -137,7 +137,12 @@ def parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             ModuleSource(
                 target=options.module,
                 inputs=inputs,
-                padding_free=options.padding_free,
+                padding_free=options.padding_free or options.padding_free_sites is not None,
+                padding_free_sites=(
+                    parse_sites(options.padding_free_sites)
+                    if options.padding_free_sites is not None
+                    else ()
+                ),
                 to_float32=options.to == "float32",
                 search_path=os.getcwd(),
             )
@@ -264,7 +269,7 @@ def _default_jobs(requests: Sequence[BuildRequest]) -> int:
 
 _OPTIONS_OF = {
     "model": ("variant", "dataset", "resolution", "num_classes", "batch"),
-    "module": ("input", "padding_free", "to", "name"),
+    "module": ("input", "padding_free", "padding_free_sites", "to", "name"),
 }
 """Options that say nothing to a source of the other kind."""
 
@@ -337,6 +342,11 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="apply the paper's recipe to your module first: padding-free downsampling and the "
         "hybrid stem",
+    )
+    what.add_argument(
+        "--padding-free-sites",
+        metavar="stem,2,3",
+        help="apply it there only: the stem, and down-sampling steps by number, the first being 1",
     )
     what.add_argument(
         "--to", choices=("float32",), help="convert your half or double precision module first"

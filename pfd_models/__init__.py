@@ -13,6 +13,7 @@ from pfd_models.errors import PfdError
 if TYPE_CHECKING:
     from pfd_models.checkpoints.loading import load_weights
     from pfd_models.convert import (
+        list_module_sites,
         to_bsconv,
         to_hybrid_stem,
         to_padding_free,
@@ -60,6 +61,7 @@ __all__ = [
     "get_spec",
     "layer_macs",
     "list_models",
+    "list_module_sites",
     "list_sites",
     "list_variants",
     "load_weights",
@@ -73,7 +75,13 @@ __all__ = [
 
 _HOMES = {
     "checkpoints": ("load_weights",),
-    "convert": ("to_bsconv", "to_hybrid_stem", "to_padding_free", "to_paper_recipe"),
+    "convert": (
+        "list_module_sites",
+        "to_bsconv",
+        "to_hybrid_stem",
+        "to_padding_free",
+        "to_paper_recipe",
+    ),
     "paper.counting": ("bsconv_profile", "count_params", "layer_macs", "thop_counts"),
     "zoo.factory": ("build_model", "create_model", "get_spec", "list_sites", "list_variants"),
     "layers.bsconv": ("BSConvS", "BSConvU", "orthonormality_regulariser"),

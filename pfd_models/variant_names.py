@@ -6,11 +6,15 @@ No torch here: command lines read these before anything is loaded.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pfd_models.errors import SpecError
 
-__all__ = ["VariantName", "parse_variant", "split_variants"]
+__all__ = ["STEM", "VariantName", "parse_sites", "parse_variant", "sort_sites", "split_variants"]
+
+STEM = "stem"
+"""What the hybrid stem is called in a list of sites."""
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,3}")
 
@@ -67,3 +71,24 @@ def split_variants(text: str) -> list[str]:
         elif part:
             names.append(part)
     return names
+
+
+def parse_sites(text: str) -> tuple[str, ...]:
+    """Read the sites of a user's module, as ``stem,1,3``, in the order of the network.
+
+    Raises:
+        SpecError: A part of it is neither ``stem`` nor a number from 1 on.
+    """
+    sites = [site.strip().lower() for site in text.split(",")]
+    for site in sites:
+        if site != STEM and not _NUMBER.fullmatch(site):
+            raise SpecError(
+                f"{site!r} in {text!r} is no site; write {STEM} and the numbers of down-sampling "
+                f"steps, the first being 1, as {STEM},2,3"
+            )
+    return sort_sites(sites)
+
+
+def sort_sites(sites: Iterable[str]) -> tuple[str, ...]:
+    """Return sites in the order of the network, each once: the stem, then by number."""
+    return tuple(sorted(set(sites), key=lambda site: 0 if site == STEM else int(site)))
