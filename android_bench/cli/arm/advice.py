@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from android_bench.arm_cost.advice import MOST_EXHAUSTIVE, advise
-from android_bench.arm_cost.core import find_core
+from android_bench.arm_cost.core import Core, find_core
 from android_bench.arm_cost.counting import ENGINES, count_file
 from android_bench.arm_cost.document import CountedFile
 from android_bench.campaign.contest import files_of
@@ -37,7 +37,7 @@ def advise_networks(options: argparse.Namespace) -> tuple[list[AdvicePage], list
         InputError: The options do not say one kind of network, or it has no site.
         DeviceError: Emulator or compiler is missing, or a run broke off.
     """
-    sources = _read_sources(options)
+    sources, core = _read_sources(options), find_core(options.core)
     engines = list(dict.fromkeys(options.runtime or ENGINES.values()))
     for engine in engines:
         if engine not in ENGINES.values():
@@ -60,6 +60,7 @@ def advise_networks(options: argparse.Namespace) -> tuple[list[AdvicePage], list
             for precision in options.precision:
                 subsets = _Subsets(
                     options=options,
+                    core=core,
                     display=display,
                     builder=builder,
                     source=source,
@@ -79,6 +80,7 @@ class _Subsets:
     """What builds and counts a network of one precision with some of its sites converted."""
 
     options: argparse.Namespace
+    core: Core
     display: Display
     builder: SetBuilder
     source: Source
@@ -119,10 +121,9 @@ class _Subsets:
                 f"{request.source.label} has no {form} to count: {reason}; leave {engine} out of "
                 "--runtime"
             )
-        core = find_core(self.options.core)
-        self.display.step(f"counting {file.path.name} on {core.title}")
+        self.display.step(f"counting {file.path.name} on {self.core.title}")
         count = count_file(
-            file.path, core, with_operators=False, use_cache=not self.options.no_cache
+            file.path, self.core, with_operators=False, use_cache=not self.options.no_cache
         )
         return CountedFile(file=file.path.name, artifact=file.record, count=count)
 
