@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from export.pipeline import BuildResult, make_artifacts
+    from export.request.app import AppOptions
     from export.request.request import BuildRequest
     from export.request.source import InputTensor, ModuleSource, ZooSource
     from export.sets.manifest import Artifact, Manifest, load_manifest
 
 __all__ = [
+    "AppOptions",
     "Artifact",
     "BuildRequest",
     "BuildResult",
@@ -27,6 +29,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AppOptions": "export.request.app",
     "Artifact": "export.sets.manifest",
     "BuildRequest": "export.request.request",
     "BuildResult": "export.pipeline",

@@ -22,6 +22,7 @@ from export.cli.sensitivity import analyse_all
 from export.cli.workers import Outcome, Workers
 from export.formats import get_format, list_formats
 from export.pipeline import BuildResult
+from export.request.app import PREPROCESSINGS, AppOptions, parse_labels, parse_numbers
 from export.request.calibration import WAYS, CalibrationSource, parse_calibration
 from export.request.request import PRECISIONS, BuildRequest, Precision
 from export.request.source import ModuleSource, ZooSource
@@ -163,6 +164,7 @@ def parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             for variant in _variants(options.variant or "ours")
         ]
     calibration = _parse_calibration(options)
+    app = _parse_app(options)
     keep_float = tuple(_names(options.keep_float)) if options.keep_float else ()
     return [
         BuildRequest(
@@ -178,6 +180,7 @@ def parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             precision=precision,
             calibration=calibration if precision != "fp32" else None,
             io=options.io if precision == "int8" else "float",
+            app=app,
             keep_float=keep_float if precision == "int8" else (),
             max_loss=options.max_loss if precision == "int8" else None,
             pte_io=options.pte_io,
@@ -223,6 +226,16 @@ def _parse_calibration(options: argparse.Namespace) -> CalibrationSource | None:
         count=options.calibration_samples,
         seed=options.seed,
         data_root=options.data_root,
+    )
+
+
+def _parse_app(options: argparse.Namespace) -> AppOptions:
+    return AppOptions(
+        preprocess=options.preprocess,
+        head=options.head,
+        labels=parse_labels(options.labels, options.data_root) if options.labels else None,
+        mean=parse_numbers("--mean", options.mean),
+        std=parse_numbers("--std", options.std),
     )
 
 
@@ -286,10 +299,10 @@ def _names(text: str) -> list[str]:
 
 
 def _join_range(arguments: Sequence[str]) -> list[str]:
-    """Let ``--input-range -1,1`` be read as it is meant: argparse takes ``-1,1`` for an option."""
+    """Let ``--input-range -1,1`` be read as meant: argparse takes ``-1,1`` for an option."""
     joined: list[str] = []
     for argument in arguments:
-        if joined and joined[-1] == "--input-range":
+        if joined and joined[-1] in ("--input-range", "--mean"):
             joined[-1] += f"={argument}"
         else:
             joined.append(argument)
@@ -379,9 +392,22 @@ def _parser() -> argparse.ArgumentParser:
         "--calibration-samples", type=_positive, default=64, help="at most (default: 64)"
     )
     how.add_argument(
-        "--data-root", type=Path, metavar="FOLDER", help="of --calibration dataset:NAME"
+        "--data-root", type=Path, metavar="FOLDER", help="of the data set that is named"
     )
     how.add_argument("--io", choices=("float", "int8"), default="float", help="of int8 files")
+    how.add_argument(
+        "--preprocess",
+        choices=PREPROCESSINGS,
+        default="none",
+        help="baked: files take RGB in 0..1; uint8: an NHWC image's bytes; metadata: the .tflite "
+        "tells the app's library how (default: none)",
+    )
+    how.add_argument("--head", default="none", help="softmax, argmax or topk:K (default: none)")
+    how.add_argument(
+        "--labels", metavar="FILE|dataset[:NAME]", help="the classes' names, one a line"
+    )
+    how.add_argument("--mean", metavar="R,G,B", help="of your module's pixels in 0..1")
+    how.add_argument("--std", metavar="R,G,B", help="likewise")
     how.add_argument(
         "--keep-float", metavar="NAME,...", help="modules or layers of int8 that stay in float"
     )

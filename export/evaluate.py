@@ -91,15 +91,18 @@ def load_shipped(path: Path) -> Scorer:
         raise InputError(f"{path} is not in the manifest {name} beside it; build it again")
     run = file_format.load(path)
     spec = ModelSpec.from_dict(manifest.spec)
+    takes_bytes = manifest.app is not None and manifest.app.preprocess == "uint8"
     normalise = Normalise(spec.input)
     image = artifact.inputs[0]
     least, most = image.batch or (image.shape[0], image.shape[0])
 
     def score(pixels: Tensor) -> Tensor:
-        images = normalise(pixels)
+        images = pixels.permute(0, 2, 3, 1) if takes_bytes else normalise(pixels)
         missing = max(0, least - len(images))  # the last batch of a split may be too small
         fed = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)]) if missing else images
-        return torch.from_numpy(run([_as_fed(fed, image).numpy()])[0])[: len(images)].float()
+        found = run([_as_fed(fed, image).contiguous().numpy()])
+        outputs = [torch.from_numpy(array)[: len(images)] for array in found]
+        return _as_scores(outputs, spec.num_classes)
 
     return Scorer(
         score=score,
@@ -109,6 +112,21 @@ def load_shipped(path: Path) -> Scorer:
         runtime=f"the {kind} runtime, {artifact.precision}",
         device=torch.device("cpu"),
     )
+
+
+def _as_scores(outputs: Sequence[Tensor], num_classes: int) -> Tensor:
+    """Return a row of scores for each image, of whatever head the file has.
+
+    Places alone, or the best places with their scores, become rows in which the others are last.
+    """
+    import torch
+
+    *scores, last = outputs
+    if last.is_floating_point():
+        return last.float()
+    places = last.long().view(len(last), -1)
+    best = scores[0].float() if scores else torch.ones(places.shape)
+    return torch.full((len(places), num_classes), -torch.inf).scatter(1, places, best)
 
 
 def _as_fed(images: Tensor, spec: TensorSpec) -> Tensor:

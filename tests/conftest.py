@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 
 pytest_plugins = [
+    "app_sets",
     "bench_process",
     "bench_rig",
     "in_process_builds",
     "longest_first",
     "made_once",
+    "mediapipe_classifier",
     "phone_rig",
     "refusals",
     "trained_digits",

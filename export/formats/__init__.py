@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 
-from export.sets.manifest import Leftover, TensorSpec
+from export.sets.manifest import AppInterface, Leftover, TensorSpec
 from pfd_models.discovery import import_file, list_files
 from pfd_models.errors import SpecError, unknown
 
@@ -55,6 +55,8 @@ class WriteOptions:
         tflite_io: Layout of a ``.tflite``'s image inputs and outputs.
         pte_io: Layout of a ``.pte``'s.
         made_from: The file of the format that `NEEDS` names.
+        image: How the files want their image, with ``mean`` and ``std``; empty where unknown.
+        app: What the files do for an app.
         delegation: Ask the runtime what stayed outside (costs a little time).
     """
 
@@ -63,6 +65,8 @@ class WriteOptions:
     tflite_io: Literal["nhwc", "nchw"] = "nhwc"
     pte_io: Literal["nhwc", "nchw"] = "nchw"
     made_from: Path | None = None
+    image: Mapping[str, Any] = field(default_factory=dict)
+    app: AppInterface | None = None
     delegation: bool = True
 
 

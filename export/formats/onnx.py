@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from export.formats import Run, WriteOptions, Written
 from export.formats._half_onnx import store_half
+from export.formats._module_names import name_by_module
 from export.formats._stored_onnx import (
     STORED,
     as_unsigned,
@@ -24,6 +25,7 @@ from export.formats._stored_onnx import (
     to_signed,
     to_unsigned,
 )
+from export.graph.module_paths import name_results
 from export.quiet import quiet_logs
 from pfd_models.errors import InputError, ModuleError
 
@@ -48,6 +50,7 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
     with _time_step(seconds, "torch.onnx"):
         model = _export(program)
     with _time_step(seconds, "onnxsim"):
+        name_by_module(model.graph, name_results(program.exported.graph))
         model = _simplify(model)
         finish_quantized(model)
         if options.identity.get("precision") == "fp16":

@@ -1,7 +1,8 @@
 """``.tflite``: converted from the simplified ONNX file by this project's own converter.
 
 Images are channels last unless asked otherwise. The identity lies in the file's metadata table,
-with ``io_layout`` added, so that `load` knows how to feed a file it has not seen made.
+with ``io_layout`` added, so that `load` knows how to feed a file it has not seen made; beside it
+what apps' libraries read, with the classes' names in a ``labels.txt`` behind the model.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.formats import Run, WriteOptions, Written, kept_axes, turn_images
+from export.formats._app_metadata import describe_for_apps
 from export.quiet import quiet_logs
 from export.sets.manifest import Leftover, TensorSpec
 from pfd_models.errors import InputError
@@ -51,6 +53,7 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
     seconds: dict[str, float] = {}
     begin = time.perf_counter()
     kept = kept_axes(program.inputs, program.outputs)
+    name = options.identity.get("name", "")
     batch = next((spec.batch for spec in program.inputs if spec.batch is not None), None)
     is_half = options.identity.get("precision") == "fp16"
     conversion = convert(
@@ -59,12 +62,13 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
         keep_axes={spec.name for spec in kept.values()},
         half_weights=is_half,
         metadata={
-            **options.identity,
+            **{key: text for key, text in options.identity.items() if key != "labels"},
             "io_layout": options.tflite_io,
             **({"kept_axes": ",".join(kept)} if kept else {}),
             **(_HALF_ARITHMETIC if is_half else {}),
         },
-        description=options.identity.get("name", ""),
+        description=name,
+        app=describe_for_apps(program, name, options.image, options.app),
         batch=batch[0] if batch else 1,
     )
     seconds["convert"] = time.perf_counter() - begin
@@ -121,6 +125,8 @@ def read_identity(path: Path) -> dict[str, str]:
     """
     from ai_edge_litert import schema_py_generated as schema
 
+    from export.onnx_to_tflite.app_metadata import ENTRY_NAME
+
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -131,6 +137,8 @@ def read_identity(path: Path) -> dict[str, str]:
     identity = {}
     for i in range(model.MetadataLength()):
         entry = model.Metadata(i)
+        if entry.Name().decode() == ENTRY_NAME:
+            continue  # for apps' libraries, and no text
         text = model.Buffers(entry.Buffer()).DataAsNumpy()
         identity[entry.Name().decode()] = text.tobytes().decode() if len(text) else ""
     return identity

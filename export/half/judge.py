@@ -7,9 +7,8 @@ whose kernels keep most sums in float32, as on a device.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +16,10 @@ import torch
 from export.graph.program import Program
 from export.half.interpreter import require_range, run_in_half
 from export.network.inputs import Arrays
+from export.network.network import Network
 from export.parity import ReferenceRun, relative_linf, sqnr_db
-from export.quantization.calibration import load_calibration
-from export.quantization.cost import measure_cost
+from export.quantization.calibration import load_network_calibration
+from export.quantization.cost import find_classes, measure_cost
 from export.request.request import BuildRequest
 from export.sets.manifest import Parity, PrecisionCost, TensorSpec
 from pfd_models.errors import ParityError
@@ -122,7 +122,10 @@ class HalfPrecision:
         )
         outputs = list(map(run, self.held))
         cost = measure_cost(
-            [sample[0] for sample in self.exact], [sample[0] for sample in outputs], self.labels
+            [sample[0] for sample in self.exact],
+            [sample[0] for sample in outputs],
+            self.labels,
+            classes=(find_classes(self.exact), find_classes(outputs)),
         )
         arm = self.arm_sqnr_db if kind in _IN_HALF else None
         return parity, replace(cost, data=self.data, arm_sqnr_db=arm)
@@ -137,8 +140,7 @@ def halve(
     captured: Program,
     program: Program,
     reference: ReferenceRun,
-    shapes: Sequence[tuple[int, ...]],
-    image: Mapping[str, Any],
+    network: Network,
     called: str,
 ) -> HalfPrecision:
     """Run a network in half precision on the parity inputs.
@@ -148,8 +150,7 @@ def halve(
         captured: The graph as the module has it, which knows the layers' names.
         program: The rewritten graph, which the files are written from.
         reference: The float64 run.
-        shapes: Of the network's inputs, batch first.
-        image: How the network wants its image; empty where unknown.
+        network: What was captured.
         called: What the parity inputs are.
 
     Raises:
@@ -160,7 +161,7 @@ def halve(
     held = [  # the first ones; where the batch is open, the others have another
         sample
         for sample in reference.inputs
-        if all(array.shape == shape for array, shape in zip(sample, shapes, strict=True))
+        if all(array.shape == shape for array, shape in zip(sample, network.shapes, strict=True))
     ]
     require_range(captured, held)
     half = half_of_held = run_in_half(program, held[:SAMPLES])
@@ -172,13 +173,7 @@ def halve(
     name = f"parity inputs ({called})"
     labels: Sequence[int] = ()
     if request.calibration is not None:
-        data = load_calibration(
-            request.calibration,
-            shapes,
-            image,
-            request.input_range,
-            [spec.dtype for spec in program.inputs],
-        )
+        data = load_network_calibration(request, network, request.calibration)
         held = [[tensor.numpy() for tensor in sample] for sample in data.held]
         labels, name = data.labels, f"held samples ({request.calibration.label})"
         half_of_held = run_in_half(program, held[:SAMPLES])

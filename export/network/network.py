@@ -15,6 +15,7 @@ from export.request.calibration import WAYS
 from export.request.request import BuildRequest
 from export.request.source import InputTensor, ModuleSource, ZooSource
 from export.sets.files import sha256_file
+from export.sets.manifest import AppInterface
 from pfd_models.errors import SpecError, WeightsError
 from pfd_models.plain_data import to_plain
 from pfd_models.variant_names import parse_variant
@@ -40,6 +41,7 @@ class Network:
         stem: The file stem of the set.
         conversions: What was changed in a user's module, a line a site.
         notes: What was measured of that; decides nothing.
+        app: What was put around the network for an app.
     """
 
     module: nn.Module
@@ -51,6 +53,7 @@ class Network:
     stem: str
     conversions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    app: AppInterface | None = None
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:

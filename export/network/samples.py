@@ -24,6 +24,7 @@ def choose_inputs(
     *,
     dtypes: Sequence[str] = (),
     integers_below: int = 2,
+    value_range: tuple[float, float] | None = None,
 ) -> tuple[list[Arrays], str]:
     """Return what the network and its files are fed, and how the manifest calls it.
 
@@ -33,13 +34,15 @@ def choose_inputs(
         image: How the network wants its image, with ``mean`` and ``std``; empty where unknown.
         dtypes: As in `make_inputs`.
         integers_below: As in `make_inputs`.
+        value_range: In place of the request's.
 
     Raises:
         DataError: The samples cannot be read, or are none of this network.
     """
+    values = value_range or request.input_range
     if request.samples is not None:
         if request.samples.is_dir():
-            inputs = load_images(request.samples, shapes, request.input_range, image)
+            inputs = load_images(request.samples, shapes, values, image)
             (kind,) = fill_dtypes(shapes, dtypes)
             inputs = [[array.astype(kind)] for (array,) in inputs]
         else:
@@ -49,13 +52,13 @@ def choose_inputs(
     inputs = make_inputs(
         shapes,
         request.seed,
-        value_range=request.input_range,
+        value_range=values,
         dtypes=dtypes,
         integers_below=integers_below,
     )
-    if request.input_range is None:
+    if values is None:
         return inputs, "standard normal noise"
-    low, high = request.input_range
+    low, high = values
     return inputs, f"noise from {low:g} to {high:g}"
 
 

@@ -168,10 +168,21 @@ class Builder:
                 raise refuse(self.node, f"{len(sizes)} axes, the kernels take at most {MOST_AXES}")
             name = f"{first.name.split(';')[0]};{kind.lower()}"
             outs.append(Tensor(name=name, shape=sizes, dtype=np.dtype(dtype)))
-        op = Op(kind=kind, inputs=tuple(inputs), outputs=tuple(outs), options=dict(options or {}))
+        op = Op(
+            kind=kind,
+            inputs=tuple(inputs),
+            outputs=tuple(outs),
+            options=dict(options or {}),
+            name=self._name(kind),
+        )
         self.ops.append(op)
         self._producers.update(dict.fromkeys(outs, op))
         return op.outputs
+
+    def _name(self, kind: str) -> str:
+        """Name an operator after the module of the node being lowered."""
+        place = self.node.name.rpartition("/")[0] if self.node is not None else ""
+        return f"{place}/{kind.lower()}" if place else kind.lower()
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensor of each ONNX value that was lowered."""

@@ -10,6 +10,12 @@ from typing import Literal
 import numpy as np
 import onnx
 
+from export.onnx_to_tflite.app_metadata import (
+    ENTRY_NAME,
+    AppMetadata,
+    append_files,
+    write_app_metadata,
+)
 from export.onnx_to_tflite.builder import Builder
 from export.onnx_to_tflite.graph import DTYPES, Graph, Tensor
 from export.onnx_to_tflite.half import store_half
@@ -73,6 +79,7 @@ def convert(
     half_weights: bool = False,
     metadata: Mapping[str, str] | None = None,
     description: str = "",
+    app: AppMetadata | None = None,
     batch: int = 1,
 ) -> Conversion:
     """Convert a simplified ONNX model with static shapes, or an open batch, to TFLite.
@@ -88,6 +95,7 @@ def convert(
         half_weights: Store float constants in half precision.
         metadata: Entries for the file's metadata table, text by name.
         description: Free text of the model.
+        app: What apps' libraries are told of it.
         batch: Which one the file has until it is resized, where the model leaves it open.
 
     Returns:
@@ -107,8 +115,12 @@ def convert(
         graph = _make_graph(model, io_layout, keep_axes)
     if half_weights:
         store_half(graph)
+    entries: dict[str, str | bytes] = dict(metadata or {})
+    if app is not None:
+        entries[ENTRY_NAME] = write_app_metadata(app)
+    data = write(graph, metadata=entries, description=description)
     return Conversion(
-        data=write(graph, metadata=metadata or {}, description=description),
+        data=data if app is None else append_files(data, app.files()),
         ops=graph.histogram(),
         inputs=_infos(graph.inputs, io_layout, keep_axes),
         outputs=_infos(graph.outputs, io_layout, keep_axes),

@@ -98,12 +98,14 @@ class Op:
         outputs: Results.
         options: Fields of the operator's options table under the schema's own names
             (``strideH``, ``fusedActivationFunction``); enumerations by their names.
+        name: What its results are called in the file; empty where they keep the tensors' names.
     """
 
     kind: str
     inputs: tuple[Tensor | None, ...]
     outputs: tuple[Tensor, ...]
     options: Mapping[str, object] = field(default_factory=dict)
+    name: str = ""
 
     @property
     def output(self) -> Tensor:

@@ -121,7 +121,8 @@ class _Tables:
         self.payload += raw.size + ALIGNMENT
         return len(self.buffers) - 1
 
-    def tensor(self, tensor: Tensor) -> int:
+    def tensor(self, tensor: Tensor, name: str = "") -> int:
+        """Return a tensor's number; it is called `name` or, where that is empty, as it says."""
         if tensor in self._tensor_index:
             return self._tensor_index[tensor]
         small = None
@@ -132,7 +133,7 @@ class _Tables:
                 self._tensor_index[tensor] = self._constants[small]
                 return self._constants[small]
         entry = schema.TensorT()
-        entry.name = self._unique(tensor.name)
+        entry.name = self._unique(name or tensor.name)
         entry.shape = list(tensor.shape)
         entry.shapeSignature = None if tensor.signature is None else list(tensor.signature)
         entry.type = TYPES[tensor.dtype]
@@ -199,7 +200,8 @@ def _operator(op: Op, tables: _Tables) -> Any:
     entry = schema.OperatorT()
     entry.opcodeIndex = tables.code(op.kind, version(op))
     entry.inputs = [-1 if t is None else tables.tensor(t) for t in op.inputs]
-    entry.outputs = [tables.tensor(t) for t in op.outputs]
+    # What was lowered has names made up on the way; those of stored values are looked for.
+    entry.outputs = [tables.tensor(t, op.name if ";" in t.name else "") for t in op.outputs]
     entry.builtinOptionsType, entry.builtinOptions = _options(op)
     return entry
 
@@ -221,12 +223,12 @@ def _signature(graph: Graph, tables: _Tables) -> Any:
     return signature
 
 
-def write(graph: Graph, *, metadata: Mapping[str, str], description: str) -> bytes:
+def write(graph: Graph, *, metadata: Mapping[str, str | bytes], description: str) -> bytes:
     """Write a graph.
 
     Args:
         graph: Operators in execution order.
-        metadata: Entries of the file's metadata table, stored as UTF-8.
+        metadata: Entries of the file's metadata table; text is stored as UTF-8.
         description: The model's free text.
 
     Returns:
@@ -256,10 +258,11 @@ def write(graph: Graph, *, metadata: Mapping[str, str], description: str) -> byt
     model.operatorCodes = tables.codes
     model.signatureDefs = [_signature(graph, tables)]
     model.metadata = []
-    for name, text in metadata.items():
+    for name, content in metadata.items():
         entry = schema.MetadataT()
         entry.name = name
-        entry.buffer = tables.buffer(np.frombuffer(text.encode(), np.uint8))
+        raw = content.encode() if isinstance(content, str) else content
+        entry.buffer = tables.buffer(np.frombuffer(raw, np.uint8))
         model.metadata.append(entry)
     model.buffers = tables.buffers
     builder = flatbuffers.Builder(tables.payload + 256 * len(tables.tensors) + 4096)

@@ -19,6 +19,7 @@ from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves
 
 from export.graph.aliasing import owns_memory
+from export.graph.module_paths import keep_module_paths
 from export.graph.program import Program
 from export.passes import (
     broadcast_expands,
@@ -43,6 +44,7 @@ from export.passes import (
     flatten_softmax,
     fold_batch_norms,
     fold_constants,
+    fold_normalisation,
     functionalize_mutations,
     keep_mean_dims,
     multiply_alpha,
@@ -67,6 +69,7 @@ PASSES: tuple[ModuleType, ...] = (
     fold_constants,            # before the rest spends rewrites on what is constant anyway
     remove_noops,
     fold_batch_norms,          # nothing stands between a layer and its norm any more
+    fold_normalisation,        # after fold_constants, which computes its numbers
     # Moving values about.
     decompose_nearest,
     decompose_unfold,
@@ -132,6 +135,7 @@ def run_passes(program: Program, passes: tuple[ModuleType, ...] = PASSES) -> Pro
         module.recompile()
         with torch.no_grad():
             exported = torch.export.export(module, program.example, strict=False)
+        keep_module_paths(module.graph, exported.graph)
     if fold_constants in passes:
         _check_ownership(exported)
     return dataclasses.replace(

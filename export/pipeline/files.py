@@ -176,11 +176,19 @@ def _options(request: BuildRequest, network: Network, build_id: str) -> WriteOpt
         "std": ",".join(map(repr, image.get("std", ()))),
         "value_range": ",".join(map(repr, image.get("value_range", ()))),
     }
+    if network.app is not None:
+        identity |= {
+            "preprocess": network.app.preprocess,
+            "head": network.app.head,
+            "labels": "\n".join(network.app.labels),
+        }
     return WriteOptions(
         identity={k: v for k, v in identity.items() if v},
         backend=request.backend,
         tflite_io=request.tflite_io,
         pte_io=request.pte_io,
+        image=image,
+        app=network.app,
     )
 
 

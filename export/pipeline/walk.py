@@ -85,9 +85,11 @@ def _make_set(
 ) -> tuple[Manifest, tuple[str, ...]]:
     """Make what is missing of a set; return its manifest and the formats that were made."""
     from export.formats import with_needed
+    from export.network.app import wrap_for_app
 
     report("model")
     network, weights = make_network(request)
+    network = wrap_for_app(network, request.app)
     network = replace(network, stem=_stem(network, request))
     build_id = content_key(
         {
@@ -97,6 +99,7 @@ def _make_set(
             "state": digest_state(network.module),  # so that no set can hold two networks
             "spec": network.spec,
             "conversions": network.conversions,
+            "app": network.app,
         }
     )
     source, place = (network.name, network.variant, network.dataset), request.code_place()
@@ -137,16 +140,10 @@ def _build_into(
     from export.graph.program import capture
     from export.half.judge import halve
     from export.network.inputs import widen_inputs
-    from export.network.samples import choose_inputs
+    from export.network.pixels import choose_network_inputs
 
     seconds: dict[str, float] = {}
-    inputs, called = choose_inputs(
-        request,
-        network.shapes,
-        network.spec.get("input", {}),
-        dtypes=network.dtypes,
-        integers_below=network.integers_below,
-    )
+    inputs, called = choose_network_inputs(request, network)
     inputs += widen_inputs(inputs, network.batches)
     with _time_step("capture", seconds, report):  # first: it knows why a module does not trace
         captured = capture(network.module, _tensors(inputs[0]), names=network.input_names)
@@ -172,8 +169,7 @@ def _build_into(
         )
     if request.precision == "fp16":
         with _time_step("half", seconds, report):
-            image = network.spec.get("input", {})
-            judge = halve(request, captured, program, reference, network.shapes, image, called)
+            judge = halve(request, captured, program, reference, network, called)
     made = make_files(
         folder,
         request,
@@ -222,6 +218,7 @@ def _build_into(
         parity_inputs=called,
         allow_flat_output=request.allow_flat_output,
         quantization=quantization,
+        app=network.app,
     )
 
 
@@ -254,7 +251,7 @@ def _stem(network: Network, request: BuildRequest) -> str:
 def _quantize(request: BuildRequest, network: Network, program: Program) -> EightBit:
     from export.quantization.build import quantize_for
 
-    return quantize_for(request, program, network.shapes, network.spec.get("input", {}))
+    return quantize_for(request, program, network)
 
 
 def _advise_on_flat_output(request: BuildRequest, weights: str) -> str:

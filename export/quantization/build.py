@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,11 +12,12 @@ from torch import Tensor
 
 from export.graph.program import Program
 from export.network.inputs import Arrays
+from export.network.network import Network
 from export.quantization.agreement import hold_to_reference
-from export.quantization.calibration import CalibrationData, load_calibration
-from export.quantization.cost import measure_cost
+from export.quantization.calibration import CalibrationData, load_network_calibration
+from export.quantization.cost import find_classes, measure_cost
 from export.quantization.insert import store
-from export.quantization.integer_reference import run_integers
+from export.quantization.integer_reference import Mask, find_ties, run_integers
 from export.quantization.loss_limit import choose_float_layers
 from export.quantization.qat.preparation import RECIPE as TRAINED_RECIPE
 from export.quantization.qat.preparation import quantize_trained
@@ -52,6 +53,7 @@ class EightBit:
         exact: Outputs of the float network for each held sample.
         inputs: As the files are fed, float or integers, for the first held samples.
         outputs: What the integer reference makes of `inputs`.
+        ties: For `outputs`, where another class is as good; see `find_ties`.
         request: Whose options these are.
         loss_limit: Which layers were chosen to stay in float; None where no loss was given.
         trained: What it was trained in integers with; None where it was calibrated.
@@ -62,6 +64,7 @@ class EightBit:
     exact: list[Arrays]
     inputs: list[Arrays]
     outputs: list[Arrays]
+    ties: list[list[Mask | None]]
     request: BuildRequest
     loss_limit: LossLimit | None = None
     trained: QuantizedWeights | None = None
@@ -101,10 +104,15 @@ class EightBit:
             self.exact[: len(self.outputs)],
             [scale or 0.0 for scale in outputs],
             what=what,
-            to_the_bit=kind in _TO_THE_BIT and not self.quantized.kept_float,
+            to_the_bit=kind in _TO_THE_BIT
+            and (self.quantized.rounds_nothing or not self.quantized.kept_float),
+            ties=self.ties,
         )
         cost = measure_cost(
-            [sample[0] for sample in self.exact], [sample[0] for sample in found], self.data.labels
+            [sample[0] for sample in self.exact],
+            [sample[0] for sample in found],
+            self.data.labels,
+            classes=(find_classes(self.exact), find_classes(found)),
         )
         return parity, cost
 
@@ -157,19 +165,13 @@ class EightBit:
         ]
 
 
-def quantize_for(
-    request: BuildRequest,
-    program: Program,
-    shapes: Sequence[tuple[int, ...]],
-    image: Mapping[str, Any],
-) -> EightBit:
+def quantize_for(request: BuildRequest, program: Program, network: Network) -> EightBit:
     """Calibrate and quantise a program as a request says.
 
     Args:
         request: Its calibration and its kind of inputs and outputs.
         program: Rewritten, in float.
-        shapes: Of the network's inputs, batch first.
-        image: How the network wants its image; empty where unknown.
+        network: What it was captured from.
 
     Raises:
         SpecError: The request names nothing to calibrate on.
@@ -178,12 +180,10 @@ def quantize_for(
     trained = load_quantized(request.weights) if request.weights is not None else None
     if request.calibration is None and trained is None:
         raise SpecError("int8 needs --calibration")
-    data = load_calibration(
+    data = load_network_calibration(
+        request,
+        network,
         request.calibration or replace(_NOISE, seed=request.seed),
-        shapes,
-        image,
-        request.input_range,
-        [spec.dtype for spec in program.inputs],
         choosing=request.max_loss is not None,
     )
     integer_io = request.io == "int8"
@@ -211,6 +211,7 @@ def quantize_for(
             [t.numpy() for t in run_integers(quantized.program, list(map(torch.from_numpy, f)))]
             for f in fed
         ],
+        ties=[find_ties(quantized.program, list(map(torch.from_numpy, f))) for f in fed],
         request=request,
         loss_limit=limit,
         trained=trained,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +13,17 @@ import torch
 from torch import Tensor
 
 from export.network.inputs import fill_dtypes, make_inputs
+from export.network.network import Network
+from export.network.pixels import pixel_range, to_bytes, to_image_shape
 from export.network.reading import choose_normaliser, decode_pixels, read_arrays, require_image
 from export.request.calibration import MOST_SPARE, CalibrationSource
+from export.request.request import BuildRequest
 from pfd_models.errors import DataError
 
 if TYPE_CHECKING:
     from pfd_models.training.datasets import Split
 
-__all__ = ["CalibrationData", "load_calibration"]
+__all__ = ["CalibrationData", "load_calibration", "load_network_calibration"]
 
 _LARGER = 256 / 224
 """An image's shorter side over the network's, before the centre is cut out: ImageNet's custom."""
@@ -52,6 +56,51 @@ class CalibrationData:
     labels: tuple[int, ...] = ()
     choosing: list[tuple[Tensor, ...]] = field(default_factory=list)
     choosing_labels: tuple[int, ...] = ()
+
+
+def load_network_calibration(
+    request: BuildRequest,
+    network: Network,
+    source: CalibrationSource,
+    *,
+    choosing: bool = False,
+) -> CalibrationData:
+    """Load a source as a network of a request takes it.
+
+    Args:
+        request: Its range of values.
+        network: As it is captured.
+        source: What the user named.
+        choosing: As in `load_calibration`.
+
+    Raises:
+        SpecError: There is no such data set.
+        DataError: The data cannot be read, do not fit the network, or are all alike.
+    """
+    image = network.spec.get("input", {})
+    values = pixel_range(network.app)
+    takes_bytes = network.app is not None and network.app.preprocess == "uint8"
+    if not takes_bytes or source.kind == "npz":  # arrays are as the network is fed
+        return load_calibration(
+            source,
+            network.shapes,
+            image,
+            values or request.input_range,
+            network.dtypes,
+            choosing=choosing,
+        )
+    shapes = tuple(map(to_image_shape, network.shapes))
+    data = load_calibration(source, shapes, image, values, choosing=choosing)
+    return dataclasses.replace(
+        data,
+        samples=[_to_bytes(sample) for sample in data.samples],
+        held=[_to_bytes(sample) for sample in data.held],
+        choosing=[_to_bytes(sample) for sample in data.choosing],
+    )
+
+
+def _to_bytes(sample: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(torch.from_numpy(to_bytes(tensor.numpy())) for tensor in sample)
 
 
 def load_calibration(

@@ -3,24 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from export.sets.manifest import PrecisionCost
 
-__all__ = ["measure_cost"]
+__all__ = ["find_classes", "measure_cost"]
 
 _Outputs = Sequence[npt.NDArray[np.floating]]
 
 
-def measure_cost(exact: _Outputs, found: _Outputs, labels: Sequence[int] = ()) -> PrecisionCost:
+def find_classes(
+    samples: Sequence[Sequence[npt.NDArray[Any]]],
+) -> npt.NDArray[Any] | None:
+    """Return the best class of each row, where a network's last output tells the classes.
+
+    Args:
+        samples: Per sample, all outputs; a head's classes are int32, (N,) or (N, K) with the best
+            first.
+    """
+    if samples[0][-1].dtype != np.int32:
+        return None
+    last = np.stack([outputs[-1] for outputs in samples])
+    return last.reshape(last.shape[0] * last.shape[1], -1)[:, 0]
+
+
+def measure_cost(
+    exact: _Outputs,
+    found: _Outputs,
+    labels: Sequence[int] = (),
+    *,
+    classes: tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None] = (None, None),
+) -> PrecisionCost:
     """Compare the first output of a file with the float network's.
 
     Args:
         exact: Per sample, of the float network.
         found: Per sample, of the file, as numbers.
         labels: Class of each row over all samples, or empty.
+        classes: From `find_classes` of both, where the first output is no row of all scores.
 
     Returns:
         The signal to quantisation noise ratio over all samples; and, where outputs are rows of
@@ -31,8 +54,10 @@ def measure_cost(exact: _Outputs, found: _Outputs, labels: Sequence[int] = ()) -
     signal = float(np.square(wanted).sum())
     sqnr = 10 * np.log10(max(signal, 1e-30) / max(noise, signal * 1e-24, 1e-54))
     agreement = float_top1 = top1 = None
-    if wanted.ndim == 3 and wanted.shape[2] > 1:
+    best, chosen = classes
+    if best is None and wanted.ndim == 3 and wanted.shape[2] > 1:
         best, chosen = (a.reshape(-1, a.shape[2]).argmax(1) for a in (wanted, have))
+    if best is not None and chosen is not None:
         agreement = float((best == chosen).mean())
         if labels:
             known = np.array(labels)

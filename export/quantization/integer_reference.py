@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor, fx
@@ -24,7 +24,13 @@ from export.quantization.insert import QDQ
 from export.quantization.roles import MOVES
 from export.quantization.walk import call, walk
 
-__all__ = ["run_integers"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Mask", "find_ties", "run_integers"]
+
+Mask: TypeAlias = "np.ndarray[Any, np.dtype[np.bool_]]"
+"""Of an output's shape."""
 
 _QUANTIZE = QDQ.quantize_per_tensor.default
 _DEQUANTIZE = (QDQ.dequantize_per_tensor.default, QDQ.dequantize_per_channel.default)
@@ -70,6 +76,34 @@ def run_integers(program: Program, inputs: Sequence[Tensor]) -> list[Tensor]:
         if node.op == "output":
             return [_plain(leaf) for leaf in tree_leaves(values[0])]
     raise AssertionError("a graph ends with its output")
+
+
+def find_ties(program: Program, inputs: Sequence[Tensor]) -> list[Mask | None]:
+    """Find which of the places that a program returns another place shares its score with.
+
+    Scores of 8 bits tie often, and runtimes of ``topk`` then take the one or the other place.
+
+    Args:
+        program: From `quantize`.
+        inputs: One sample, as for `run_integers`.
+
+    Returns:
+        For each output, a mask of its shape where it is the places of a ``topk``, else None.
+    """
+    graph = program.module().graph
+    tied: dict[tuple[int, ...], Mask] = {}
+    scores: dict[fx.Node, Tensor] = {}
+    wanted = {n.args[0] for n in graph.nodes if is_call(n, aten.topk.default)}
+    if not wanted:
+        return [None] * len(program.outputs)
+    for node, values in walk(graph, [inputs], _compute):
+        if node in wanted:
+            scores[node] = _plain(values[0])
+        elif is_call(node, aten.topk.default):
+            best, _ = values[0]
+            equal = best[:, :, None] == scores[node.args[0]][:, None, :]  # type: ignore[index]
+            tied[tuple(best.shape)] = (equal.sum(2) > 1).numpy()
+    return [tied.get(spec.shape) if spec.dtype == "int32" else None for spec in program.outputs]
 
 
 def _compute(node: fx.Node, operands: list[Any]) -> Any:

@@ -12,15 +12,13 @@ from collections.abc import Collection, Iterable, Mapping
 
 from torch import fx
 
+from export.graph.module_paths import find_module_path
 from export.passes._editing import aten, is_call
 from export.quantization.roles import KEPT_FLOAT, Role, operands, role
 from export.quantization.scales import find_stored, stored_result
 from pfd_models.errors import SpecError
 
 __all__ = ["choose_layers", "keep_float", "module_path", "name_layers"]
-
-_WRAPPER = "export.network.named_inputs.NamedInputs"
-"""Stands around a user's module whose inputs have names."""
 
 _WITH_WEIGHTS = (aten.conv2d.default, aten.linear.default)
 
@@ -97,11 +95,7 @@ def _is_among_stored(node: fx.Node, stored: Collection[fx.Node]) -> bool:
 
 def module_path(node: fx.Node) -> str:
     """Return the path of the submodule that a node computes for; empty for the network itself."""
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    path = str(stack[-1][0]) if stack else ""
-    if stack and _WRAPPER in str(stack[0][1]):
-        path = path.removeprefix("module").removeprefix(".")
-    return path
+    return find_module_path(node)
 
 
 def _say_unknown(name: str, names: list[str]) -> str:

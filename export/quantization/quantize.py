@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, fx
 from torch.utils._pytree import tree_leaves
 
+from export.graph.module_paths import keep_module_paths, name_results
 from export.graph.program import Program
 from export.passes import drop_unused_state, run_passes
 from export.passes._editing import calls
 from export.quantization.insert import QDQ, insert_nodes
 from export.quantization.layers import choose_layers, keep_float, module_path, name_layers
 from export.quantization.recipe import Corrected, correct_biases, find_ranges
-from export.quantization.roles import Role, is_computed, role, why_float
+from export.quantization.roles import Role, is_computed, is_selection, role, why_float
 from export.quantization.scales import Affine, choose_scales, stored_result
 from export.quantization.simplify import PASSES
 from export.sets.manifest import StoredValue, TensorSpec
@@ -37,6 +38,7 @@ class Quantized:
         kept_float: What computes in float, a line each: operator and cause.
         values: What operators compute and store in 8 bits, in order.
         kept: Layers that are in float, wholly or in part, because somebody wants them to be.
+        rounds_nothing: Whether what is in float, if anything, only picks and converts numbers.
     """
 
     program: Program
@@ -45,6 +47,7 @@ class Quantized:
     kept_float: tuple[str, ...]
     values: tuple[StoredValue, ...] = ()
     kept: tuple[str, ...] = ()
+    rounds_nothing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,11 +150,13 @@ def store_integers(
         integer_io: As in `quantize`.
     """
     graph = module.graph
+    made = [node for node in graph.nodes if node.op == "call_function"]
+    causes = {node: cause for node in made if (cause := why_float(node)) is not None}
     kept = tuple(
         f"{node.name} ({str(node.target).removeprefix('aten.')}): {cause}"
-        for node in graph.nodes
-        if node.op == "call_function" and (cause := why_float(node)) is not None
+        for node, cause in causes.items()
     )
+    rounds_nothing = all(map(is_selection, causes))
     inputs = [affines.get(node) for node in graph.nodes if node.op == "placeholder"]
     outputs = [affines.get(stored_result(node)) for node in _outputs(graph)]
     insert_nodes(graph, affines, layers, integer_io=integer_io)
@@ -171,6 +176,7 @@ def store_integers(
         )
     with torch.no_grad():
         exported = torch.export.export(module, example, strict=False)
+    keep_module_paths(graph, exported.graph)
     return Quantized(
         program=dataclasses.replace(
             simplified, exported=exported, example=example, inputs=specs[0], outputs=specs[1]
@@ -178,6 +184,7 @@ def store_integers(
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         kept_float=kept,
+        rounds_nothing=rounds_nothing,
         values=_list_values(graph, exported.graph),
     )
 
@@ -189,12 +196,13 @@ def _list_values(graph: fx.Graph, exported: fx.Graph) -> tuple[StoredValue, ...]
         graph: With the modules' paths.
         exported: The same again, with the names of the files.
     """
+    names = name_results(exported)
     stored = zip(
         *(calls(g, QDQ.quantize_per_tensor.default) for g in (graph, exported)), strict=True
     )
     return tuple(
         StoredValue(
-            name=named.all_input_nodes[0].name,
+            name=names.get(named.all_input_nodes[0].name, named.all_input_nodes[0].name),
             module=module_path(known.all_input_nodes[0]),
             scale=float(named.args[1]),  # type: ignore[arg-type]  # a number
             zero_point=int(named.args[2]),  # type: ignore[arg-type]

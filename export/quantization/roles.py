@@ -9,6 +9,7 @@ dequantise and a quantise, inside the delegate where that has the float kernel.
 from __future__ import annotations
 
 import math
+import operator
 from enum import Enum
 from typing import Any, TypeGuard
 
@@ -26,6 +27,7 @@ __all__ = [
     "is_computed",
     "is_free_clamp",
     "is_number",
+    "is_selection",
     "is_zero_pad",
     "operands",
     "role",
@@ -46,6 +48,13 @@ MOVES = frozenset(
 )  # fmt: skip
 """They return elements of their operands or zeros, so operands and result share one scale."""
 
+SELECTIONS = frozenset(
+    {
+        aten.argmax.default, aten.topk.default, operator.getitem, aten.to.dtype,
+        aten._to_copy.default,
+    }
+)  # fmt: skip
+"""They pick or convert numbers, so that every runtime gives the same bits."""
 KEPT_FLOAT = "kept_float"
 """The key of a node's ``meta`` that says that the user wants it in float."""
 
@@ -165,6 +174,11 @@ def is_free_clamp(node: fx.Node) -> bool:
 def operands(node: fx.Node) -> list[fx.Node]:
     """Return the operands of a call that are values of the network, without its constants."""
     return [n for n in node.all_input_nodes if role(n) is not Role.CONSTANT]
+
+
+def is_selection(node: fx.Node) -> bool:
+    """Whether a call outside the integers rounds nothing."""
+    return node.target in SELECTIONS
 
 
 def is_number(given: Any) -> TypeGuard[int | float]:

@@ -8,10 +8,11 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from export.request.app import AppOptions
 from export.request.calibration import WAYS, CalibrationSource
 from export.request.provenance import source_digest, versions
 from export.request.samples import samples_digest
@@ -54,6 +55,7 @@ class BuildRequest:
             measured on; without it, that of ``fp16`` is measured on the parity inputs. Weights that
             were trained in integers need none.
         io: Whether the caller of an ``int8`` file feeds and reads numbers or their integers.
+        app: What the files do for an app: normalise, name the classes.
         keep_float: Modules or layers of an ``int8`` network that compute in float.
         max_loss: Percentage points of top-1 that an ``int8`` network may lose; further layers
             compute in float until it does not lose more. None sets no limit.
@@ -79,6 +81,7 @@ class BuildRequest:
     precision: Precision = "fp32"
     calibration: CalibrationSource | None = None
     io: Literal["float", "int8"] = "float"
+    app: AppOptions = field(default_factory=AppOptions)
     keep_float: tuple[str, ...] = ()
     max_loss: float | None = None
     require_full_delegation: bool = False
@@ -99,9 +102,10 @@ class BuildRequest:
             raise SpecError("calibration data go with precision int8 or fp16 only")
         if self.precision != "int8" and self.io != "float":
             raise SpecError("integer inputs go with precision int8 only")
-        if self.precision == "int8" and self.source.batch_range is not None:
+        if self.precision != "fp32" and self.source.batch_range is not None:
             raise SpecError(
-                "int8 files have one batch: its scales are found for fixed shapes; give one"
+                f"{self.precision} files have one batch, for they are judged on fixed shapes; give "
+                "one, or build fp32"
             )
         if self.precision != "int8" and (self.keep_float or self.max_loss is not None):
             raise SpecError("--keep-float and --max-loss go with precision int8 only")
@@ -110,6 +114,13 @@ class BuildRequest:
                 f"--max-loss {self.max_loss:g} is no loss in percentage points; give 0.5 or the "
                 "like"
             )
+        if self.input_range is not None and self.app.preprocess in ("baked", "uint8"):
+            raise SpecError(
+                f"--preprocess {self.app.preprocess} says which values the files take; leave "
+                "--input-range out"
+            )
+        if self.io == "int8" and self.app.preprocess == "uint8":
+            raise SpecError("--preprocess uint8 takes bytes already; leave --io int8 out")
         if self.name and not _NAME.fullmatch(self.name):
             raise SpecError(
                 f"--name {self.name!r} is no name for files; use letters, digits, '_', '-' and "
@@ -172,6 +183,7 @@ class BuildRequest:
                 else ""
             ),
             "io": self.io,
+            "app": self.app.digest(),
             "keep_float": self.keep_float,
             "max_loss": self.max_loss,
             "versions": versions(extra),

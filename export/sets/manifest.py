@@ -23,6 +23,7 @@ from pfd_models.plain_data import decode_json, from_plain, to_plain
 __all__ = [
     "PARITY_LIMIT",
     "SCHEMA_VERSION",
+    "AppInterface",
     "Artifact",
     "FloatPrice",
     "Leftover",
@@ -236,6 +237,27 @@ class Quantization:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AppInterface:
+    """What the files do for an app besides the network.
+
+    Attributes:
+        preprocess: ``baked``: they take RGB in 0..1 and normalise it; ``uint8``: they take the
+            bytes of an NHWC image; ``metadata``: the ``.tflite`` says how, for libraries that read
+            it; ``none``.
+        mean: What they subtract from each channel in 0..1; empty where they do not normalise.
+        std: What they divide each channel by.
+        head: ``softmax``, ``argmax``, ``topk:K`` or ``none``.
+        labels: Names of the classes; empty where nobody gave them.
+    """
+
+    preprocess: str = "none"
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    head: str = "none"
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PassRecord:
     """One graph rewrite that was run: how often it fired and what it did to the graph size."""
 
@@ -342,6 +364,7 @@ class Manifest:
         allow_flat_output: Whether outputs that hardly depend on the input were accepted; parity
             then says less.
         quantization: How an 8-bit set was calibrated; None for float32.
+        app: What the files do for an app; None where that was not asked for.
     """
 
     stem: str
@@ -367,6 +390,7 @@ class Manifest:
     parity_inputs: str = "standard normal noise"
     allow_flat_output: bool = False
     quantization: Quantization | None = None
+    app: AppInterface | None = None
     schema_version: int = SCHEMA_VERSION
     folder: Path = field(default=Path(), compare=False, repr=False, metadata={"stored": False})
 

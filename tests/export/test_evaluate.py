@@ -6,9 +6,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from export import BuildRequest, ZooSource, make_artifacts
-from export.evaluate import main
+from export.evaluate import _as_scores, main
 from export.formats import get_format
 
 BATCH = 7  # 360 images are 51 whole calls and one of three images
@@ -93,3 +94,16 @@ def test_a_broken_file_is_one_line(tmp_path):
     assert done.returncode == 2  # a process of its own: the runtime writes to the descriptors
     assert done.stderr.startswith(f"error: {broken} is no ExecuTorch program")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        [torch.tensor([[0.1, 3.0, 2.0], [5.0, 0.0, 1.0]])],
+        [torch.tensor([1, 0], dtype=torch.int32)],
+        [torch.tensor([[3.0, 2.0], [5.0, 1.0]]), torch.tensor([[1, 2], [0, 2]], dtype=torch.int32)],
+    ],
+    ids=["scores", "argmax", "topk"],
+)
+def test_a_file_is_measured_by_its_best_class_whatever_its_head(outputs):
+    assert _as_scores(outputs, 3).argmax(1).tolist() == [1, 0]

@@ -102,10 +102,11 @@ def test_a_range_that_is_none_is_one_line(inputs, line, capsys):
     assert line in capsys.readouterr().err
 
 
-def test_int8_with_a_range_is_refused(tmp_path, capsys):
-    argv = ["--model", "ghostnet", "--batch", "1..4", "--precision", "int8"]
+@pytest.mark.parametrize("precision", ["int8", "fp16"])
+def test_another_precision_with_a_range_is_refused(precision, tmp_path, capsys):
+    argv = ["--model", "ghostnet", "--batch", "1..4", "--precision", precision]
     assert main([*argv, "--calibration", "synthetic", "--out", str(tmp_path)]) == 2
-    assert "int8 files have one batch" in capsys.readouterr().err
+    assert f"{precision} files have one batch" in capsys.readouterr().err
 
 
 def test_a_range_of_batches_of_the_zoo_is_in_the_name(tmp_path):

@@ -10,6 +10,7 @@ LONGEST_FIRST = (
     "faults/phone/test_in_a_campaign.py",
     "android_bench/devices/phone/test_campaign_on_phone.py",
     "export/test_build.py",
+    "export/android/test_android.py",
     "faults/phone/test_before_a_campaign.py",
     "pfd_models/zoo/test_zoo.py",
     "export/formats/test_networks.py",
@@ -36,6 +37,8 @@ LONGEST_FIRST = (
     "pfd_models/training/test_train_command.py",
     "pfd_models/paper/test_tables.py",
     "pfd_models/checkpoints/test_checkpoints.py",
+    "export/test_app_on_digits.py",
+    "export/test_app_files.py",
 )
 
 

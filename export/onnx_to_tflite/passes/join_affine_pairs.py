@@ -45,6 +45,7 @@ def _depthwise(op: Op, source: Tensor, scale: Array, shift: Array) -> Op:
         kind="DEPTHWISE_CONV_2D",
         inputs=(source, constant("scale", scale), constant("shift", shift)),
         outputs=op.outputs,
+        name=op.name,
         options={
             "padding": "VALID",
             "strideH": 1,

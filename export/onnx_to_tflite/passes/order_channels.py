@@ -92,6 +92,7 @@ class _Orderer:
         self.slices: dict[tuple[Tensor, int, int], Tensor] = {}
         self.sliced: set[Tensor] = set()  # whose places some operator relies on
         self.gathered: dict[frozenset[tuple[Tensor, int]], tuple[Tensor, View]] = {}
+        self.place = ""  # the module of the operator that is being written
 
     def run(self) -> None:
         inner = {op for shuffle in self.shuffles.values() for op in shuffle.ops[:2]}
@@ -122,6 +123,7 @@ class _Orderer:
 
     def read(self, op: Op) -> None:
         """Write an operator that computes something, its operands in an order it can take."""
+        self.place = op.name.rpartition("/")[0]
         if not any(t in self.views for t in op.inputs if t is not None):
             self.ops.append(op)
         elif not self.read_in_any_order(op):
@@ -252,7 +254,10 @@ class _Orderer:
     ) -> Tensor:
         name = f"{operands[0].name.split(';')[0]};{kind.lower()}"
         out = Tensor(name=name, shape=shape, dtype=operands[0].dtype)
-        self.ops.append(Op(kind=kind, inputs=operands, outputs=(out,), options=options or {}))
+        called = f"{self.place}/{kind.lower()}" if self.place else ""
+        self.ops.append(
+            Op(kind=kind, inputs=operands, outputs=(out,), options=options or {}, name=called)
+        )
         return out
 
     def exact(self, tensor: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx
 from torch.utils._pytree import tree_leaves
 
+from export.graph.module_paths import name_results
 from export.passes._editing import attribute
 from export.quantization.cost import measure_cost
 from export.quantization.quantize import Simplified
@@ -82,10 +83,11 @@ def measure_alone(
         exact += outputs
         for name, nodes in network.layers.items():
             found[name] += list(_run_with_one(network.module.graph, nodes, values, affines, stored))
+    names = name_results(network.module.graph)
     return [
         LayerLoss(
             name=name,
-            operators=tuple(node.name for node in nodes),
+            operators=tuple(names.get(node.name, node.name) for node in nodes),
             cost=measure_cost(exact, found[name], labels),
         )
         for name, nodes in network.layers.items()

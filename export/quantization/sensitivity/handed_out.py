@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import fx
 
+from export.graph.module_paths import name_results
 from export.graph.program import Program
 from export.passes._editing import calls, insert, value
 from export.quantization.insert import QDQ
@@ -47,7 +48,12 @@ def hand_out(quantized: Quantized) -> HandedOut:
     output = next(node for node in graph.nodes if node.op == "output")
     outputs = [leaf for leaf in output.args[0] if isinstance(leaf, fx.Node)]
     named = {known.name for known in quantized.values}
-    stored = [n for n in calls(graph, _QUANTIZE) if n.all_input_nodes[0].name in named]
+    names = name_results(quantized.program.exported.graph)
+    stored = [
+        n
+        for n in calls(graph, _QUANTIZE)
+        if names.get(n.all_input_nodes[0].name, n.all_input_nodes[0].name) in named
+    ]
     places, specs = {}, list(quantized.program.outputs)
     for known, node in zip(quantized.values, stored, strict=True):
         ready = next((reader for reader in node.users if reader in outputs), None)
@@ -69,4 +75,4 @@ def hand_out(quantized: Quantized) -> HandedOut:
 def _spec(name: str, node: fx.Node) -> TensorSpec:
     shape = tuple(map(int, value(node).shape))
     layout = "NCHW" if len(shape) == 4 else ""
-    return TensorSpec(name=f"inside_{name}", shape=shape, layout=layout)
+    return TensorSpec(name=f"inside_{name.replace('/', '_')}", shape=shape, layout=layout)

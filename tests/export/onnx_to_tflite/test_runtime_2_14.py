@@ -1,56 +1,23 @@
 """The files run on tflite-runtime 2.14 (2023), in an environment of its own.
 
 That runtime needs Python 3.11 or older and numpy below 2, which this project's own environment
-is not. The environment is made once in a cache folder and used again by later sessions.
+is not.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from extra_environment import make_environment, unavailable
 from onnx import TensorProto, helper
 
 REQUIREMENTS = ("tflite-runtime==2.14.0", "numpy<2")
 RUNNER = Path(__file__).parent / "run_in_runtime_2_14.py"
-
-
-def cache_folder():
-    own = os.environ.get("PFD_CACHE_DIR")
-    shared = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(own) if own else Path(shared) / "pfd-mobile"
-
-
-def unavailable(reason):
-    """Skip on a developer's machine, fail where the check must not be lost."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def make_environment(folder):
-    """Make a virtual environment whole or not at all; return its Python."""
-    python = folder / "bin/python"
-    ready = folder / "ready"
-    if ready.is_file() and ready.read_text() == " ".join(REQUIREMENTS):
-        return python
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    for command in (
-        [sys.executable, "-m", "venv", "--clear", str(folder)],
-        [str(python), "-m", "pip", "install", "--quiet", *REQUIREMENTS],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True, env=clean, check=False)
-        if done.returncode:
-            lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-            unavailable(f"no environment for tflite-runtime 2.14: {lines[-1:]}")
-    ready.write_text(" ".join(REQUIREMENTS))
-    return python
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +25,7 @@ def old_python():
     if sys.version_info >= (3, 12):
         unavailable("tflite-runtime 2.14 has no wheel for Python 3.12 and newer")
     name = f"tflite-runtime-2.14-py{sys.version_info.major}{sys.version_info.minor}"
-    return make_environment(cache_folder() / name)
+    return make_environment(name, REQUIREMENTS)
 
 
 def weight(*shape):

@@ -123,6 +123,20 @@ def normalized(layer: nn.Module, *between: nn.Module) -> nn.Module:
     return nn.Sequential(layer, *between, norm).eval()
 
 
+def scaled(layer: nn.Module) -> nn.Module:
+    """A layer that reads an image after its normalisation."""
+
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer((x - 0.4) / 0.2)
+
+    return Scaled()
+
+
 def heads(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return x * 1.5, x + 0.5, x - 0.5
 
@@ -165,6 +179,15 @@ CASES = [
         removes="batch_norm.default",
         leaves={"conv2d.default": 1},
         twin=normalized(nn.Conv2d(8, 6, 3), nn.ReLU()),
+        error=1e-6,
+    ),
+    Case(
+        name="fold_normalisation",
+        fires=scaled(nn.Conv2d(8, 6, 3)),
+        removes="sub.Tensor",
+        leaves={"conv2d.default": 1},
+        twin=scaled(nn.MaxPool2d(3)),
+        rewrites=2,
         error=1e-6,
     ),
     Case(

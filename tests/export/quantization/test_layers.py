@@ -124,7 +124,7 @@ def test_the_values_are_those_of_the_onnx_file_with_its_scales(program, tmp_path
     assert [stored[v.name] for v in quantized.values] == [
         (v.scale, v.zero_point) for v in quantized.values
     ]
-    assert [v.module for v in quantized.values if v.name == "conv2d_1"] == ["unit.conv"]
+    assert [v.module for v in quantized.values if v.name == "unit/conv/conv2d"] == ["unit.conv"]
 
 
 def test_the_tflite_file_has_the_same_names(program, tmp_path):

@@ -75,7 +75,7 @@ def test_the_layer_whose_weights_spend_their_range_is_the_worst():
     weight = program.exported.state_dict[name].data
     weight[:, 0] *= 300
     losses = measure_alone(*prepare(program), SAMPLES, HELD)
-    assert min(losses, key=lambda loss: loss.cost.sqnr_db).operators == ("conv2d_1",)
+    assert min(losses, key=lambda loss: loss.cost.sqnr_db).operators == ("layers/1/conv2d",)
 
 
 def test_a_network_of_one_layer_loses_alone_what_it_loses(program):
