@@ -66,8 +66,8 @@ def _make_parser(verbs: Mapping[str, str]) -> argparse.ArgumentParser:
     for name, verb in made.items():
         verb.add_argument("--core", default="a77", help=f"{', '.join(CORES)} (default: a77)")
         if name != "estimate":
-            what = "what estimates are made of" if name == "fit" else "docs/result-schema.md"
-            verb.add_argument("--json", type=Path, metavar="FILE", help=what)
+            told = "what estimates are made of" if name == "fit" else "docs/result-schema.md"
+            verb.add_argument("--json", type=Path, metavar="FILE", help=told)
         verb.add_argument("--no-cache", action="store_true", help="count again what was counted")
     return parser
 
