@@ -35,6 +35,7 @@ from export.request.user_code import (
 )
 from export.sets import publish
 from pfd_models.errors import PfdError, SpecError, unknown
+from pfd_models.variant_names import parse_sites, split_variants
 
 __all__ = ["main", "parse_options", "parse_requests"]
 
@@ -137,7 +138,12 @@ def parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
             ModuleSource(
                 target=options.module,
                 inputs=inputs,
-                padding_free=options.padding_free,
+                padding_free=options.padding_free or options.padding_free_sites is not None,
+                padding_free_sites=(
+                    parse_sites(options.padding_free_sites)
+                    if options.padding_free_sites is not None
+                    else ()
+                ),
                 to_float32=options.to == "float32",
                 search_path=os.getcwd(),
             )
@@ -155,7 +161,7 @@ def parse_requests(options: argparse.Namespace) -> list[BuildRequest]:
                 largest_batch=largest if largest > least else None,
             )
             for model in _names(options.model)
-            for variant in _names(options.variant or "ours")
+            for variant in _variants(options.variant or "ours")
         ]
     calibration = _parse_calibration(options)
     app = _parse_app(options)
@@ -276,9 +282,13 @@ def _default_jobs(requests: Sequence[BuildRequest]) -> int:
 
 _OPTIONS_OF = {
     "model": ("variant", "dataset", "resolution", "num_classes", "batch"),
-    "module": ("input", "padding_free", "to", "name"),
+    "module": ("input", "padding_free", "padding_free_sites", "to", "name"),
 }
 """Options that say nothing to a source of the other kind."""
+
+
+def _variants(text: str) -> list[str]:
+    return split_variants(",".join(_names(text)))
 
 
 def _names(text: str) -> list[str]:
@@ -319,7 +329,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     what = parser.add_argument_group("what to build")
     what.add_argument("--model", help="a name of the zoo, a comma list, or all")
-    what.add_argument("--variant", help="a comma list, or all (default: ours)")
+    what.add_argument(
+        "--variant",
+        help="a comma list, or all (default: ours); down@2,3 is down at the second and third site",
+    )
     what.add_argument("--dataset", help="data-set shape (default: cifar100)")
     what.add_argument("--resolution", type=_positive, help="pixels; the data set's when not given")
     what.add_argument("--num-classes", type=_positive, help="the data set's when not given")
@@ -342,6 +355,11 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="apply the paper's recipe to your module first: padding-free downsampling and the "
         "hybrid stem",
+    )
+    what.add_argument(
+        "--padding-free-sites",
+        metavar="stem,2,3",
+        help="apply it there only: the stem, and down-sampling steps by number, the first being 1",
     )
     what.add_argument(
         "--to", choices=("float32",), help="convert your half or double precision module first"

@@ -13,6 +13,7 @@ from pfd_models.errors import PfdError
 if TYPE_CHECKING:
     from pfd_models.checkpoints.loading import load_weights
     from pfd_models.convert import (
+        list_module_sites,
         to_bsconv,
         to_hybrid_stem,
         to_padding_free,
@@ -26,8 +27,15 @@ if TYPE_CHECKING:
     from pfd_models.layers.squeeze_excite import SqueezeExcite
     from pfd_models.layers.stem import HybridStem
     from pfd_models.paper.counting import bsconv_profile, count_params, layer_macs, thop_counts
-    from pfd_models.zoo.factory import build_model, create_model, get_spec, list_variants
+    from pfd_models.zoo.factory import (
+        build_model,
+        create_model,
+        get_spec,
+        list_sites,
+        list_variants,
+    )
     from pfd_models.zoo.registry import list_models
+    from pfd_models.zoo.site_choice import HalvingSite
     from pfd_models.zoo.spec import DATASETS, DatasetShape, InputSpec, ModelSpec
 
 __all__ = [
@@ -38,6 +46,7 @@ __all__ = [
     "ConvBNAct",
     "DatasetShape",
     "EmbeddingDownsample",
+    "HalvingSite",
     "HybridStem",
     "InputSpec",
     "ModelSpec",
@@ -52,6 +61,8 @@ __all__ = [
     "get_spec",
     "layer_macs",
     "list_models",
+    "list_module_sites",
+    "list_sites",
     "list_variants",
     "load_weights",
     "orthonormality_regulariser",
@@ -64,9 +75,15 @@ __all__ = [
 
 _HOMES = {
     "checkpoints": ("load_weights",),
-    "convert": ("to_bsconv", "to_hybrid_stem", "to_padding_free", "to_paper_recipe"),
+    "convert": (
+        "list_module_sites",
+        "to_bsconv",
+        "to_hybrid_stem",
+        "to_padding_free",
+        "to_paper_recipe",
+    ),
     "paper.counting": ("bsconv_profile", "count_params", "layer_macs", "thop_counts"),
-    "zoo.factory": ("build_model", "create_model", "get_spec", "list_variants"),
+    "zoo.factory": ("build_model", "create_model", "get_spec", "list_sites", "list_variants"),
     "layers.bsconv": ("BSConvS", "BSConvU", "orthonormality_regulariser"),
     "layers.conv": ("ConvBNAct",),
     "layers.downsample": ("PaddingFreeDownsample",),
@@ -75,6 +92,7 @@ _HOMES = {
     "layers.squeeze_excite": ("SqueezeExcite",),
     "layers.stem": ("HybridStem",),
     "zoo.registry": ("list_models",),
+    "zoo.site_choice": ("HalvingSite",),
     "zoo.spec": ("DATASETS", "DatasetShape", "InputSpec", "ModelSpec"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

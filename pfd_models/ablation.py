@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pfd_models.errors import DataError, PfdError, SpecError
+from pfd_models.variant_names import parse_variant, split_variants
 
 if TYPE_CHECKING:
     from pfd_models.training.ablation import Row
@@ -45,7 +46,7 @@ def _run(options: argparse.Namespace) -> int:
 
     seeds = _numbers(options.seeds)
     check_seeds(seeds)
-    variants = [name.strip() for name in options.variants.split(",") if name.strip()]
+    variants = split_variants(options.variants)
     if not variants:
         raise SpecError(f"no variants in {options.variants!r}; give for example orig,ours")
     out = options.out or Path("runs") / f"ablation_{options.model}_{options.dataset}"
@@ -55,7 +56,7 @@ def _run(options: argparse.Namespace) -> int:
             model=options.model,
             variant=variant,
             seed=seed,
-            folder=out / f"{variant}_seed{seed}",
+            folder=out / f"{parse_variant(variant).file_word}_seed{seed}",
         )
         for seed in seeds
         for variant in variants

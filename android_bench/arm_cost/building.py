@@ -98,7 +98,7 @@ def _find_compiler() -> Path:
             return Path(found)
     which = f"CC is {wanted!r}, which is no program" if wanted else "there is no C compiler"
     raise DeviceError(
-        f"{which}, and the counter is built from C: apt-get install gcc on Debian, or set CC"
+        f"{which}, and the counter is built from C: apt-get install g++ on Debian, or set CC"
     )
 
 

@@ -15,6 +15,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from android_bench.virtual_phone.emulated_core import A55, A77
 from pfd_models.errors import InputError, unknown
 
 __all__ = ["CORES", "Core", "find_core", "phone_files"]
@@ -60,7 +61,7 @@ CORES: Mapping[str, Core] = {
         Core(
             name="a77",
             title="Cortex-A77",
-            part=0xD0D,
+            part=A77,
             cpu_model="cortex-a76",
             l1=(64 << 10, 4),
             l2=(512 << 10, 8),
@@ -68,7 +69,7 @@ CORES: Mapping[str, Core] = {
         Core(
             name="a55",
             title="Cortex-A55",
-            part=0xD05,
+            part=A55,
             cpu_model="cortex-a76",
             l1=(32 << 10, 4),
             l2=(128 << 10, 4),

@@ -69,7 +69,7 @@ def require_comparable(before: ArmCount, after: ArmCount) -> None:
     """
     pairs = (
         ("engine", before.engine, after.engine),
-        ("engine version", before.engine_version, after.engine_version),
+        ("engine version", _release(before.engine_version), _release(after.engine_version)),
         ("core", before.core, after.core),
         ("instructions of", before.cpu_model, after.cpu_model),
         ("caches", before.caches, after.caches),
@@ -81,6 +81,11 @@ def require_comparable(before: ArmCount, after: ArmCount) -> None:
                 f"these counts are not comparable: {what} {old} and {new}; count both files again "
                 "with the same versions"
             )
+
+
+def _release(version: str) -> str:
+    """Return a version without what names its build, as ``+cpu`` (PEP 440, local versions)."""
+    return version.partition("+")[0]
 
 
 def _way(count: ArmCount) -> str:

@@ -6,19 +6,25 @@ Building happens in processes of their own, so that none loads torch here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
 
 from android_bench.campaign.contest import BenchFile, files_of, find_files
 from android_bench.cli.progress import Display
 from export.request.calibration import CalibrationSource
 from export.request.request import BuildRequest, Precision
-from export.request.source import ZooSource
+from export.request.source import ConvertibleSite, ModuleSource, ZooSource
 from export.sets import publish
 from export.sets.manifest import Manifest
 from pfd_models.errors import InputError, SpecError
 
-__all__ = ["ArtifactChoice", "find_or_build", "find_or_build_one"]
+if TYPE_CHECKING:
+    from export.cli.workers import Workers
+
+__all__ = ["ArtifactChoice", "SetBuilder", "find_or_build", "find_or_build_one"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,3 +177,61 @@ def _build(
 
 def _identify(request: BuildRequest) -> tuple[object, ...]:
     return request.source, request.precision
+
+
+class SetBuilder:
+    """Finds sets, or builds them one by one in a process that starts when it is first needed.
+
+    A context manager that leaves no process behind.
+    """
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._workers: Workers | None = None
+        self._open = ExitStack()
+
+    def __enter__(self) -> SetBuilder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    def list_sites(self, source: ZooSource | ModuleSource) -> tuple[ConvertibleSite, ...]:
+        """Return where the paper's recipe can be applied to a network.
+
+        Raises:
+            InputError: There is no such network, or it has no such place.
+        """
+        self._display.step(f"looking for the sites of {source.label}")
+        return self._start().list_sites(source)
+
+    def find_or_build(self, request: BuildRequest) -> Manifest:
+        """Return a set, verified.
+
+        Raises:
+            PfdError: It cannot be built.
+        """
+        found = publish.find(request.out, request.request_key(), request.formats)
+        if found is not None:
+            return found
+
+        def hear(label: str, step: str) -> None:
+            self._display.step(f"building {label}: {step}")
+
+        (outcome,) = self._start().build_all([request], hear)
+        if outcome.error is not None:
+            raise outcome.error
+        assert outcome.result is not None
+        return outcome.result.manifest
+
+    def _start(self) -> Workers:
+        from export.cli.workers import Workers  # where every set is there, it is never needed
+
+        if self._workers is None:
+            self._workers = self._open.enter_context(Workers(1))
+        return self._workers

@@ -22,10 +22,12 @@ from android_bench.report.exports import list_formats
 from export.request.calibration import WAYS, parse_calibration
 from export.request.request import PRECISIONS
 from pfd_models.errors import unknown
+from pfd_models.variant_names import split_variants
 
 __all__ = [
     "Parser",
     "add_artifact_options",
+    "add_network_options",
     "parse",
     "parse_with_verbs",
     "read_artifact_choice",
@@ -203,11 +205,18 @@ def _make_parser(verbs: Mapping[str, str]) -> argparse.ArgumentParser:
 
 def add_artifact_options(parser: argparse.ArgumentParser, *, variant: str) -> None:
     """Add the options that say which files, for `read_artifact_choice`."""
-    what = parser.add_argument_group("what to measure")
-    what.add_argument("--model", type=_names, default=[], help="of the zoo: a comma list, or all")
+    what = add_network_options(parser, title="what to measure")
     what.add_argument(
-        "--variant", type=_names, default=_names(variant), help=f"baseline first ({variant})"
+        "--variant", type=_variants, default=_variants(variant), help=f"baseline first ({variant})"
     )
+    what.add_argument("--weights", type=Path, metavar="FILE", help="a checkpoint")
+    what.add_argument("--artifacts", nargs="+", metavar="GLOB", help="files that are there")
+
+
+def add_network_options(parser: argparse.ArgumentParser, *, title: str) -> argparse._ArgumentGroup:
+    """Add the options that say which networks of the zoo, and how their files are built."""
+    what = parser.add_argument_group(title)
+    what.add_argument("--model", type=_names, default=[], help="of the zoo: a comma list, or all")
     what.add_argument(
         "--precision",
         type=_precisions,
@@ -223,13 +232,12 @@ def add_artifact_options(parser: argparse.ArgumentParser, *, variant: str) -> No
     dataset, out = choice.dataset, choice.out
     what.add_argument("--dataset", default=dataset, help=f"data-set shape (default: {dataset})")
     what.add_argument("--resolution", type=_positive, help="pixels; the data set's when not given")
-    what.add_argument("--weights", type=Path, metavar="FILE", help="a checkpoint")
     what.add_argument("--out", type=Path, default=out, help=f"where sets lie (default: {out})")
-    what.add_argument("--artifacts", nargs="+", metavar="GLOB", help="files that are there")
     what.add_argument(
         "--runtime", type=_names, default=(), help="comma list (default: every one that fits)"
     )
     what.add_argument("-v", "--verbose", action="store_true", help="show the libraries' output")
+    return what
 
 
 def _add_how(parser: argparse.ArgumentParser, defaults: SeriesOptions) -> None:
@@ -305,8 +313,15 @@ def _text(text: str) -> str:
     return text
 
 
+def _variants(text: str) -> list[str]:
+    return _differ(split_variants(text), text)
+
+
 def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    return _differ([name.strip() for name in text.split(",") if name.strip()], text)
+
+
+def _differ(names: list[str], text: str) -> list[str]:
     if not names or len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(f"{_quote(text)} is no list of different names")
     return names

@@ -22,7 +22,7 @@ from typing import Any
 from export.pipeline import BuildResult, make_artifacts
 from export.quiet import quiet_logs
 from export.request.request import BuildRequest
-from export.request.source import ZooSource
+from export.request.source import ConvertibleSite, ModuleSource, ZooSource
 from export.sets.manifest import MissingFormat
 from pfd_models.errors import ModuleError, PfdError, SpecError
 
@@ -89,6 +89,10 @@ class Workers:
     def plan(self, requests: Sequence[BuildRequest], *, skip_undefined: bool) -> Plan:
         """Resolve `all` and check every name before anything is built (see `plan`)."""
         return self._pool.submit(plan, tuple(requests), skip_undefined).result()
+
+    def list_sites(self, source: ZooSource | ModuleSource) -> tuple[ConvertibleSite, ...]:
+        """Return where the paper's recipe can be applied (see `list_convertible_sites`)."""
+        return self._pool.submit(_list_sites, source).result()
 
     def build_all(
         self, requests: Sequence[BuildRequest], on_step: Callable[[str, str], None]
@@ -189,6 +193,12 @@ def _initialise(steps: Any, processes: int) -> None:
     _steps, _processes = steps, processes
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     os.environ["OMP_NUM_THREADS"] = "1"  # or the bytes depend on the machine: network.threads
+
+
+def _list_sites(source: ZooSource | ModuleSource) -> tuple[ConvertibleSite, ...]:
+    from export.network.sites import list_convertible_sites
+
+    return list_convertible_sites(source)
 
 
 def _build(request: BuildRequest) -> BuildResult:

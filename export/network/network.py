@@ -18,6 +18,7 @@ from export.sets.files import sha256_file
 from export.sets.manifest import AppInterface
 from pfd_models.errors import SpecError, WeightsError
 from pfd_models.plain_data import to_plain
+from pfd_models.variant_names import parse_variant
 
 if TYPE_CHECKING:
     import torch
@@ -212,7 +213,8 @@ def _zoo_network(source: ZooSource) -> Network:
     module = create_model(
         source.model, source.variant, source.dataset, source.num_classes, source.resolution
     )
-    stem = f"{spec.model}_{spec.variant}_{spec.dataset}_{spec.resolution}"
+    variant = parse_variant(spec.variant).file_word
+    stem = f"{spec.model}_{variant}_{spec.dataset}_{spec.resolution}"
     if spec.num_classes != DATASETS[spec.dataset].num_classes:
         stem += f"_c{spec.num_classes}"
     if source.batch_range is not None:
@@ -245,8 +247,10 @@ def _user_network(source: ModuleSource, name: str) -> Network:
         name = re.sub(r"[^0-9A-Za-z]+", "_", source.target).strip("_")
     conversions: tuple[str, ...] = ()
     if source.padding_free:
-        module, conversions = _apply_recipe(module, source.inputs)
-        name += "_pfd"
+        module, conversions = _apply_recipe(module, source.inputs, source.padding_free_sites)
+        name += "-".join(("_pfd", *source.padding_free_sites))
+    chosen = source.padding_free_sites
+    sites = {"padding_free_sites": list(chosen)} if chosen else {}
     shapes = "_".join(map(_name_shape, source.inputs))
     return Network(
         module=module.eval(),
@@ -254,7 +258,7 @@ def _user_network(source: ModuleSource, name: str) -> Network:
         variant="",
         dataset="",
         inputs=source.inputs,
-        spec={"module": source.target, "inputs": to_plain(source.inputs)},
+        spec={"module": source.target, "inputs": to_plain(source.inputs), **sites},
         stem=f"{name}_{shapes}_fp32",
         conversions=conversions,
     )
@@ -266,15 +270,16 @@ def _name_shape(tensor: InputTensor) -> str:
 
 
 def _apply_recipe(
-    module: nn.Module, inputs: Sequence[InputTensor]
+    module: nn.Module, inputs: Sequence[InputTensor], sites: tuple[str, ...]
 ) -> tuple[nn.Module, tuple[str, ...]]:
-    """Return the module with padding-free downsampling and the hybrid stem, and what changed."""
+    """Return the module with the recipe at these sites, all if none is named, and what changed."""
     from export.network.named_inputs import take_named_inputs
     from export.network.precision import find_precision
     from pfd_models import to_paper_recipe
 
     named = take_named_inputs(module, inputs)
-    converted = to_paper_recipe(named, make_zeros(inputs, find_precision(module)))
+    zeros = make_zeros(inputs, find_precision(module))
+    converted = to_paper_recipe(named, zeros, sites=sites or None)
     lines = (*map(str, converted.sites), *(f"left as it is: {line}" for line in converted.left))
     if named is module:
         return converted.model, lines

@@ -200,10 +200,20 @@ def _sum(node: fx.Node, table: dict[fx.Node, Any]) -> Callable[[Tensor, int], Te
 
 
 def _mean(node: fx.Node, table: dict[fx.Node, Any]) -> Callable[[Tensor, int], Tensor]:
+    """Scale the sum of the stored integers; both zero points are one float32 summand behind it.
+
+    That summand is large beside the sum, so its rounding decides near ties.
+    """
     source = table[node.all_input_nodes[0]]
-    total = source.centred().sum((2, 3), keepdim=True)
+    total = source.integers.double().sum((2, 3), keepdim=True).float()
     count = source.integers[0, 0].numel()
-    return lambda scale, zero: _scale_down(total, source.scale / scale / count) + zero
+
+    def finish(scale: Tensor, zero: int) -> Tensor:
+        factor = (source.scale.float() / scale.float()) * torch.tensor(1.0 / count)
+        offset = float(zero) - float(source.zero_point * count) * factor
+        return torch.round(total * factor + offset).double()
+
+    return finish
 
 
 _KERNELS = {

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
-__all__ = ["InputTensor", "ModuleSource", "ZooSource"]
+from pfd_models.variant_names import STEM, sort_sites
+
+__all__ = ["ConvertibleSite", "InputTensor", "ModuleSource", "ZooSource"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertibleSite:
+    """A place of a network where the paper's recipe can be applied alone.
+
+    Attributes:
+        name: ``stem``, or the number of a down-sampling step, the first being ``1``.
+        told: Which place that is, for a reader.
+    """
+
+    name: str
+    told: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +47,15 @@ class ZooSource:
     def label(self) -> str:
         """Return how progress and tables call it."""
         return f"{self.model}/{self.variant}"
+
+    def at_sites(self, chosen: Collection[str], every: Collection[str]) -> ZooSource:
+        """Return the network with the recipe at the chosen ones of its sites only."""
+        numbers = [site for site in sort_sites(chosen) if site != STEM]
+        if not numbers:
+            return replace(self, variant="stem" if STEM in chosen else "orig")
+        base = "ours" if STEM in chosen else "down"
+        whole = len(numbers) == sum(site != STEM for site in every)
+        return replace(self, variant=base if whole else f"{base}@{','.join(numbers)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +87,8 @@ class ModuleSource:
             ``torchvision:NAME``.
         inputs: What its ``forward`` takes.
         padding_free: Apply the paper's recipe first: padding-free downsampling, hybrid stem.
+        padding_free_sites: Where to apply it: ``stem`` and numbers of down-sampling steps; empty:
+            everywhere.
         to_float32: Convert its weights to float32 first.
         search_path: Folder put first on the import path.
     """
@@ -69,6 +96,7 @@ class ModuleSource:
     target: str
     inputs: tuple[InputTensor, ...]
     padding_free: bool = False
+    padding_free_sites: tuple[str, ...] = ()
     to_float32: bool = False
     search_path: str = ""
 
@@ -80,4 +108,10 @@ class ModuleSource:
     @property
     def label(self) -> str:
         """Return how progress and tables call it."""
-        return self.target + (" padding-free" if self.padding_free else "")
+        where = f" at {','.join(self.padding_free_sites)}" if self.padding_free_sites else ""
+        return self.target + (f" padding-free{where}" if self.padding_free else "")
+
+    def at_sites(self, chosen: Collection[str], every: Collection[str]) -> ModuleSource:
+        """Return the module with the recipe at the chosen ones of its sites only."""
+        sites = sort_sites(chosen)
+        return replace(self, padding_free=bool(sites), padding_free_sites=sites)

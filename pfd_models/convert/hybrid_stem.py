@@ -11,6 +11,7 @@ the branches halve the map in its place, as in the paper's ShuffleNetV2.
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from typing import Any
 
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from pfd_models.convert.sites import Conversion, Site
 from pfd_models.convert.surgery import copy_module, replace_everywhere
 from pfd_models.errors import ConversionError
 from pfd_models.layers.stem import HybridStem
+from pfd_models.variant_names import STEM
 
 __all__ = ["to_hybrid_stem", "to_paper_recipe"]
 
@@ -79,7 +81,12 @@ def to_hybrid_stem(model: nn.Module, example_input: Tensor | tuple[Any, ...]) ->
     return Conversion(model=converted, sites=(site,))
 
 
-def to_paper_recipe(model: nn.Module, example_input: Tensor | tuple[Any, ...]) -> Conversion:
+def to_paper_recipe(
+    model: nn.Module,
+    example_input: Tensor | tuple[Any, ...],
+    *,
+    sites: Collection[str] | None = None,
+) -> Conversion:
     """Return a copy of `model` with padding-free downsampling and the hybrid stem.
 
     Both of the paper's changes, as in its variant ``ours``. Where the first layers have no hybrid
@@ -88,15 +95,27 @@ def to_paper_recipe(model: nn.Module, example_input: Tensor | tuple[Any, ...]) -
     Args:
         model: Any module that runs on the example input; not changed.
         example_input: As in `to_padding_free`.
+        sites: Where to apply it: ``"stem"``, and numbers of sites as `list_module_sites` has
+            them, as ``("stem", "2")``; None: everywhere.
 
     Raises:
-        ConversionError: As `to_padding_free`.
+        ConversionError: As `to_padding_free`, and as `to_hybrid_stem` where `sites` name the stem.
     """
-    down = to_padding_free(model, example_input)
-    try:
-        stem = to_hybrid_stem(down.model, example_input)
-    except ConversionError as error:
-        return Conversion(model=down.model, sites=down.sites, left=(*down.left, f"stem: {error}"))
+    if sites is None:
+        down = to_padding_free(model, example_input)
+        try:
+            stem = to_hybrid_stem(down.model, example_input)
+        except ConversionError as error:
+            left = (*down.left, f"stem: {error}")
+            return Conversion(model=down.model, sites=down.sites, left=left)
+        return Conversion(model=stem.model, sites=(*stem.sites, *down.sites), left=down.left)
+    numbers = {int(site) for site in sites if site != STEM}
+    if STEM not in sites:
+        return to_padding_free(model, example_input, sites=numbers)
+    if not numbers:
+        return to_hybrid_stem(model, example_input)
+    down = to_padding_free(model, example_input, sites=numbers)
+    stem = to_hybrid_stem(down.model, example_input)
     return Conversion(model=stem.model, sites=(*stem.sites, *down.sites), left=down.left)
 
 

@@ -23,18 +23,25 @@ on the same size by itself or hold a site too; where it does not, the conversion
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from pfd_models.convert.candidates import (
+    choose_sites,
+    find_candidates,
+    group_sites,
+    pads_at_run_time,
+    refuse_empty,
+)
 from pfd_models.convert.flow import Flow, record_flow
 from pfd_models.convert.sites import Conversion, Site
 from pfd_models.convert.surgery import copy_module, replace_everywhere
 from pfd_models.errors import ConversionError, unknown
 from pfd_models.layers.downsample import PaddingFreeDownsample, padding_free_padding
-from pfd_models.layers.stem import HybridStem
 
 __all__ = ["AddAfter", "find_activation", "is_activation", "is_norm", "to_padding_free"]
 
@@ -56,6 +63,7 @@ def to_padding_free(
     example_input: Tensor | tuple[Any, ...],
     *,
     add_after: AddAfter = "activation",
+    sites: Collection[int] | None = None,
 ) -> Conversion:
     """Return a copy of `model` whose stride-2 depthwise convolutions are padding-free.
 
@@ -70,102 +78,61 @@ def to_padding_free(
         example_input: One tensor or a tuple of positional arguments. Its sizes decide whether
             the maps are large enough: convert with the resolution you will deploy.
         add_after: Where the pool is added; the module's docstring has the rule.
+        sites: Numbers of the sites to rewrite, as `list_module_sites` has them; None: all.
 
     Returns:
         The copy, and each site with its shapes before and after.
 
     Raises:
-        ConversionError: There is no site, a site cannot be rewritten, a map is too small, or
-            the rewritten model does not run because two shapes no longer agree; one line that
-            names the site and the sizes.
+        ConversionError: There is no site or not one of that number, a site cannot be rewritten, a
+            map is too small, or the rewritten model does not run because two shapes no longer
+            agree; one line that names the site and the sizes.
     """
     if add_after not in get_args(AddAfter):
         raise ConversionError(unknown("add_after", add_after, get_args(AddAfter)))
     inputs = example_input if isinstance(example_input, tuple) else (example_input,)
     converted = copy_module(model)
     original = record_flow(converted, inputs)
-    candidates, unpadded = _candidates(converted)
-    found = [_describe(converted, name, original, add_after) for name in candidates]
-    sites = sorted(
-        (site for site in found if site.conv in original.calls),
-        key=lambda site: list(original.calls).index(site.conv),
-    )
+    candidates, unpadded = find_candidates(converted)
+    every = group_sites(converted, candidates, original)
+    reached = {name for site in every for name in site.names}
+    unreached = [
+        f"{name}: the example input does not reach it" for name in candidates if name not in reached
+    ]
+    if not every:
+        raise ConversionError(refuse_empty(converted, unpadded, unreached))
+    chosen = choose_sites(every, sites, type(model).__name__)
+    found = [
+        _describe(converted, name, original, add_after) for site in chosen for name in site.names
+    ]
     left = (
         *(f"{name}: it has no outer padding to lose" for name in unpadded),
+        *unreached,
         *(
-            f"{site.name}: the example input does not reach it"
-            for site in found
-            if site.conv not in original.calls
+            f"{name}: site {site.number} is not chosen"
+            for site in every
+            if site not in chosen
+            for name in site.names
         ),
     )
-    if not sites:
-        raise ConversionError(_nothing_to_do(converted, left))
-    befores = [_conv_text(site.conv) for site in sites]
+    befores = [_conv_text(site.conv) for site in found]
     blocks = []
-    for site in sites:
+    for site in found:
         converted, block = _rewrite(converted, site)
         blocks.append(block)
-    names: dict[nn.Module, str] = {b: site.name for b, site in zip(blocks, sites, strict=True)}
+    names: dict[nn.Module, str] = {b: site.name for b, site in zip(blocks, found, strict=True)}
     after = record_flow(converted, inputs, sites=names, like=original)
     records = tuple(
         _site(site, before, block, original, after)
-        for site, before, block in zip(sites, befores, blocks, strict=True)
+        for site, before, block in zip(found, befores, blocks, strict=True)
     )
     return Conversion(model=converted, sites=records, left=left)
-
-
-def _candidates(model: nn.Module) -> tuple[list[str], list[str]]:
-    """Name the stride-2 depthwise convolutions outside the paper's blocks: padded, and not."""
-    done = {
-        inner
-        for block in model.modules()
-        if isinstance(block, PaddingFreeDownsample | HybridStem)
-        for inner in block.modules()
-    }
-    padded: list[str] = []
-    unpadded: list[str] = []
-    for name, module in model.named_modules():
-        if (
-            isinstance(module, nn.Conv2d)
-            and module not in done
-            and module.groups == module.in_channels > 1
-            and module.stride == (2, 2)
-            and max(module.kernel_size) > 1
-        ):
-            (unpadded if _is_unpadded(module) else padded).append(name)
-    return padded, unpadded
-
-
-def _is_unpadded(conv: nn.Conv2d) -> bool:
-    """Say whether a convolution has a padding-free one's padding, as GhostNet's shortcut there.
-
-    It is left without a pool: the paper adds none to that shortcut, and where a network pads
-    with a layer of its own before the convolution, the pool would see those zeros.
-    """
-    side = conv.kernel_size[0]
-    if _pads_at_run_time(conv) or conv.kernel_size != (side, side) or side % 2 == 0:
-        return False
-    padding = padding_free_padding(side)
-    return conv.padding in ((padding, padding), "valid" if padding == 0 else None)
-
-
-def _pads_at_run_time(conv: nn.Conv2d) -> bool:
-    """Say whether a subclass computes its padding from the map, as timm's Conv2dSame."""
-    return type(conv) is not nn.Conv2d and "same" in type(conv).__name__.lower()
-
-
-def _nothing_to_do(model: nn.Module, left: tuple[str, ...]) -> str:
-    done = sum(isinstance(module, PaddingFreeDownsample) for module in model.modules())
-    already = f" besides the {done} that are padding-free already" if done else ""
-    return f"{type(model).__name__} has no stride-2 depthwise convolution to rewrite{already}" + (
-        f" ({'; '.join(left)})" if left else "; choose a network that downsamples with one"
-    )
 
 
 def _describe(model: nn.Module, name: str, flow: Flow, add_after: AddAfter) -> _Found:
     """Check that a convolution can be rewritten and find what its body takes along."""
     conv = model.get_submodule(name)
-    assert isinstance(conv, nn.Conv2d)  # for the type checker: _candidates saw to it
+    assert isinstance(conv, nn.Conv2d)  # for the type checker: find_candidates saw to it
     where = name or type(model).__name__
     height, width = conv.kernel_size
     if height != width or height % 2 == 0:
@@ -258,7 +225,7 @@ def _change_padding(conv: nn.Conv2d) -> nn.Conv2d:
     on them (parametrisations, hooks) stays.
     """
     padding = padding_free_padding(conv.kernel_size[0])
-    if _pads_at_run_time(conv):
+    if pads_at_run_time(conv):
         plain = nn.Conv2d(
             conv.in_channels,
             conv.out_channels,
@@ -278,7 +245,7 @@ def _change_padding(conv: nn.Conv2d) -> nn.Conv2d:
 
 
 def _conv_text(conv: nn.Conv2d) -> str:
-    same = _pads_at_run_time(conv)
+    same = pads_at_run_time(conv)
     padding = conv.padding if isinstance(conv.padding, str) else f"p{conv.padding[0]}"
     kernel = f"{conv.kernel_size[0]}x{conv.kernel_size[1]}"
     return f"depthwise {kernel} s2 {'same' if same else padding}"

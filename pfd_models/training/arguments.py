@@ -14,6 +14,7 @@ from pfd_models.training.datasets import find_image_set, list_image_sets
 from pfd_models.training.engine import Speed
 from pfd_models.training.qat import CALIBRATION_SAMPLES, Prepare, Qat
 from pfd_models.training.recipes import RECIPES, Recipe, default_recipe, get_recipe
+from pfd_models.variant_names import parse_variant
 from pfd_models.zoo.factory import get_spec
 from pfd_models.zoo.spec import DATASETS, ModelSpec
 
@@ -267,7 +268,8 @@ def run_config(
     name, _ = find_image_set(options.dataset)
     spec = spec_of(options, model, variant)
     recipe = recipe_of(options, spec, "" if qat is None else "qat")
-    title = f"{spec.model}_{spec.variant}_{name}_{spec.resolution}_{recipe.name}_seed{seed}"
+    word = parse_variant(spec.variant).file_word
+    title = f"{spec.model}_{word}_{name}_{spec.resolution}_{recipe.name}_seed{seed}"
     return RunConfig(
         spec=spec,
         recipe=recipe,

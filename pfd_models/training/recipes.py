@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from pfd_models.errors import SpecError, unknown
+from pfd_models.variant_names import parse_variant
 from pfd_models.zoo.registry import get_architecture
 from pfd_models.zoo.spec import ModelSpec
 
@@ -277,4 +278,4 @@ def default_recipe(spec: ModelSpec, dataset: str) -> Recipe:
         return RECIPES["set1"]
     if dataset == "vegfru292":
         return RECIPES["vegfru"]
-    return RECIPES["efv2" if spec.variant == "efv2" else "set2"]
+    return RECIPES["efv2" if parse_variant(spec.variant).base == "efv2" else "set2"]

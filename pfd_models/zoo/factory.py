@@ -10,11 +10,14 @@ from torch import nn
 
 from pfd_models.discovery import tell_broken
 from pfd_models.errors import SpecError, unknown
+from pfd_models.variant_names import parse_variant
 from pfd_models.variants import FeatureMapError, Variant, find_broken, load_variants
+from pfd_models.variants.paper import Padded
 from pfd_models.zoo.registry import Architecture, find_model, get_architecture, load_families
+from pfd_models.zoo.site_choice import HalvingSite, SiteChoice, at_sites
 from pfd_models.zoo.spec import DatasetShape, InputSpec, ModelSpec, dataset_shape
 
-__all__ = ["build_model", "create_model", "get_spec", "list_variants"]
+__all__ = ["build_model", "create_model", "get_spec", "list_sites", "list_variants"]
 
 
 def list_variants(model: str | None = None) -> tuple[str, ...]:
@@ -49,7 +52,8 @@ def get_spec(
     Args:
         name: A listed name, one of a parametric family, or an architecture string of the
             reference repository.
-        variant: Name of a variant.
+        variant: Name of a variant; ``down@2,3`` is ``down`` at its second and third
+            down-sampling site and padded at the others.
         dataset: Name of a data-set shape.
         num_classes: Length of the output; None takes the data set's.
         resolution: Side of the square input in pixels; None takes the data set's.
@@ -84,6 +88,22 @@ def create_model(
     return build_model(_specify(name, variant, dataset, num_classes, resolution))
 
 
+def list_sites(
+    name: str, dataset: str = "cifar100", resolution: int | None = None
+) -> tuple[HalvingSite, ...]:
+    """Return the down-sampling sites that ``down@2,3`` numbers, with their sides in ``orig``.
+
+    Raises:
+        SpecError: As `get_spec`.
+    """
+    spec = _require_supported(_specify(name, "orig", dataset, None, resolution))
+    watch = SiteChoice(Padded(), ())
+    variant = dataclasses.replace(_find_variant(spec), downsample=watch)
+    with torch.device("meta"):
+        get_architecture(spec.model).build(spec, variant)
+    return tuple(watch.sites)
+
+
 def build_model(spec: ModelSpec) -> nn.Module:
     """Build the network that a specification describes, as `create_model` does.
 
@@ -110,7 +130,7 @@ def _specify(
     side = shape.resolution if resolution is None else resolution
     return ModelSpec(
         model=parsed.model,
-        variant=variant.lower(),
+        variant=str(parse_variant(variant)),
         dataset=shape.name,
         num_classes=shape.num_classes if num_classes is None else num_classes,
         input=_input(shape, side, normalised=not entry.normalises_input),
@@ -132,21 +152,28 @@ def _input(shape: DatasetShape, side: int, *, normalised: bool) -> InputSpec:
 
 def _require_supported(spec: ModelSpec) -> ModelSpec:
     """Return the specification if its variant exists and takes it."""
-    known = load_variants()
-    if spec.variant not in known:
+    known, base = load_variants(), parse_variant(spec.variant).base
+    if base not in known:
         line = unknown("variant", spec.variant, _variants_of(spec.model), owner=spec.model)
         if broken := find_broken():
             line += f"; a variant file is missing here: {tell_broken(broken)}"
         raise SpecError(line)
-    reason = known[spec.variant].supports(spec)
+    reason = _find_variant(spec).supports(spec)
     if reason is None:
         return spec
-    relatives = _relatives_with(spec, known[spec.variant])
+    relatives = _relatives_with(spec, known[base])
     others = [v for v in known if known[v].supports(spec) is None]
     hint = f"use {' or '.join(relatives)}" if relatives else f"it has {', '.join(others)}"
     raise SpecError(
         f"{spec.model} has no variant {spec.variant!r} for {spec.dataset}: {reason}; {hint}"
     )
+
+
+def _find_variant(spec: ModelSpec) -> Variant:
+    """Return the variant of a specification; one with sites chosen counts them, so it is new."""
+    name = parse_variant(spec.variant)
+    variant = load_variants()[name.base]
+    return at_sites(variant, name.sites) if name.sites else variant
 
 
 def _relatives_with(spec: ModelSpec, variant: Variant) -> list[str]:
@@ -170,29 +197,31 @@ def _check_buildable(spec: ModelSpec) -> None:
 
 def _build(spec: ModelSpec) -> nn.Module:
     entry = get_architecture(spec.model)
-    variant = load_variants()[spec.variant]
+    variant = _find_variant(spec)
     try:
         model = entry.build(spec, variant)
     except FeatureMapError as error:
-        least = _least_resolution(spec, entry, variant)
+        least = _least_resolution(spec, entry)
         large_strides = dataset_shape(spec.dataset).small_input and not spec.small_input
         instead = f"the name {spec.model} for the strides of small images, or " * large_strides
         raise SpecError(
             f"resolution {spec.resolution} is too small for {spec.model}/{spec.variant}: {error}; "
             f"use {instead}a resolution of at least {least}"
         ) from error
+    if isinstance(variant.downsample, SiteChoice):
+        variant.downsample.require_sites(spec.model)
     model.spec = spec  # type: ignore[assignment]  # a plain attribute, which torch's stubs do not foresee
     return model
 
 
-def _least_resolution(spec: ModelSpec, entry: Architecture, variant: Variant) -> int:
+def _least_resolution(spec: ModelSpec, entry: Architecture) -> int:
     """Return the smallest resolution whose feature maps fit all kernels, by bisection."""
 
     def fits(side: int) -> bool:
         image = dataclasses.replace(spec.input, height=side, width=side)
         try:
             with torch.device("meta"):
-                entry.build(dataclasses.replace(spec, input=image), variant)
+                entry.build(dataclasses.replace(spec, input=image), _find_variant(spec))
         except FeatureMapError:
             return False
         return True

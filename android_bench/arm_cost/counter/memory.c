@@ -40,8 +40,7 @@ bool pfd_memory_open(unsigned l1_bytes, unsigned l1_ways, unsigned l2_bytes, uns
 /* Tells whether the line was there, and makes it the newest of its set. */
 static bool hit(struct cache *cache, uint64_t line) {
   uint64_t *set = cache->lines + (size_t)(line & cache->set_mask) * cache->ways;
-  if (set[0] == line) return true;
-  unsigned way = 1;
+  unsigned way = 0;
   while (way < cache->ways - 1 && set[way] != line) ++way;
   const bool found = set[way] == line;
   memmove(set + 1, set, way * sizeof *set);

@@ -4,6 +4,7 @@ Examples:
     pfd-arm --model shufflenetv2 --variant orig,ours
     pfd-arm --artifacts 'artifacts/shufflenetv2_*.pte' --core a55 --json counts.json
     pfd-arm diff A.pte B.pte --html waterfall.html
+    pfd-arm advise --model shufflenetv2 --dataset imagenet
     pfd-arm check --artifacts 'artifacts/*.pte' --baseline baseline.json --tolerance 0.5%
     pfd-arm fit --phones docs/phones.json --json fit.json
     pfd-arm estimate --fit fit.json --model shufflenetv2
@@ -19,11 +20,13 @@ from android_bench.arm_cost.difference import align, require_operators
 from android_bench.arm_cost.document import read_document, write_document
 from android_bench.arm_cost.gate import check_counts
 from android_bench.arm_cost.node_data import change_data, cost_data, read_graph
+from android_bench.cli.arm.advice import advise_networks
 from android_bench.cli.arm.files import count_chosen, count_pair, keep
 from android_bench.cli.arm.latency import estimate, fit
 from android_bench.cli.arm.options import parse
 from android_bench.cli.interruption import INTERRUPTED, interrupt_on_sigterm
 from android_bench.cli.printing import print_error, print_line, print_table
+from android_bench.report.arm_advice import advice_lines, advice_table
 from android_bench.report.arm_page import difference_page
 from android_bench.report.arm_tables import cost_tables, difference_table, gate_lines
 from pfd_models.errors import GateError, PfdError
@@ -101,10 +104,23 @@ def check(options: Options) -> int:
     return GateError.exit_status if dearer else 0
 
 
+def advise(options: Options) -> int:
+    """Convert each down-sampling site alone and all, and name the cheapest choice of them."""
+    pages, files = advise_networks(options)
+    for page in pages:
+        print_table(advice_table(page))
+        for line in advice_lines(page):
+            print_line(line)
+    if options.json is not None:
+        write_document(options.json, files)
+    return 0
+
+
 VERBS: dict[str, Callable[[Options], int]] = {
     "count": count,
     "diff": diff,
     "check": check,
     "fit": fit,
     "estimate": estimate,
+    "advise": advise,
 }

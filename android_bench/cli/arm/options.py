@@ -8,7 +8,13 @@ from pathlib import Path
 
 from android_bench.arm_cost.core import CORES
 from android_bench.campaign.opening import STORE
-from android_bench.cli.options import Parser, add_artifact_options, parse_with_verbs, share
+from android_bench.cli.options import (
+    Parser,
+    add_artifact_options,
+    add_network_options,
+    parse_with_verbs,
+    share,
+)
 
 __all__ = ["parse"]
 
@@ -47,11 +53,21 @@ def _make_parser(verbs: Mapping[str, str]) -> argparse.ArgumentParser:
         "--tolerance", type=share, default=0.005, help="growth allowed (default: 0.5%%)"
     )
     _add_latency_options(made["fit"], made["estimate"])
+    what = add_network_options(made["advise"], title="what to advise on")
+    what.add_argument(
+        "--module", metavar="PKG.FILE:FACTORY", help="your own torch.nn.Module, as net:make"
+    )
+    what.add_argument(
+        "--input", nargs="+", metavar="1,3,224,224", help="its inputs, as export.build takes them"
+    )
+    made["advise"].add_argument(
+        "--exhaustive", action="store_true", help="count every subset of the sites"
+    )
     for name, verb in made.items():
         verb.add_argument("--core", default="a77", help=f"{', '.join(CORES)} (default: a77)")
         if name != "estimate":
-            what = "what estimates are made of" if name == "fit" else "docs/result-schema.md"
-            verb.add_argument("--json", type=Path, metavar="FILE", help=what)
+            told = "what estimates are made of" if name == "fit" else "docs/result-schema.md"
+            verb.add_argument("--json", type=Path, metavar="FILE", help=told)
         verb.add_argument("--no-cache", action="store_true", help="count again what was counted")
     return parser
 

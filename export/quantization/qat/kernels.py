@@ -18,7 +18,15 @@ from torch import Tensor
 
 from export.quantization.scales import QMAX, QMIN, weight_scales
 
-__all__ = ["add", "quantize", "requantize", "round_bias", "round_through", "round_weight"]
+__all__ = [
+    "add",
+    "average",
+    "quantize",
+    "requantize",
+    "round_bias",
+    "round_through",
+    "round_weight",
+]
 
 
 class _Through(torch.autograd.Function):
@@ -99,6 +107,25 @@ def add(pair: Sequence[Tensor], factors: Sequence[Tensor], zero_point: Tensor) -
     exact = torch.floor((total + unit / 2) / unit).to(smooth.dtype)
     summed: Tensor = _Through.apply(smooth, exact)
     return _saturate(summed, zero_point)
+
+
+def average(
+    total: Tensor, count: int, scales: tuple[Tensor, Tensor], zero_points: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Average integers as XNNPACK does: both zero points are one float32 summand.
+
+    Args:
+        total: Sums of integers without their zero point.
+        count: How many each is the sum of.
+        scales: Of the source and of the result.
+        zero_points: The same.
+    """
+    (own_scale, scale), (own_zero, zero) = scales, zero_points
+    factor = (own_scale / scale) * (1.0 / count)
+    offset = zero - own_zero * count * factor
+    exact = torch.round((total + own_zero * count).detach() * factor + offset) - zero
+    averaged: Tensor = _Through.apply(total * factor, exact)
+    return _saturate(averaged, zero)
 
 
 def round_weight(weight: Tensor, bias: Tensor, input_scale: Tensor) -> tuple[Tensor, Tensor]:

@@ -171,7 +171,8 @@ class QuantizedNetwork(nn.Module):
         ((averaged, own_scale),) = pairs
         count = averaged.shape[2] * averaged.shape[3]
         total = averaged.sum((2, 3), keepdim=True)
-        return kernels.requantize(total, own_scale / scale / count, zero_point)
+        own_zero = self._zero_point(node.all_input_nodes[0])
+        return kernels.average(total, count, (own_scale, scale), (own_zero, zero_point))
 
     def _operand(
         self, reader: fx.Node, node: fx.Node, values: Mapping[fx.Node, Any]

@@ -17,7 +17,7 @@ def tools():
     needed = {
         "qemu-aarch64": "qemu-user",
         "aarch64-linux-gnu-g++": "g++-aarch64-linux-gnu",
-        "cc": "gcc",
+        "cc": "g++",
     }
     missing = [package for program, package in needed.items() if shutil.which(program) is None]
     if missing:

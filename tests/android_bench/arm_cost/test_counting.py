@@ -193,9 +193,9 @@ def test_an_emulator_that_cannot_count_says_why(tmp_path, monkeypatch, version, 
 
 def test_a_missing_compiler_says_what_to_install(monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler")
-    with pytest.raises(DeviceError, match=r"CC is 'no-such-compiler'.*apt-get install gcc"):
+    with pytest.raises(DeviceError, match=r"CC is 'no-such-compiler'.*built from C: apt-get"):
         building.build_counter()
     monkeypatch.delenv("CC")
     monkeypatch.setenv("PATH", os.devnull)
-    with pytest.raises(DeviceError, match=r"there is no C compiler.*apt-get install gcc"):
+    with pytest.raises(DeviceError, match=r"there is no C compiler.*built from C: apt-get"):
         building.build_counter()

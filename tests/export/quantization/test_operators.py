@@ -128,3 +128,32 @@ def test_every_operator_is_in_the_delegate_and_none_in_float(every):
 @given(channels=st.integers(2, 40), side=st.integers(4, 15))
 def test_they_do_for_any_shape(write_all, name, channels, side):
     check(write_all, name, channels, side)
+
+
+def test_a_mean_that_nearly_ends_in_a_half_rounds_as_the_runtimes_do(tmp_path):
+    """Found in GhostNet: 3559 steps over 225 pixels are 168.50007, and both runtimes say 168."""
+    source, result, pixels, total = (
+        (0.026470467448234558, -128),
+        (0.0024848890025168657, -128),
+        15,
+        3559,
+    )
+    call = Call(lambda x: x.mean((2, 3), keepdim=True))
+    program = run_passes(capture(call.eval(), noise((1, 1, pixels, pixels), 1)[0]))
+    quantized = quantize(program, noise((1, 1, pixels, pixels), 2), integer_io=True)
+    scales = {quantized.inputs[0].scale: source, quantized.outputs[0].scale: result}
+    for node in quantized.program.exported.graph.nodes:
+        if "quantize_per_tensor" in str(node.target):
+            node.args = (node.args[0], *scales[node.args[1]], *node.args[3:])
+    quantized.program.exported.graph_module.recompile()
+    image = np.full(pixels**2, total // pixels**2 + source[1], np.int8)
+    image[: total % pixels**2] += 1
+    image = image.reshape(1, 1, pixels, pixels)
+    (expected,) = run_integers(quantized.program, [torch.from_numpy(image)])
+    assert expected.item() == 168 + result[1]
+    for kind in ("pte", "onnx", "tflite"):
+        made, path = get_format(kind), tmp_path / f"net.{kind}"
+        options = WriteOptions(made_from=tmp_path / "net.onnx" if made.NEEDS else None)
+        made.write(quantized.program, path, options)
+        if kind != "onnx":
+            assert made.load(path)([image])[0].item() == expected.item()

@@ -10,7 +10,8 @@ import time
 import pytest
 import torch
 
-from pfd_models import get_spec
+from pfd_models import create_model, get_spec, load_weights
+from pfd_models.errors import WeightsError
 from pfd_models.train import main
 from pfd_models.training.recipes import RECIPES
 
@@ -69,6 +70,21 @@ def test_the_references_command_works_flag_for_flag(publish_cifar, tmp_path, cap
     assert (recipe["milestones"], recipe["batch_size"], recipe["alpha"]) == ([10, 15], 50, 0.2)
     assert recipe["nesterov"] is False
     assert recipe["sources"]["gamma"].startswith("paper")
+
+
+def test_a_variant_at_some_sites_is_trained_by_its_name(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small[small.index("orig")] = "down@2"
+    del small[small.index("--run-folder") :]
+    assert main(small) == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert "resnet20_down-2_imagefolder_16_" in folder.name
+    assert kept(folder)["model"]["variant"] == "down@2"
+    model = create_model("resnet20", "down@2", num_classes=3, resolution=16)
+    load_weights(model, folder / "best.pt")
+    other = create_model("resnet20", "down@1", num_classes=3, resolution=16)
+    with pytest.raises(WeightsError, match="holds resnet20/down@2, not resnet20/down@1"):
+        load_weights(other, folder / "best.pt")
 
 
 def test_the_set_2_scripts_flags_work(small, tmp_path):
