@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from peer_files import MAKERS
 
-from android_bench import CampaignResult, Display, open_bench
+from android_bench import CampaignResult, Display, open_bench, open_store, read_result
 from android_bench.campaign.bench import Bench
 from android_bench.campaign.contest import BenchFile, Contest
 from android_bench.campaign.series import SeriesOptions, make_rules, run_series
@@ -49,7 +49,7 @@ from export.sets.manifest import (
     TensorSpec,
     load_manifest,
 )
-from pfd_models.errors import PfdError
+from pfd_models.errors import GateError, PfdError
 
 DATASETS = {32: "cifar100", 224: "imagenet"}
 ENGINES = {"pte": "executorch", "tflite": "litert"}
@@ -96,12 +96,20 @@ def main() -> int:
     rows: list[Row] = []
     notes: list[str] = []
     try:
+        if options.show:
+            for line in table(read_store(options.store), []):
+                print(line)
+            return 0
         with open_bench("host", store=options.store, watch=display) as bench:
             for model in options.model:
                 for variant in options.variant:
                     for pixels in options.resolution:
                         network = f"{model} {variant} {pixels}"
-                        made = make_files(model, variant, pixels, options)
+                        try:
+                            made = make_files(model, variant, pixels, options)
+                        except GateError as error:  # of ours: it is a result, not an end
+                            notes.append(f"{network}: ours: {error}")
+                            continue
                         notes += [f"{network}: {note}" for note in describe_files(*made)]
                         rows += measure(bench, network, *made, options)
     except PfdError as error:
@@ -351,6 +359,18 @@ def read_rows(network: str, kind: str, result: CampaignResult) -> list[Row]:
     return rows
 
 
+def read_store(path: str) -> list[Row]:
+    """Return the rows of an earlier run."""
+    rows = []
+    with open_store(path, create=False) as store:
+        for record in store.campaigns():
+            model, variant, pixels, *_ = record.name.split()
+            kind = next(kind for kind, engine in ENGINES.items() if engine == record.arms[0].engine)
+            result = read_result(store, record.campaign_id)
+            rows += read_rows(f"{model} {variant} {pixels}", kind, result)
+    return rows
+
+
 def table(rows: Sequence[Row], notes: Sequence[str]) -> list[str]:
     """Lines of the page: a row a comparison, geometric means, and what is to say of the files."""
     lines = ["| network | latency of | ratio | interval |", "|---|---|--:|--:|"]
@@ -382,6 +402,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--peer-python", default=sys.executable, help="environment of the peers")
     parser.add_argument("--out", type=Path, default=Path("artifacts/peers"))
     parser.add_argument("--store", default="bench.sqlite")
+    parser.add_argument("--show", action="store_true", help="measure nothing: print what is stored")
     return parser
 
 

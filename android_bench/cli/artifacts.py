@@ -19,12 +19,12 @@ from export.request.request import BuildRequest, Precision
 from export.request.source import ConvertibleSite, ModuleSource, ZooSource
 from export.sets import publish
 from export.sets.manifest import Manifest
-from pfd_models.errors import SpecError
+from pfd_models.errors import InputError, SpecError
 
 if TYPE_CHECKING:
     from export.cli.workers import Workers
 
-__all__ = ["ArtifactChoice", "SetBuilder", "find_or_build"]
+__all__ = ["ArtifactChoice", "SetBuilder", "find_or_build", "find_or_build_one"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +127,26 @@ def find_or_build(
         skip_undefined = "all" in choice.models
         manifests = _build(requests, skip_undefined, display, keep_alive)
     return tuple(file for manifest in manifests for file in files_of(manifest))
+
+
+def find_or_build_one(request: BuildRequest, display: Display, *, build: bool) -> Manifest:
+    """Return the set of a request, whatever it is of.
+
+    Args:
+        request: What is wanted.
+        display: Hears what takes a moment.
+        build: Make it where it is missing.
+
+    Raises:
+        InputError: It is missing and is not to be built, or cannot be built.
+    """
+    found = publish.find(request.out, request.request_key(), request.formats)
+    if found is not None:
+        return found
+    if not build:
+        raise InputError("it is not built yet")
+    (made,) = _build([request], False, display, lambda: None)
+    return made
 
 
 def _build(

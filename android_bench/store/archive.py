@@ -333,6 +333,17 @@ class Store:
             found = queries.arm_counts(connection, sha256)
         return tuple(rows.record_from(ArmCount, row, without=("count_id",)) for row in found)
 
+    def counted_files(self) -> tuple[tuple[ArtifactRecord, ArmCount], ...]:
+        """Return every count with its file, the oldest first."""
+        with self.reading() as connection:
+            files = queries.counted_artifacts(connection)
+            found = [
+                (file, rows.record_from(ArmCount, row, without=("count_id",)))
+                for sha256, file in files.items()
+                for row in queries.arm_counts(connection, sha256)
+            ]
+        return tuple(sorted(found, key=lambda pair: pair[1].counted_utc))
+
     def profiles(self, campaign_id: str) -> tuple[OperatorProfile, ...]:
         """Return a campaign's operator profiles, the oldest first.
 

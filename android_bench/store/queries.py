@@ -24,6 +24,7 @@ __all__ = [
     "blocks",
     "campaigns",
     "count",
+    "counted_artifacts",
     "devices",
     "fetch",
     "flag_lists",
@@ -122,6 +123,15 @@ def arm_counts(connection: Connection, sha256: str) -> list[dict[str, Any]]:
         connection,
         select(schema.arm_counts).where(c.artifact_sha256 == sha256).order_by(*order),
     )
+
+
+def counted_artifacts(connection: Connection) -> dict[str, ArtifactRecord]:
+    """Return the files that something was counted of, by SHA-256."""
+    counted = select(schema.arm_counts.c.artifact_sha256)
+    query = select(schema.artifacts).where(schema.artifacts.c.sha256.in_(counted))
+    return {
+        row["sha256"]: rows.record_from(ArtifactRecord, row) for row in fetch(connection, query)
+    }
 
 
 def flag_lists(connection: Connection) -> dict[str, list[list[str]]]:

@@ -6,6 +6,8 @@ Examples:
     pfd-arm diff A.pte B.pte --html waterfall.html
     pfd-arm advise --model shufflenetv2 --dataset imagenet
     pfd-arm check --artifacts 'artifacts/*.pte' --baseline baseline.json --tolerance 0.5%
+    pfd-arm fit --phones docs/phones.json --json fit.json
+    pfd-arm estimate --fit fit.json --model shufflenetv2
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from android_bench.arm_cost.gate import check_counts
 from android_bench.arm_cost.node_data import change_data, cost_data, read_graph
 from android_bench.cli.arm.advice import advise_networks
 from android_bench.cli.arm.files import count_chosen, count_pair, keep
+from android_bench.cli.arm.latency import estimate, fit
 from android_bench.cli.arm.options import parse
 from android_bench.cli.interruption import INTERRUPTED, interrupt_on_sigterm
 from android_bench.cli.printing import print_error, print_line, print_table
@@ -117,5 +120,7 @@ VERBS: dict[str, Callable[[Options], int]] = {
     "count": count,
     "diff": diff,
     "check": check,
+    "fit": fit,
+    "estimate": estimate,
     "advise": advise,
 }

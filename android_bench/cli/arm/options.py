@@ -35,7 +35,7 @@ def _make_parser(verbs: Mapping[str, str]) -> argparse.ArgumentParser:
         name: each_verb.add_parser(name, help=line, description=line)
         for name, line in verbs.items()
     }
-    for name in ("count", "check"):
+    for name in ("count", "check", "estimate"):
         add_artifact_options(made[name], variant="orig,ours")
     made["count"].add_argument(
         "--no-operators", action="store_true", help="the whole only: half the work"
@@ -52,6 +52,7 @@ def _make_parser(verbs: Mapping[str, str]) -> argparse.ArgumentParser:
     made["check"].add_argument(
         "--tolerance", type=share, default=0.005, help="growth allowed (default: 0.5%%)"
     )
+    _add_latency_options(made["fit"], made["estimate"])
     what = add_network_options(made["advise"], title="what to advise on")
     what.add_argument(
         "--module", metavar="PKG.FILE:FACTORY", help="your own torch.nn.Module, as net:make"
@@ -62,8 +63,39 @@ def _make_parser(verbs: Mapping[str, str]) -> argparse.ArgumentParser:
     made["advise"].add_argument(
         "--exhaustive", action="store_true", help="count every subset of the sites"
     )
-    for verb in made.values():
+    for name, verb in made.items():
         verb.add_argument("--core", default="a77", help=f"{', '.join(CORES)} (default: a77)")
-        verb.add_argument("--json", type=Path, metavar="FILE", help="docs/result-schema.md")
+        if name != "estimate":
+            told = "what estimates are made of" if name == "fit" else "docs/result-schema.md"
+            verb.add_argument("--json", type=Path, metavar="FILE", help=told)
         verb.add_argument("--no-cache", action="store_true", help="count again what was counted")
     return parser
+
+
+def _add_latency_options(fit: argparse.ArgumentParser, estimate: argparse.ArgumentParser) -> None:
+    fit.add_argument(
+        "--phones", type=Path, required=True, metavar="FILE", help="what phones measured, JSON"
+    )
+    fit.add_argument(
+        "--table", nargs="+", default=[], metavar="ID", help="default: all of one thread"
+    )
+    fit.add_argument(
+        "--networks", type=Path, metavar="FILE", help="name in the table to builder, JSON"
+    )
+    fit.add_argument(
+        "--artifacts", nargs="+", metavar="GLOB", help="sets that are there and need no build"
+    )
+    fit.add_argument("--out", type=Path, default=Path("artifacts"), help="where sets are built")
+    fit.add_argument(
+        "--no-build", action="store_true", help="leave out networks that are not built yet"
+    )
+    estimate.add_argument(
+        "--fit", type=Path, required=True, metavar="FILE", help="that fit --json wrote"
+    )
+    for verb in (fit, estimate):
+        verb.add_argument(
+            "--all",
+            dest="show_all",
+            action="store_true",
+            help="predictors too that rank worse than instruction counts",
+        )
