@@ -123,18 +123,13 @@ def test_its_cost_is_measured_on_calibration_data_where_there_are_some(request_o
     assert cost.top1 == cost.float_top1
 
 
-def test_a_half_file_of_open_batch_takes_any_of_its_batches(request_of):
+def test_half_files_of_open_batch_are_refused(request_of):
     request = request_of(formats=("pte",))
     (tensor,) = request.source.inputs
     tensor = dataclasses.replace(tensor, batch=(1, 4))
     source = dataclasses.replace(request.source, inputs=(tensor,))
-    manifest = make_artifacts(dataclasses.replace(request, source=source)).manifest
-    artifact = manifest.artifact("pte")
-    assert artifact.delegates == 1
-    run = get_format("pte").load(manifest.path(artifact))
-    images = np.random.default_rng(0).standard_normal((3, 3, 8, 8)).astype("float32")
-    (together,) = run([images])
-    assert np.array_equal(together, np.concatenate([run([images[i : i + 1]])[0] for i in range(3)]))
+    with pytest.raises(SpecError, match="fp16 files have one batch"):
+        dataclasses.replace(request, source=source)
 
 
 def test_a_network_whose_values_overflow_is_refused_by_its_layers_name(request_of, tmp_path):
