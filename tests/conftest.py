@@ -18,6 +18,7 @@ pytest_plugins = [
     "bench_process",
     "bench_rig",
     "in_process_builds",
+    "installed_wheel",
     "longest_first",
     "made_once",
     "mediapipe_classifier",

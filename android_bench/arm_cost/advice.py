@@ -1,7 +1,7 @@
 """Which down-sampling sites to convert: each alone, all together, and the cheapest choice.
 
-Sites act on one another, since one that is padding-free makes every later map smaller. So a choice
-is never judged by a sum: the choice that is named was built and counted itself.
+Sites can act on one another, since one that is padding-free can make later maps smaller. So a
+choice is never judged by a sum: the choice that is named was built and counted itself.
 """
 
 from __future__ import annotations

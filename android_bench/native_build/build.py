@@ -20,6 +20,7 @@ from pathlib import Path
 
 from android_bench.native_build.bundle import collect
 from android_bench.native_build.cache import cache_folder, make_alone, replace_folder
+from android_bench.native_build.prebuilt import find_prebuilt
 from android_bench.native_build.record import (
     PROGRAMS,
     RECORD_VERSION,
@@ -28,7 +29,7 @@ from android_bench.native_build.record import (
     read_whole_build,
 )
 from android_bench.native_build.runtimes import Runtimes, find_runtimes
-from android_bench.native_build.toolchain import TARGETS, Toolchain, find_toolchain
+from android_bench.native_build.toolchain import TARGETS, Toolchain, find_toolchain, named_compiler
 from export.sets.files import atomic_write
 from pfd_models.errors import DeviceError, InputError, PfdError, unknown
 
@@ -104,11 +105,13 @@ def build_harness(target: str = "host", *, sources: Path = SOURCES) -> Built:
     """Build the harness, or take it from the cache when nothing it is made of has changed.
 
     The walk: tools, runtimes, cache, configure and compile, bundle, publish by one rename. What
-    is in the cache is taken when every file is what it was; two callers build once.
+    is in the cache is taken when every file is what it was; two callers build once. Without a
+    compiler the package pfd-mobile-device is taken, when it was made of the same sources.
 
     Args:
-        target: ``host``; ``linux-arm64`` for phones and emulated ones; ``android-arm64`` for
-            phones through an NDK, which is untested.
+        target: ``host``; ``linux-x64`` for other computers, which names no path of this one;
+            ``linux-arm64`` for phones and emulated ones; ``android-arm64`` for phones
+            through an NDK, which is untested.
         sources: The folder with CMakeLists.txt and engines/.
 
     Raises:
@@ -118,9 +121,15 @@ def build_harness(target: str = "host", *, sources: Path = SOURCES) -> Built:
     """
     if target not in TARGETS:
         raise InputError(unknown("target", target, TARGETS))
-    toolchain = find_toolchain(target)
-    runtimes = find_runtimes(target)
     version = source_version(sources)
+    try:
+        toolchain = find_toolchain(target)
+    except DeviceError as error:
+        if named_compiler(target):  # what was asked for is not passed over
+            raise
+        place, found = find_prebuilt(target, version, error)
+        return Built(folder=place, record=found, from_cache=True)
+    runtimes = find_runtimes(target)
     folder = cache_folder() / "native" / f"{target}-{_key(version, toolchain, runtimes)}"
     if record := read_whole_build(folder):
         return Built(folder=folder, record=record, from_cache=True)
@@ -165,7 +174,7 @@ def _compile(
         options.append(f"-Dexecutorch_DIR={runtimes.executorch}/share/cmake")
     else:
         options.append("-DCMAKE_DISABLE_FIND_PACKAGE_executorch=ON")
-    if toolchain.target != "host":
+    if toolchain.target.endswith("-arm64"):
         options += ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64"]
     if toolchain.target == "android-arm64":
         options.append("-DCMAKE_SHARED_LINKER_FLAGS=-static-libstdc++")
@@ -222,7 +231,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--target",
         default="host",
-        help="host (default), linux-arm64 for a phone, or android-arm64 (an NDK; untested)",
+        help="host (default), linux-x64 for other computers, linux-arm64 for a phone, or "
+        "android-arm64 (an NDK; untested)",
     )
     options = parser.parse_args(arguments)
     begin = time.perf_counter()

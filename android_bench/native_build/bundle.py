@@ -19,7 +19,7 @@ from android_bench.native_build.toolchain import Toolchain, output_of
 from export.sets.files import sha256_file
 from pfd_models.errors import DeviceError
 
-__all__ = ["LOADER", "collect"]
+__all__ = ["LOADER", "collect", "library_places"]
 
 LOADER = "ld-linux-aarch64.so.1"
 
@@ -37,7 +37,7 @@ _OF_GCC = ("libstdc++", "libgcc_s", "libgomp", "libatomic")
 def collect(folder: Path, runtimes: Runtimes, toolchain: Toolchain) -> BundleRecord:
     """Copy what the built program needs beside it and return what is there then.
 
-    On this machine nothing is copied: the program finds the libraries where they are.
+    For a computer nothing is copied: the libraries are those of its own wheels.
 
     Args:
         folder: Holds the program and the engines; libraries are copied into it.
@@ -50,7 +50,7 @@ def collect(folder: Path, runtimes: Runtimes, toolchain: Toolchain) -> BundleRec
     ours = sorted(p.name for p in folder.iterdir() if p.is_file())
     origins = dict.fromkeys(ours, "pfd-mobile")
     loader = LOADER if toolchain.target == "linux-arm64" else ""
-    if toolchain.target != "host":
+    if toolchain.target.endswith("-arm64"):
         origins |= _add_libraries(
             folder, [*([loader] if loader else []), *ours], runtimes, toolchain
         )
@@ -67,7 +67,7 @@ def _add_libraries(
     folder: Path, names: Sequence[str], runtimes: Runtimes, toolchain: Toolchain
 ) -> dict[str, str]:
     """Copy the libraries that some files need, and those that these need; name to origin."""
-    places = _runtime_libraries(runtimes)
+    places = library_places(runtimes)
     # Bionic programs use the phone's own loader and system libraries.
     there_already = SYSTEM_LIBRARIES if toolchain.target == "android-arm64" else frozenset[str]()
     added: dict[str, str] = {}
@@ -84,7 +84,7 @@ def _add_libraries(
     return added
 
 
-def _runtime_libraries(runtimes: Runtimes) -> dict[str, tuple[Path, str]]:
+def library_places(runtimes: Runtimes) -> dict[str, tuple[Path, str]]:
     """Return file name to its place and package."""
     found = {}
     if runtimes.executorch:

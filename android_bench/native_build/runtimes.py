@@ -21,7 +21,7 @@ from android_bench.native_build.ndk import find_executorch, find_litert
 from export.sets.files import sha256_file
 from pfd_models.errors import DeviceError
 
-__all__ = ["Runtimes", "find_runtimes"]
+__all__ = ["Runtimes", "find_runtimes", "runtime_versions"]
 
 # What find_runtimes("linux-arm64") asks for when a package is not installed here.
 _PINNED = {"executorch": "1.5.1", "ai-edge-litert": "2.3.0"}
@@ -69,7 +69,7 @@ def find_runtimes(target: str) -> Runtimes:
     Raises:
         DeviceError: No runtime is installed, or pip cannot fetch one.
     """
-    if target == "host":
+    if target in ("host", "linux-x64"):
         return _installed()
     if target == "android-arm64":
         return _named()
@@ -81,6 +81,14 @@ def find_runtimes(target: str) -> Runtimes:
         litert_version=_version("ai-edge-litert") or _PINNED["ai-edge-litert"],
         licences={name: _licence_in(folder) for name, folder in folders.items()},
     )
+
+
+def runtime_versions(target: str) -> dict[str, str]:
+    """Return package to the version that a build for a target would have; nothing is fetched."""
+    if target == "linux-arm64":
+        return {name: _version(name) or pinned for name, pinned in _PINNED.items()}
+    found = find_runtimes(target)
+    return {"executorch": found.executorch_version, "ai-edge-litert": found.litert_version}
 
 
 def _named() -> Runtimes:

@@ -14,7 +14,7 @@ from pathlib import Path
 from android_bench.native_build.ndk import ndk_compiler
 from pfd_models.errors import DeviceError
 
-__all__ = ["TARGETS", "Toolchain", "find_toolchain", "output_of"]
+__all__ = ["TARGETS", "Toolchain", "find_toolchain", "named_compiler", "output_of"]
 
 LEAST_CMAKE = (3, 28)
 """Before it, CMake writes the token $ORIGIN wrongly (executorch-config.cmake, ExecuTorch 1.5.1)."""
@@ -22,15 +22,18 @@ LEAST_CMAKE = (3, 28)
 LEAST_COMPILER = {"gcc": (11,), "clang": (14,)}
 """The first releases whose C++20 library has what the harness uses."""
 
-TARGETS = ("host", "linux-arm64", "android-arm64")
+TARGETS = ("host", "linux-x64", "linux-arm64", "android-arm64")
 
 _COMPILERS = {
     "host": ("c++", "g++", "clang++"),
+    "linux-x64": ("c++", "g++", "clang++"),
     "linux-arm64": ("aarch64-linux-gnu-g++",),
 }
-_VARIABLES = {"host": "CXX", "linux-arm64": "PFD_ARM64_CXX"}
+_VARIABLES = {"host": "CXX", "linux-x64": "CXX", "linux-arm64": "PFD_ARM64_CXX"}
+_MACHINES = {"linux-x64": "x86_64", "linux-arm64": "aarch64"}
 _REMEDIES = {
     "host": "install g++ 11 or newer (Debian and Ubuntu: apt-get install g++) or set CXX",
+    "linux-x64": "call this on an x86-64 computer with g++ 11 or newer",
     "linux-arm64": "install Debian's or Ubuntu's cross compiler (apt-get install "
     "g++-aarch64-linux-gnu) or set PFD_ARM64_CXX",
     "android-arm64": "set ANDROID_NDK to the folder of an NDK r26 or newer",
@@ -84,8 +87,9 @@ def find_toolchain(target: str) -> Toolchain:
     version = output_of([compiler, "--version"]).partition("\n")[0]
     machine = output_of([compiler, "-dumpmachine"])
     _require_new_enough(target, compiler, version)
-    if target == "linux-arm64" and not machine.startswith("aarch64"):
-        raise DeviceError(f"{compiler} builds for {machine}, not for aarch64: {_REMEDIES[target]}")
+    wanted = _MACHINES.get(target, "")
+    if not machine.startswith(wanted):
+        raise DeviceError(f"{compiler} builds for {machine}, not for {wanted}: {_REMEDIES[target]}")
     return Toolchain(
         target=target,
         cmake=_find_cmake(),
@@ -93,6 +97,11 @@ def find_toolchain(target: str) -> Toolchain:
         compiler_version=version,
         compiler_target=machine,
     )
+
+
+def named_compiler(target: str) -> str:
+    """Return the compiler that the environment names for a target, or nothing."""
+    return os.environ.get(_VARIABLES.get(target, ""), "")
 
 
 def output_of(command: Sequence[str | Path]) -> str:
@@ -115,7 +124,7 @@ def _find_compiler(target: str) -> Path:
     if target == "android-arm64":
         return ndk_compiler()
     variable = _VARIABLES[target]
-    wanted = os.environ.get(variable)
+    wanted = named_compiler(target)
     for name in [wanted] if wanted else _COMPILERS[target]:
         if found := shutil.which(name):
             return Path(found)

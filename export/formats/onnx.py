@@ -57,6 +57,7 @@ def write(program: Program, path: Path, options: WriteOptions) -> Written:
             store_half(model)
     with _time_step(seconds, "onnx.checker"):
         _strip_notes(model)
+        _number_namesakes(model)
         _set_identity(model, {**options.identity, **name_stored(program)})
         _check(model, program)
     with _time_step(seconds, "write"):
@@ -178,6 +179,18 @@ def _strip_notes(model: ModelProto) -> None:
         for item in collection:
             item.doc_string = ""
             del item.metadata_props[:]
+
+
+def _number_namesakes(model: ModelProto) -> None:
+    """Give each node a name of its own: parts of one call share its name, and no runtime loads that."""
+    taken: set[str] = set()
+    for node in model.graph.node:
+        number, free = 1, node.name
+        while free and free in taken:
+            number += 1
+            free = f"{node.name}_{number}"
+        node.name = free
+        taken.add(free)
 
 
 def _set_identity(model: ModelProto, identity: Mapping[str, str]) -> None:

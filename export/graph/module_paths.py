@@ -8,8 +8,10 @@ rewritten and is exported again it knows one module, the graph itself.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from torch import fx
+if TYPE_CHECKING:  # a set that is unchanged is found without loading torch
+    from torch import fx
 
 __all__ = ["find_module_path", "keep_module_paths", "name_results"]
 

@@ -114,7 +114,7 @@ def _number(operand: object, node: fx.Node) -> Tensor | None:
 
 def _is_image(node: fx.Node) -> bool:
     """Whether a value is an input of the network, perhaps turned or converted to float."""
-    if value(node).dim() != 4 or value(node).dtype != torch.float32:
+    if value(node).dim() != 4 or not value(node).is_floating_point():
         return False
     while is_call(node, *_MOVES) and len(node.users) == 1:
         source = node.args[0]

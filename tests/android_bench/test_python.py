@@ -104,7 +104,7 @@ def test_public_names_load_their_modules_when_they_are_used():
 
 def test_every_installed_command_is_a_function_that_returns_its_status(repository):
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
-    assert sorted(project["scripts"]) == ["pfd-bench", "pfd-build", "pfd-train"]
+    assert sorted(project["scripts"]) == ["pfd-arm", "pfd-bench", "pfd-build", "pfd-train"]
     for target in project["scripts"].values():
         module, _, name = target.partition(":")
         assert callable(getattr(importlib.import_module(module), name))

@@ -48,7 +48,7 @@ def test_a_table_and_a_figure_and_two_files_say_what_each_layer_loses(folder, ca
     assert [layer["name"] for layer in layers] == ["0", "1", "2", "3", "5"]
     assert all(layer["alone"]["sqnr_db"] > 20 for layer in layers)
     nodes = json.loads(stored.with_name(f"{stored.stem}_nodes.json").read_text())
-    assert nodes["results"]["conv2d"]["value"] == pytest.approx(
+    assert nodes["results"]["0/conv2d"]["value"] == pytest.approx(
         layers[0]["alone"]["sqnr_db"], abs=0.01
     )
     page = stored.with_suffix(".html").read_text()

@@ -278,10 +278,8 @@ def test_the_command_says_where_the_harness_is(sources, capsys, monkeypatch):
 def test_the_command_ends_with_the_errors_status_and_one_line(capsys, monkeypatch):
     assert main(["--target", "vax"]) == 2
     captured = capsys.readouterr()
-    assert (
-        captured.err
-        == "error: unknown target 'vax': choose one of (host, linux-arm64, android-arm64)\n"
-    )
+    targets = "(host, linux-x64, linux-arm64, android-arm64)"
+    assert captured.err == f"error: unknown target 'vax': choose one of {targets}\n"
     monkeypatch.setenv("CXX", "/nowhere/c++")
     assert main([]) == 3
     assert capsys.readouterr().err.count("\n") == 1

@@ -504,7 +504,7 @@ def test_the_page_shows_what_the_command_prints(command, capsys, arguments):
     ("arguments", "message"),
     [
         (["--conditions", "drfit"], "did you mean 'drift'"),
-        (["--half-width", "0"], "precision is 0.0"),
+        (["--precision", "0"], "precision is 0.0"),
         (["--variants", "1"], "at least 2 variants"),
         (["--heats", "--pairing", "blocks"], "--heats is about turns"),
         (["--fit-weather", "nowhere.npz"], "cannot read samples from nowhere.npz"),

@@ -22,7 +22,7 @@ def test_a_store_of_version_1_is_upgraded(postgres_url, make):
         with store.writing() as connection:  # what version 1 was: see the stored SQLite example
             for column in ("leftovers", "params", "macs", "calibration"):
                 connection.execute(text(f"ALTER TABLE artifacts DROP COLUMN {column}"))
-            for table in ("turns", "heats", "arm_counts"):
+            for table in ("turns", "heats", "arm_counts", "foreign_results"):
                 connection.execute(text(f"DROP TABLE {table}"))
             connection.execute(text("UPDATE schema_version SET version = 1"))
     with open_store(postgres_url) as store:
