@@ -10,7 +10,14 @@ import pytest
 
 # Called, and yet not held to: pytest's own frames import the plugins of others, and a peer's
 # packages run in processes of their own.
-NOT_HELD = {"pytest", "litert_torch", "ai_edge_quantizer", "peer_files", "tflite_runtime", "efficientnet_lite_pytorch"}
+NOT_HELD = {
+    "pytest",
+    "litert_torch",
+    "ai_edge_quantizer",
+    "peer_files",
+    "tflite_runtime",
+    "efficientnet_lite_pytorch",
+}
 
 
 def is_error(module):

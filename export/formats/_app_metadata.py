@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from export.graph.program import Program
 from export.onnx_to_tflite.app_metadata import AppMetadata, AppTensor
 from export.sets.manifest import AppInterface, TensorSpec
+
+if TYPE_CHECKING:  # a set that is unchanged is found without loading torch
+    from export.graph.program import Program
 
 __all__ = ["describe_for_apps"]
 

@@ -182,7 +182,7 @@ def _strip_notes(model: ModelProto) -> None:
 
 
 def _number_namesakes(model: ModelProto) -> None:
-    """Give each node a name of its own: parts of one call share its name, and no runtime loads that."""
+    """Give each node a name of its own; parts of one call share its, and no runtime loads that."""
     taken: set[str] = set()
     for node in model.graph.node:
         number, free = 1, node.name
