@@ -14,7 +14,7 @@ from pfd_models.errors import InputError
 from pfd_models.files import atomic_write
 from pfd_models.plain_data import decode_json, to_plain
 
-__all__ = ["CostDocument", "CountedFile", "read_document", "write_document"]
+__all__ = ["CostDocument", "CountedFile", "read_document", "read_written", "write_document"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,19 +69,26 @@ def _file(file: CountedFile) -> dict[str, Any]:
     return {**to_plain(file), "totals": totals}
 
 
+def read_written(path: Path, command: str) -> bytes:
+    """Read a file that a command of ours writes.
+
+    Raises:
+        InputError: It cannot be read; the line names the command.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"cannot read {path}: {reason}; write it with {command}") from error
+
+
 def read_document(path: Path) -> CostDocument:
     """Read a document.
 
     Raises:
         InputError: It is absent, damaged or of a newer version.
     """
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(
-            f"cannot read {path}: {reason}; write it with pfd-arm --artifacts FILES --json {path}"
-        ) from error
+    text = read_written(path, f"pfd-arm --artifacts FILES --json {path}")
     document = decode_json(CostDocument, text, what=str(path), strict=False)
     if document.schema_version > SCHEMA_VERSION:
         raise InputError(

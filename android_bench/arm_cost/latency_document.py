@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from android_bench.arm_cost.document import read_written
 from android_bench.arm_cost.latency_model import (
     BASELINE,
     PREDICTORS,
@@ -134,13 +135,7 @@ def read_latency_document(path: Path) -> LatencyDocument:
     Raises:
         InputError: It is absent, damaged or of a newer version.
     """
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(
-            f"cannot read {path}: {reason}; write it with pfd-arm fit --phones FILE --json {path}"
-        ) from error
+    text = read_written(path, f"pfd-arm fit --phones FILE --json {path}")
     document = decode_json(LatencyDocument, text, what=str(path), strict=False)
     if document.latency_document > VERSION:
         raise InputError(
