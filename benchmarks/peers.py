@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import math
 import statistics
 import subprocess
 import sys
@@ -37,6 +36,7 @@ from android_bench.campaign.series import SeriesOptions, make_rules, run_series
 from export.formats import get_format
 from export.network.network import make_network
 from export.pipeline import make_artifacts
+from export.quantization.cost import measure_cost
 from export.request.calibration import parse_calibration
 from export.request.request import BuildRequest
 from export.request.source import ZooSource
@@ -196,8 +196,7 @@ def describe(
     fed = [_store(image, integers.get("input")) for image in images]
     outputs = [run([image])[0] for image in fed]
     numbers = [_read(output, integers.get("output")) for output in outputs]
-    noise = sum(float(((a - b) ** 2).sum()) for a, b in zip(numbers, exact, strict=True))
-    sqnr = 10 * math.log10(sum(float((b**2).sum()) for b in exact) / noise)
+    sqnr = measure_cost(exact, numbers).sqnr_db
     # The harness is held to what the file computed here: that it runs the same file, not that the
     # file is right, which the note says.
     stored = folder / f"{told['peer']}_reference.npz"

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
-__all__ = ["INTERRUPTED", "interrupt_on_sigterm"]
+from android_bench.cli.printing import print_error
+from pfd_models.errors import PfdError
+
+__all__ = ["INTERRUPTED", "interrupt_on_sigterm", "run_verb"]
+
+Options = argparse.Namespace
 
 INTERRUPTED = 130
 """Exit status: 128 and the number of SIGINT, as shells have it."""
@@ -29,6 +36,19 @@ def interrupt_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def run_verb(verb: Callable[[Options], int], options: Options) -> int:
+    """Do what a verb says and return the exit status; what goes wrong is one line."""
+    with interrupt_on_sigterm():
+        try:
+            return verb(options)
+        except PfdError as error:
+            print_error(str(error))
+            return error.exit_status
+        except KeyboardInterrupt:
+            sys.stderr.write("interrupted\n")
+            return INTERRUPTED
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

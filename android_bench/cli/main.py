@@ -23,7 +23,7 @@ from android_bench.campaign.extra_passes import PASSES
 from android_bench.campaign.result import CampaignResult, read_result
 from android_bench.cli.artifacts import find_or_build
 from android_bench.cli.doctor import examine
-from android_bench.cli.interruption import INTERRUPTED, interrupt_on_sigterm
+from android_bench.cli.interruption import run_verb
 from android_bench.cli.lanes import Lanes, measure
 from android_bench.cli.measuring import (
     compare_files,
@@ -70,15 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, do what its verb says and return the exit status."""
     lines = {name: verb.__doc__ or "" for name, verb in VERBS.items()}
     options = parse(sys.argv[1:] if arguments is None else arguments, lines)
-    with interrupt_on_sigterm():
-        try:
-            return VERBS[options.verb](options)
-        except PfdError as error:
-            print_error(str(error))
-            return error.exit_status
-        except KeyboardInterrupt:
-            sys.stderr.write("interrupted\n")
-            return INTERRUPTED
+    return run_verb(VERBS[options.verb], options)
 
 
 # -- verbs that measure ------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from export.sets.manifest import PrecisionCost
 
-__all__ = ["find_classes", "measure_cost"]
+__all__ = ["find_classes", "find_sqnr_db", "measure_cost"]
 
 _Outputs = Sequence[npt.NDArray[np.floating]]
 
@@ -28,6 +28,12 @@ def find_classes(
         return None
     last = np.stack([outputs[-1] for outputs in samples])
     return last.reshape(last.shape[0] * last.shape[1], -1)[:, 0]
+
+
+def find_sqnr_db(exact: npt.NDArray[np.float64], found: npt.NDArray[np.float64]) -> float:
+    """Return the signal to quantisation noise ratio in dB, 240 where there is no noise."""
+    signal, noise = float(np.square(exact).sum()), float(np.square(exact - found).sum())
+    return float(10 * np.log10(max(signal, 1e-30) / max(noise, signal * 1e-24, 1e-54)))
 
 
 def measure_cost(
@@ -50,9 +56,6 @@ def measure_cost(
         scores, how often both have the same best class and how often each has the right one.
     """
     wanted, have = np.stack(exact).astype(np.float64), np.stack(found).astype(np.float64)
-    noise = float(np.square(wanted - have).sum())
-    signal = float(np.square(wanted).sum())
-    sqnr = 10 * np.log10(max(signal, 1e-30) / max(noise, signal * 1e-24, 1e-54))
     agreement = float_top1 = top1 = None
     best, chosen = classes
     if best is None and wanted.ndim == 3 and wanted.shape[2] > 1:
@@ -65,7 +68,7 @@ def measure_cost(
             top1 = float((chosen[: len(known)] == known).mean())
     return PrecisionCost(
         samples=len(wanted),
-        sqnr_db=float(sqnr),
+        sqnr_db=find_sqnr_db(wanted, have),
         agreement=agreement,
         float_top1=float_top1,
         top1=top1,

@@ -24,12 +24,12 @@ from android_bench.cli.arm.advice import advise_networks
 from android_bench.cli.arm.files import count_chosen, count_pair, keep
 from android_bench.cli.arm.latency import estimate, fit
 from android_bench.cli.arm.options import parse
-from android_bench.cli.interruption import INTERRUPTED, interrupt_on_sigterm
-from android_bench.cli.printing import print_error, print_line, print_table
+from android_bench.cli.interruption import run_verb
+from android_bench.cli.printing import print_line, print_table
 from android_bench.report.arm_advice import advice_lines, advice_table
 from android_bench.report.arm_page import difference_page
 from android_bench.report.arm_tables import cost_tables, difference_table, gate_lines
-from pfd_models.errors import GateError, PfdError
+from pfd_models.errors import GateError
 from pfd_models.files import atomic_write
 
 __all__ = ["main"]
@@ -41,15 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, do what its verb says and return the exit status."""
     lines = {name: verb.__doc__ or "" for name, verb in VERBS.items()}
     options = parse(sys.argv[1:] if arguments is None else arguments, lines)
-    with interrupt_on_sigterm():
-        try:
-            return VERBS[options.verb](options)
-        except PfdError as error:
-            print_error(str(error))
-            return error.exit_status
-        except KeyboardInterrupt:
-            sys.stderr.write("interrupted\n")
-            return INTERRUPTED
+    return run_verb(VERBS[options.verb], options)
 
 
 def count(options: Options) -> int:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx
 
 from export.network.inputs import Arrays
+from export.quantization.cost import find_sqnr_db
 from export.quantization.integer_reference import run_integers
 from export.quantization.quantize import Quantized, Simplified
 from export.quantization.scales import Affine
@@ -76,7 +77,7 @@ def follow(
         wanted = reference[place]
         values[node] = InnerValue(
             name=known.name,
-            sqnr_db=_sqnr_db(exact[node], wanted),
+            sqnr_db=find_sqnr_db(exact[node], wanted),
             steps={
                 kind: round(float(np.abs(outputs[place] - wanted).max()) / known.scale)
                 for kind, outputs in found.items()
@@ -88,8 +89,3 @@ def follow(
 def _stack(runs: Iterable[Arrays]) -> list[np.ndarray[Any, Any]]:
     """Return each output over all samples, float64."""
     return [np.stack(column).astype(np.float64) for column in zip(*runs, strict=True)]
-
-
-def _sqnr_db(exact: np.ndarray[Any, Any], found: np.ndarray[Any, Any]) -> float:
-    signal, noise = float(np.square(exact).sum()), float(np.square(exact - found).sum())
-    return float(10 * np.log10(max(signal, 1e-30) / max(noise, signal * 1e-24, 1e-54)))
