@@ -166,6 +166,7 @@ def run_block(
     schedule: Schedule | None = None,
     *,
     handicap_ppm: int = 0,
+    pause_ppm: int = 0,
     verify_samples: int = 1,
     on_line: Callable[[Line], None] | None = None,
 ) -> HarnessResult:
@@ -176,6 +177,8 @@ def run_block(
         job: What to run.
         schedule: How to warm up and time.
         handicap_ppm: Share of its own duration to add to every inference, in millionths.
+        pause_ppm: How long the next one waits, a share too; what exceeds the handicap is not
+            timed.
         verify_samples: How many expected samples to check before; 0 for all. One is checked
             again afterwards.
         on_line: Hears every line of the protocol as it comes.
@@ -191,7 +194,7 @@ def run_block(
     schedule = schedule or Schedule()
     options = [
         *("--time", "--verify-samples", str(verify_samples)),
-        *("--handicap-ppm", str(handicap_ppm)),
+        *("--handicap-ppm", str(handicap_ppm), "--pause-ppm", str(pause_ppm)),
         *("--iterations", str(schedule.iterations), "--seconds", repr(schedule.seconds)),
         *("--stop", "either" if schedule.stop_at_either else "both"),
         *("--max-seconds", repr(schedule.max_seconds)),
