@@ -180,7 +180,8 @@ def test_who_has_no_handicap_pauses_as_long_outside_its_samples(awkward):
 
 
 def test_when_the_memory_for_samples_is_full_the_heat_ends_with_a_whole_cycle_and_says_so(awkward):
-    schedule = dataclasses.replace(SHORT, burst=100, seconds=0.02)
+    # Ten times as long as it takes: a busy machine puts a child aside when it hands over.
+    schedule = dataclasses.replace(SHORT, burst=1000, seconds=0.2)
     heat = heat_of(awkward, ["spin x 0", "spin x 0"], schedule)
     assert heat.status is Status.DONE
     assert heat.memory_full
