@@ -43,7 +43,7 @@ REWRITE_FLOOR, REWRITE_MULTIPLE = 1e-5, 4.0
 second times the original's own distance in float32, whichever is more. Reason: folded norms sum
 other products, no less exactly. The zoo stays below 1.3 times where it is above the first."""
 
-REWRITE_SAMPLES = 2
+_REWRITE_SAMPLES = 2
 """How many samples of one batch the rewritten graph is run on; the files are run on all."""
 
 LEAST_SQNR_DB = 60.0
@@ -72,7 +72,7 @@ def check_rewrite(
         for i, (sample, expected) in enumerate(
             zip(reference.inputs, reference.outputs, strict=True)
         )
-        if i < REWRITE_SAMPLES or shapes[i] != shapes[0]  # and every other batch
+        if i < _REWRITE_SAMPLES or shapes[i] != shapes[0]  # and every other batch
     ]
     if not all(error <= limit for error in errors):  # NaN too
         raise ParityError(
