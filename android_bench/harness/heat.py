@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from android_bench.harness.client import PATIENCE_S, Harness
+from android_bench.harness.description import PATIENCE_S, Harness
 from android_bench.harness.heat_lines import HeatReader, HeatResult
 from android_bench.harness.job import Job
 from android_bench.harness.wire import Status
