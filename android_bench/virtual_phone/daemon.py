@@ -49,6 +49,7 @@ class Phone:
         self.root = folder / "root"  # as the phone sees them
         self.adb = packages.unpacked(packages.ADB)
         self.userland = packages.unpacked(packages.USERLAND)
+        self.emulated = packages.unpacked(packages.EMULATED)
         self.emulator = packages.unpacked(packages.EMULATOR)
         self.adbd: int | None = None
         self.server: int | None = None
@@ -56,8 +57,8 @@ class Phone:
 
     def build(self) -> None:
         """Make the file system; the emulator is registered apart, since kernels differ there."""
-        emulator = self.emulator / "usr/bin/qemu-aarch64-static"
-        build(self.files, self.root, adb=self.adb, userland=self.userland, emulator=emulator)
+        sets = {"adb": self.adb, "userland": self.userland, "emulated": self.emulated}
+        build(self.files, self.root, **sets)
 
     def restore(self, keep: str = "") -> None:
         """Put the files that hooks change back, and empty the data partition but for one folder."""

@@ -24,7 +24,7 @@ _MAGIC = r"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x
 _MASK = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
 
 
-def build(files: Path, root: Path, *, adb: Path, userland: Path, emulator: Path) -> None:
+def build(files: Path, root: Path, *, adb: Path, userland: Path, emulated: Path) -> None:
     """Make the phone's files and mount what a phone has mounted.
 
     Args:
@@ -32,7 +32,7 @@ def build(files: Path, root: Path, *, adb: Path, userland: Path, emulator: Path)
         root: The same as the phone sees it: read-only but for ``/sys`` and ``/data``.
         adb: The unpacked package with adbd.
         userland: The unpacked packages with shell and commands.
-        emulator: The program that runs these.
+        emulated: The unpacked package with the commands that tell the processor.
     """
     kernel.mount("none", Path("/"), options="rec,private")
     for place in (files, root):
@@ -43,7 +43,7 @@ def build(files: Path, root: Path, *, adb: Path, userland: Path, emulator: Path)
         (files / name).mkdir(parents=True)
     for name, text in rootfs.files().items():
         write(files, name, text)
-    _programs(files, userland, emulator)
+    _programs(files, userland, emulated)
     _links(files)
     for name in _DEVICES:
         (files / "dev" / name).touch()
@@ -77,15 +77,16 @@ def write(root: Path, name: str, text: str) -> None:
     path.chmod(0o444)
 
 
-def _programs(root: Path, userland: Path, emulator: Path) -> None:
+def _programs(root: Path, userland: Path, emulated: Path) -> None:
     folder = root / "system/bin"
     shutil.copy(userland / "usr/bin/busybox", folder / "busybox")
-    shutil.copy(userland / "usr/lib/aarch64-linux-musl/bin/mksh", folder / "sh")
+    shutil.copy(userland / "usr/lib/x86_64-linux-musl/bin/mksh", folder / "sh")
+    shutil.copy(emulated / "usr/bin/busybox", folder / "uname")
     for name, text in scripts.SCRIPTS.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     listing = subprocess.run(
-        [emulator, folder / "busybox", "--list"], capture_output=True, text=True, check=True
+        [folder / "busybox", "--list"], capture_output=True, text=True, check=True
     )
     # A phone that is not rooted has no su.
     for name in set(listing.stdout.split()) - {"su"}:

@@ -23,7 +23,16 @@ from pathlib import Path
 from android_bench.errors import VirtualPhoneError
 from android_bench.native_build.cache import cache_folder as bench_cache_folder
 
-__all__ = ["ADB", "EMULATOR", "USERLAND", "PackageSet", "cache_folder", "unpacked"]
+__all__ = [
+    "ADB",
+    "ALL",
+    "EMULATED",
+    "EMULATOR",
+    "USERLAND",
+    "PackageSet",
+    "cache_folder",
+    "unpacked",
+]
 
 _SUITES = (
     *("bullseye", "bookworm", "trixie", "forky", "sid"),
@@ -79,18 +88,28 @@ EMULATOR = PackageSet(
     packages=("qemu-user-static",),
     keep=("usr/bin/qemu-aarch64-static", "usr/share/doc/*/copyright"),
 )
-# Static programs only: like a real phone, the virtual one has no glibc of its own.
+# Static programs only: like a real phone, the virtual one has no glibc of its own. The shell and
+# its commands are this computer's kind: emulated, each would take ten times as long, longer than
+# on a phone. What is pushed is emulated, and `uname`.
 USERLAND = PackageSet(
-    name="userland-trixie-arm64-1",
+    name="userland-trixie-amd64-1",
     suite="trixie",
-    architecture="arm64",
+    architecture="amd64",
     packages=("busybox-static", "mksh"),
     keep=(
         "usr/bin/busybox",
-        "usr/lib/aarch64-linux-musl/bin/mksh",
+        "usr/lib/x86_64-linux-musl/bin/mksh",
         "usr/share/doc/*/copyright",
     ),
 )
+EMULATED = PackageSet(
+    name="busybox-trixie-arm64-1",
+    suite="trixie",
+    architecture="arm64",
+    packages=("busybox-static",),
+    keep=("usr/bin/busybox", "usr/share/doc/*/copyright"),
+)
+ALL = (ADB, EMULATOR, USERLAND, EMULATED)
 
 
 def cache_folder() -> Path:

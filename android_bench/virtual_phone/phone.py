@@ -175,7 +175,7 @@ def start(name: str | None = None, *, outlive: bool = False) -> VirtualPhone:
     lack = missing()
     if lack is not None:
         raise VirtualPhoneError(lack)
-    for wanted in (packages.ADB, packages.EMULATOR, packages.USERLAND):
+    for wanted in packages.ALL:
         packages.unpacked(wanted)
     folder = _new_folder(name)
     with _removed_on_failure(folder):

@@ -9,11 +9,13 @@ versions than the ones it was checked with it switches itself off and says so in
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import logging
 import threading
 from collections.abc import Callable, Iterator
 from importlib import metadata
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,17 +56,25 @@ def are_checked(*packages: str) -> bool:
 
 @contextlib.contextmanager
 def speed_up_tracing() -> Iterator[None]:
-    """Re-trace without collecting garbage and without copying provenance; holds `LOCK`."""
+    """Re-trace without what is done again and again meanwhile; holds `LOCK`.
+
+    No garbage is collected, no provenance copied, and the dispatcher lists its operators once.
+    """
     with LOCK, contextlib.ExitStack() as stack:
         # Millions of live graph objects make each collection slow, and nothing here is garbage
         # that could not wait a few seconds.
         stack.enter_context(_pause_collector())
         if are_checked("torch"):
+            from torch._export import utils
             from torch.fx.traceback import NodeSource
 
             # Where a node came from is recorded as a chain that is never changed once made, yet
             # copied in depth for every node of every re-trace.
             stack.enter_context(replace_method(NodeSource, "__deepcopy__", _return_itself))
+            # Each table of decompositions has the thousand operators listed for every namespace,
+            # forty times over: a tenth of a second, two or three times an export.
+            materialize = functools.cache(utils._materialize_cpp_cia_ops)
+            stack.enter_context(replace_method(utils, "_materialize_cpp_cia_ops", materialize))
         yield
 
 
@@ -114,8 +124,8 @@ def speed_up_lowering(exported: ExportedProgram, partitioners: list[Partitioner]
 
 
 @contextlib.contextmanager
-def replace_method(owner: type, name: str, function: Any) -> Iterator[None]:
-    """Replace a method of a class inside, and restore exactly what was there."""
+def replace_method(owner: type | ModuleType, name: str, function: Any) -> Iterator[None]:
+    """Replace a function of a class or module inside, and restore exactly what was there."""
     own = owner.__dict__.get(name)
     setattr(owner, name, function)
     try:

@@ -57,7 +57,7 @@ def test_a_table_and_a_figure_and_two_files_say_what_each_layer_loses(folder, ca
     assert not list((folder / "artifacts").glob("*.tflite"))  # it publishes nothing else
 
 
-def test_a_build_can_say_it_as_well(folder, capfd):
+def test_a_build_can_say_it_as_well(folder, in_process_builds, capfd):
     command = [*COMMAND, "--precision", "int8", "--calibration", "fed.npz", "--sensitivity"]
     assert build([*command, "--keep-float", "5"]) == 0
     told = capfd.readouterr().out

@@ -10,6 +10,7 @@ import pytest
 
 from android_bench.harness.client import EngineInfo, Harness, Job, Schedule, describe
 from android_bench.harness.process import run_here
+from android_bench.native_build import build
 from android_bench.native_build.build import SOURCES, build_harness
 from android_bench.virtual_phone.emulated_core import A55, A77, MACHINES, emulate
 from pfd_models.errors import DeviceError
@@ -191,10 +192,15 @@ class Awkward:
 
 @pytest.fixture(scope="session")
 def awkward_built(tmp_path_factory):
+    """A build of one engine more, on a computer without ExecuTorch, which takes the longest."""
     sources = tmp_path_factory.mktemp("sources") / "native"
     shutil.copytree(SOURCES, sources)
     shutil.copy(Path(__file__).parent / "awkward.cpp", sources / "engines")
-    return build_harness(sources=sources)
+    found = build.find_runtimes("host")
+    alone = dataclasses.replace(found, executorch=None, executorch_version="")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "find_runtimes", lambda target: alone)
+        return build_harness(sources=sources)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from android_bench.harness import client
 from android_bench.harness.client import (
     describe,
     measure_memory,
@@ -201,6 +202,21 @@ def test_tensors_that_do_not_fit_are_refused(harness, network, engine, tmp_path,
 def test_a_harness_of_other_sources_is_refused(awkward_built):
     with pytest.raises(DeviceError, match=r"is version .* and this host is .*: build it again"):
         describe([str(awkward_built.program)])
+
+
+def test_one_runtime_is_enough_and_the_other_is_said_to_be_missing(awkward_built, monkeypatch):
+    missing = "the executorch wheel was not found"
+    assert awkward_built.left_out == (f"built without executorch: {missing}",)
+    assert not (awkward_built.folder / "pfd_engine_executorch.so").exists()
+    monkeypatch.setattr(client, "source_version", lambda: awkward_built.version)
+    harness = describe([str(awkward_built.program)])
+    assert {engine.name: engine.unavailable for engine in harness.engines} == {
+        "awkward": "",
+        "litert": "",
+        "executorch": f"not built: {missing}",
+    }
+    with pytest.raises(DeviceError, match="engine executorch cannot run: not built"):
+        harness.engine("executorch")
 
 
 def test_the_harness_refuses_a_host_of_other_sources(harness, network, quick):

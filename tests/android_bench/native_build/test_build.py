@@ -34,9 +34,6 @@ def sources(tmp_path):
     return folder
 
 
-SHARED_CACHE = os.environ.get("PFD_CACHE_DIR", "")
-
-
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("PFD_CACHE_DIR", str(tmp_path / "cache"))
@@ -166,25 +163,6 @@ def test_no_runtime_at_all_is_named_with_what_to_install(monkeypatch, refusal):
         "neither runtime is installed: pip install executorch==",
         "ai-edge-litert==",
     )
-
-
-def test_one_runtime_is_enough_and_the_other_is_said_to_be_missing(monkeypatch):
-    monkeypatch.setenv("PFD_CACHE_DIR", SHARED_CACHE)  # the whole harness: not built every time
-    found = runtimes.find_runtimes("host")
-    alone = dataclasses.replace(found, executorch=None, executorch_version="")
-    monkeypatch.setattr(build, "find_runtimes", lambda target: alone)
-    built = build_harness()
-    assert built.left_out == ("built without executorch: the executorch wheel was not found",)
-    assert not (built.folder / "pfd_engine_executorch.so").exists()
-    from android_bench.harness.client import describe
-
-    engines = {e.name: e.unavailable for e in describe([str(built.program)]).engines}
-    assert engines == {
-        "litert": "",
-        "executorch": "not built: the executorch wheel was not found",
-    }
-    with pytest.raises(DeviceError, match="engine executorch cannot run: not built"):
-        describe([str(built.program)]).engine("executorch")
 
 
 def test_a_wheel_that_cannot_be_fetched_is_one_line(monkeypatch, refusal):

@@ -58,7 +58,7 @@ def test_a_wrong_use_is_one_line_and_status_2(command, arguments, words):
 
 
 def test_what_runs_on_it_is_aarch64_as_the_shell_user(direct):
-    result = direct.run("uname -m; id -un; head -c 20 /system/bin/busybox")
+    result = direct.run("uname -m; id -un; head -c 20 /system/bin/uname")
     machine, user, head = result.stdout_bytes.split(b"\n", 2)
     assert (machine, user) == (b"aarch64", b"shell")
     assert head[18] == 0xB7  # EM_AARCH64
@@ -250,7 +250,7 @@ def test_a_cache_that_cannot_be_made_is_named(tmp_path, monkeypatch, one_line):
 
 @pytest.mark.slow
 def test_everything_is_fetched_anew(empty_cache):
-    for wanted in (packages.ADB, packages.EMULATOR, packages.USERLAND):
+    for wanted in packages.ALL:
         folder = packages.unpacked(wanted)
         for pattern in wanted.keep:
             assert list(folder.glob(pattern))

@@ -47,6 +47,18 @@ def test_on_another_version_they_switch_themselves_off_and_say_so(package, monke
     assert f"no shortcuts: they were checked with {package} 1.4, this is " in caplog.text
 
 
+def test_the_dispatcher_lists_its_operators_once_an_export_and_all_of_them(monkeypatch):
+    from torch._export import utils
+
+    listed, own = [], utils._materialize_cpp_cia_ops
+    monkeypatch.setattr(utils, "_materialize_cpp_cia_ops", lambda: listed.append(own()))
+    with speed_up_tracing():
+        found = [utils._collect_all_valid_cia_ops() for _ in range(2)]
+    assert len(listed) == 1
+    assert found == [utils._collect_all_valid_cia_ops()] * 2
+    assert len(listed) > 10  # as it is without
+
+
 def test_every_rewrite_that_may_be_left_out_is_one_of_executorchs():
     from executorch.backends.xnnpack._passes import XNNPACKPassManager
 

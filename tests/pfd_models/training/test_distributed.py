@@ -5,7 +5,6 @@ import csv
 import io
 import json
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +18,7 @@ from pfd_models.training.distributed import Processes, choose_device
 REPOSITORY = Path(__file__).parents[3]
 
 WORKER = """
-import contextlib, json, os, sys
+import json, os, socket, sys
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -53,6 +52,10 @@ def take(ticket):
     index = torch.tensor(ticket.indices, dtype=torch.long)
     return Batch(pixels=pixels[index], labels=labels[index])
 
+def find_free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
 with processes(torch.device("cpu")) as together:
     found = {"wrapped": None}
     for parts in (1, 2):
@@ -82,7 +85,13 @@ with processes(torch.device("cpu")) as together:
         told = [str(error), error.is_reported]
     everyone_told = together.gather(told)
     if together.is_main:
-        print(json.dumps({"ranks": everyone, "told": everyone_told}))
+        print(json.dumps({"ranks": everyone, "told": everyone_told}), flush=True)
+    port = together.on_main(find_free_port)
+
+if together.count > 1:  # the command, by the same processes as a group of their own
+    from pfd_models.train import main
+    os.environ |= {"MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "False"}
+    sys.exit(main(sys.argv[1:]))
 """
 
 
@@ -96,16 +105,31 @@ def torchrun(arguments):
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory):
-    """What one process and what two processes find, from the same script."""
+def run_folder(tmp_path_factory):
+    """Where the command below would put its run."""
+    return tmp_path_factory.mktemp("refused") / "run"
+
+
+@pytest.fixture(scope="module")
+def ended(folders, run_folder, tmp_path_factory):
+    """How two processes ended that learnt and then ran a command that cannot be."""
     script = tmp_path_factory.mktemp("worker") / "worker.py"
     script.write_text(WORKER)
+    command = [
+        "--dataset", "imagefolder", "--data-root", folders, "--shape", "cifar100",
+        "--model", "resnet20", "--batch-size", 5, "--gpu-id", -1, "--run-folder", run_folder,
+    ]  # fmt: skip
+    return torchrun([script, *command])
+
+
+@pytest.fixture(scope="module")
+def together(ended):
+    """What one process and what two processes find, from the same script."""
     alone = io.StringIO()
     with contextlib.redirect_stdout(alone):
-        runpy.run_path(str(script))
-    done = torchrun([script])
-    assert done.returncode == 0, done.stderr
-    return [json.loads(alone.getvalue()), json.loads(done.stdout)]
+        exec(WORKER, {"__name__": "worker"})
+    assert ended.stdout, ended.stderr
+    return [json.loads(alone.getvalue()), json.loads(ended.stdout)]
 
 
 def test_two_processes_learn_what_one_does(together):
@@ -165,22 +189,16 @@ def test_torchrun_trains_a_run_of_two_processes(folders, tmp_path):
     assert "trained with processes 2, not 1" in alone.stderr
 
 
-def test_a_batch_that_two_processes_cannot_share_is_one_line(folders, tmp_path):
-    command = [
-        "-m", "pfd_models.train", "--dataset", "imagefolder", "--data-root", folders,
-        "--shape", "cifar100",
-        "--model", "resnet20", "--batch-size", 5, "--gpu-id", -1, "--run-folder", tmp_path / "run",
-    ]  # fmt: skip
-    done = torchrun(command)
-    assert done.returncode != 0
-    told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+def test_a_batch_that_two_processes_cannot_share_is_one_line(ended, run_folder):
+    told = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
     assert told == [
         "error: a batch of 5 images cannot be shared evenly by 2 processes with 1 parts each; "
         "use --batch-size 4 or 6"
     ]
-    assert "exitcode  : 2" in done.stderr
-    assert "rank      : 0" in done.stderr.partition("Root Cause")[2]
-    assert not (tmp_path / "run").exists()
+    assert ended.returncode != 0
+    assert "exitcode  : 2" in ended.stderr
+    assert "rank      : 0" in ended.stderr.partition("Root Cause")[2]
+    assert not run_folder.exists()
 
 
 def test_a_main_process_alone_runs_actions_and_errors_as_they_are():
