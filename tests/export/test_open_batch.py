@@ -1,5 +1,7 @@
 """One request for a range of batches: every file takes any of them, and says so."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -114,6 +116,19 @@ def test_a_range_of_batches_of_the_zoo_is_in_the_name(tmp_path):
     network, _ = make_network(BuildRequest(source=source, out=tmp_path))
     assert network.stem == "shufflenetv2_x0_5_ours_cifar100_32_b2to6_fp32"
     assert (network.shapes, network.batches) == (((2, 3, 32, 32),), ((2, 6),))
+
+
+def test_a_transposed_convolution_leaves_out_the_tflite_alone(tmp_path, monkeypatch):
+    text = "from torch import nn\n\n\ndef make():\n    return nn.ConvTranspose2d(3, 2, 2, 2)\n"
+    (tmp_path / "user_up.py").write_text(text)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    inputs = (InputTensor(shape=(1, 3, 4, 4), batch=(1, 4)),)
+    source = ModuleSource(target="user_up:make", inputs=inputs, search_path=str(tmp_path))
+    manifest = make_artifacts(BuildRequest(source=source, out=tmp_path / "out")).manifest
+    assert [a.format for a in manifest.artifacts] == ["onnx", "pte"]
+    (missing,) = manifest.missing_formats
+    assert missing.format == "tflite"
+    assert "transpose_conv: a transposed convolution is told" in missing.reason
 
 
 @pytest.mark.slow
