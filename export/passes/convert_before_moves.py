@@ -9,9 +9,11 @@ that gives floats converts them first by itself. Bit-equal.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import fx
 
-from export.passes._editing import aten, calls, insert, is_call, replace, value
+from export.passes._editing import aten, calls, insert, is_call, replace_calls, value
 
 __all__ = ["rewrite"]
 
@@ -26,18 +28,18 @@ _MOVES = (
 
 def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many conversions were brought forward."""
-    rewrites = 0
     for node in calls(graph, *_ARITHMETIC):
         for source in node.all_input_nodes:
             if is_call(source, *_MOVES) and _becomes_float(source, node):
                 converted = insert(node, aten.to.dtype, source, value(node).dtype)
                 node.replace_input_with(source, converted)
-    for node in calls(graph, *_CONVERSIONS):
-        source = node.args[0]
-        if is_call(source, *_MOVES) and _becomes_float(source, node):
-            replace(node, _move(node, source))
-            rewrites += 1
-    return rewrites
+    return replace_calls(graph, _convert_first, *_CONVERSIONS)
+
+
+def _convert_first(node: fx.Node, given: dict[str, Any]) -> fx.Node | None:
+    source = given["self"]
+    is_moved = is_call(source, *_MOVES) and _becomes_float(source, node)
+    return _move(node, source) if is_moved else None
 
 
 def _becomes_float(before: fx.Node, after: fx.Node) -> bool:

@@ -6,6 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from android_bench.campaign.bench import uploaded
+from android_bench.campaign.contest import contests_of, find_files
+from android_bench.devices.opening import DEVICES
+from android_bench.harness.client import Schedule, run_block, verify
+from android_bench.records import Rules
 from export import BuildRequest, InputTensor, ModuleSource, ZooSource, make_artifacts
 from export.build import main
 from export.formats import get_format
@@ -87,6 +92,20 @@ def test_the_onnx_file_calls_its_open_dimension_batch(manifest):
     graph = onnx.load(manifest.path(manifest.artifact("onnx"))).graph
     first = [info.type.tensor_type.shape.dim[0] for info in (*graph.input, *graph.output)]
     assert [dim.dim_param or dim.dim_value for dim in first] == ["batch", 1, "batch"]
+
+
+def test_the_bench_measures_every_file_at_its_least_batch(manifest):
+    device = DEVICES["host"]()
+    quick = Schedule(iterations=3, warmup_iterations=1, warmup_seconds=0.0, timeout_seconds=60.0)
+    contests = contests_of(find_files([str(manifest.folder / "*")]), device.harness.engines)
+    assert [contest.engine for contest in contests] == ["executorch", "litert"]
+    for contest in contests:
+        with uploaded(device, contest, Rules(threads=1, seed=0)) as jobs:
+            for job in jobs.values():
+                assert verify(device.harness, job).passed
+                result = run_block(device.harness, job, quick)
+        assert [spec.shape[0] for spec in (*result.inputs, *result.outputs)] == [1, 1, 1]
+        assert result.run.samples_ns.size == 3
 
 
 @pytest.mark.parametrize(
