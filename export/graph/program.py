@@ -10,7 +10,7 @@ import contextlib
 import copy
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -19,11 +19,12 @@ from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves
 
 from export.graph.contexts import inline_contexts
+from export.graph.image_layout import find_channels_last
 from export.graph.naming import flatten_outputs, name_outputs
 from export.graph.refusal import explain_failure, require_static, require_tensors
 from export.sets.manifest import PassRecord, TensorSpec
 
-__all__ = ["Program", "capture", "dynamic_shapes"]
+__all__ = ["Program", "capture", "copy_in_order", "dynamic_shapes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,7 @@ def capture(
             place in the module's source where that is known.
     """
     start = time.perf_counter()
-    example = tuple(x.detach().contiguous() for x in example_inputs)
+    example = tuple(copy_in_order(x) for x in example_inputs)
     name = type(module).__name__
     with _eval_mode(_contiguous(module)) as still, torch.no_grad():
         try:
@@ -87,14 +88,17 @@ def capture(
     require_static(name, exported)
     outputs = _output_values(exported)
     require_tensors(name, outputs)
-    inputs = _specs(example, names, _is_image, "image", "input")
+    taken, given = find_channels_last(exported, example, outputs)
+    images = [i for i, tensor in enumerate(example) if i in taken or _is_image(tensor)]
+    inputs = _specs(example, names, images, taken, "image", "input")
     output_names = name_outputs(exported, taken={spec.name for spec in inputs})
     flatten_outputs(exported)
+    rows = [i for i, tensor in enumerate(outputs) if tensor.dim() == 2]
     return Program(
         exported=exported,
         example=example,
         inputs=inputs,
-        outputs=_specs(outputs, output_names, lambda t: t.dim() == 2, "scores", "output"),
+        outputs=_specs(outputs, output_names, rows, given, "scores", "output"),
         seconds={"export": time.perf_counter() - start},
     )
 
@@ -111,35 +115,39 @@ def dynamic_shapes(inputs: Sequence[TensorSpec]) -> tuple[dict[int, object] | No
 
 
 def _is_image(tensor: Tensor) -> bool:
-    is_nchw = tensor.dim() == 4 and tensor.shape[1] in (1, 3)
-    return is_nchw or _is_channels_last(tensor)
-
-
-def _is_channels_last(tensor: Tensor) -> bool:
-    """Whether a module takes or gives colour images in NHWC by itself."""
-    return tensor.dim() == 4 and tensor.shape[3] == 3 and min(tensor.shape[1:3]) > 3
+    return tensor.dim() == 4 and tensor.shape[1] in (1, 3)
 
 
 def _specs(
     tensors: Sequence[Tensor],
     names: Sequence[str],
-    is_known: Callable[[Tensor], bool],
+    recognised: Sequence[int],
+    turned: Collection[int],
     known: str,
     other: str,
 ) -> tuple[TensorSpec, ...]:
-    """Name each tensor: as given, `known` if exactly one is recognised, the others by number."""
-    recognised = [i for i, tensor in enumerate(tensors) if is_known(tensor)]
+    """Name each tensor: as given, `known` if exactly one is recognised, the others by number.
+
+    Those that are turned are NHWC already: every format leaves them as they are.
+    """
     given = [*names, *[""] * (len(tensors) - len(names))]
     return tuple(
         TensorSpec(
             name=given[i] or (known if recognised == [i] else f"{other}_{i}"),
             shape=tuple(int(d) for d in tensor.shape),
             dtype=str(tensor.dtype).removeprefix("torch."),
-            # Empty for what is NHWC already: every format leaves it as it is.
-            layout="" if _is_channels_last(tensor) else {2: "NC", 4: "NCHW"}.get(tensor.dim(), ""),
+            layout="" if i in turned else {2: "NC", 4: "NCHW"}.get(tensor.dim(), ""),
         )
         for i, tensor in enumerate(tensors)
     )
+
+
+def copy_in_order(tensor: Tensor) -> Tensor:
+    """Return a copy whose strides descend, also where an axis of one would allow others.
+
+    A ``.pte`` takes the strides at their word and refuses inputs with others.
+    """
+    return tensor.detach().clone(memory_format=torch.contiguous_format)
 
 
 def _contiguous(module: nn.Module) -> nn.Module:

@@ -197,9 +197,11 @@ class Builder:
         return constant("number", np.array(value, like.dtype))
 
     def cast(self, tensor: Tensor, dtype: Any) -> Tensor:
-        """CAST, or nothing where the type is the same."""
+        """CAST, or nothing where the type is the same; a constant is cast here."""
         if tensor.dtype == np.dtype(dtype):
             return tensor
+        if tensor.data is not None:
+            return constant(tensor.name, tensor.data.astype(dtype))
         return self.emit("CAST", [tensor], tensor.shape, dtype=dtype)
 
     def const_tensor(self, name: str, data: Any, dtype: Any = np.float32) -> Tensor:
@@ -266,6 +268,8 @@ class Builder:
         """An elementwise operator of two operands of one type, with broadcasting."""
         if left.dtype != right.dtype:
             raise RuntimeError(f"{kind} of {left.dtype} and {right.dtype}")
+        if kind in FOLDED and left.data is not None and right.data is not None:
+            return constant(left.name, np.asarray(FOLDED[kind](left.data, right.data)))
         shape = np.broadcast_shapes(left.shape, right.shape)
         options = {"fusedActivationFunction": "NONE"} if kind in FUSABLE else {}
         dtype = np.bool_ if kind in COMPARISONS else left.dtype
@@ -275,9 +279,21 @@ class Builder:
         self, kind: str, tensor: Tensor, options: Mapping[str, object] | None = None
     ) -> Tensor:
         """An elementwise operator of one operand."""
+        if kind in FOLDED and tensor.data is not None:
+            return constant(tensor.name, np.asarray(FOLDED[kind](tensor.data)))
         return self.emit(kind, [tensor], tensor.shape, options)
 
 
+#: What is computed here where every operand is a constant.
+FOLDED: Mapping[str, Callable[..., Array]] = {
+    "ADD": np.add,
+    "FLOOR": np.floor,
+    "MAXIMUM": np.maximum,
+    "MINIMUM": np.minimum,
+    "MUL": np.multiply,
+    "ROUND": np.rint,
+    "SUB": np.subtract,
+}
 #: Operators of two operands whose result is boolean.
 COMPARISONS = frozenset({"EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "NOT_EQUAL"})
 #: Most axes of a tensor inside the XNNPACK delegate, which fails on more instead of declining them.

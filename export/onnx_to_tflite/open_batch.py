@@ -108,6 +108,8 @@ class _Joined:
         operands: list[Tensor | None] = []
         kind, options = one.kind, dict(one.options)
         outputs = tuple(map(self.computed, one.outputs, other.outputs))
+        if kind == "TRANSPOSE_CONV":
+            raise _refuse(f"{one.name}: a transposed convolution is told its whole result's size")
         if kind == "RESHAPE":
             sizes = _open(one.output.shape, other.output.shape)
             operands, options = [None, constant("shape", sizes)], {"newShape": sizes}

@@ -25,6 +25,7 @@ from export.passes import (
     broadcast_expands,
     concatenate_pads,
     concatenate_repeats,
+    convert_before_moves,
     copy_repeated_inputs,
     decompose_adaptive_pools,
     decompose_attention,
@@ -68,6 +69,7 @@ PASSES: tuple[ModuleType, ...] = (
     unroll_recurrence,         # before fold_constants: first states are mostly zeros
     fold_constants,            # before the rest spends rewrites on what is constant anyway
     remove_noops,
+    convert_before_moves,      # before fold_normalisation, which begins with floats
     fold_batch_norms,          # nothing stands between a layer and its norm any more
     fold_normalisation,        # after fold_constants, which computes its numbers
     # Moving values about.

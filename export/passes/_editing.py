@@ -8,7 +8,7 @@ stands for, so a report can still point at the user's code.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -30,6 +30,7 @@ __all__ = [
     "normal_dim",
     "repeat_each",
     "replace",
+    "replace_calls",
     "reshape",
     "value",
 ]
@@ -46,6 +47,26 @@ def is_call(node: object, *targets: object) -> bool:
 def calls(graph: fx.Graph, *targets: object) -> Iterator[fx.Node]:
     """Yield the nodes that call one of the targets; the graph may be edited meanwhile."""
     return (node for node in list(graph.nodes) if is_call(node, *targets))
+
+
+def replace_calls(
+    graph: fx.Graph, make: Callable[[fx.Node, dict[str, Any]], fx.Node | None], *targets: object
+) -> int:
+    """Replace each call of the targets and return how many were.
+
+    Args:
+        graph: Edited in place.
+        make: Given a call and its arguments by name, inserts what computes the same and returns
+            it; None leaves the call.
+        targets: What is called.
+    """
+    rewrites = 0
+    for node in calls(graph, *targets):
+        made = make(node, arguments(node))
+        if made is not None:
+            replace(node, made)
+            rewrites += 1
+    return rewrites
 
 
 def value(node: fx.Node) -> Tensor:

@@ -20,45 +20,34 @@ from typing import Any
 import torch
 from torch import fx
 
-from export.passes._editing import (
-    arguments,
-    aten,
-    attribute,
-    calls,
-    constant,
-    insert,
-    replace,
-    reshape,
-    value,
-)  # fmt: skip
+from export.passes._editing import aten, attribute, constant, insert, replace_calls, reshape, value
 
 __all__ = ["rewrite"]
 
 
 def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many calls were changed."""
-    rewrites = 0
-    for node in calls(graph, aten.scaled_dot_product_attention.default):
-        given = arguments(node)
-        if not _is_plain(given):
-            continue
-        k, v = (_flat(node, given[name]) for name in ("key", "value"))
-        # As many products as there are different keys.
-        q = reshape(node, given["query"], [value(k).shape[0], -1, value(k).shape[2]])
-        scale = given["scale"]
-        if scale is None:
-            scale = 1 / math.sqrt(value(q).shape[-1])
-        scores = insert(node, aten.bmm.default, q, insert(node, aten.transpose.int, k, 1, 2))
-        scores = insert(node, aten.mul.Tensor, scores, float(scale))
-        mask, answered = _mask(node, given, scores)
-        if mask is not None:
-            scores = _combine(node, given, aten.add.Tensor, scores, mask)
-        weights = insert(node, aten.softmax.int, scores, -1)
-        if answered is not None:
-            weights = _combine(node, given, aten.mul.Tensor, weights, answered)
-        replace(node, reshape(node, insert(node, aten.bmm.default, weights, v), value(node).shape))
-        rewrites += 1
-    return rewrites
+    return replace_calls(graph, _decompose, aten.scaled_dot_product_attention.default)
+
+
+def _decompose(node: fx.Node, given: dict[str, Any]) -> fx.Node | None:
+    if not _is_plain(given):
+        return None
+    k, v = (_flat(node, given[name]) for name in ("key", "value"))
+    # As many products as there are different keys.
+    q = reshape(node, given["query"], [value(k).shape[0], -1, value(k).shape[2]])
+    scale = given["scale"]
+    if scale is None:
+        scale = 1 / math.sqrt(value(q).shape[-1])
+    scores = insert(node, aten.bmm.default, q, insert(node, aten.transpose.int, k, 1, 2))
+    scores = insert(node, aten.mul.Tensor, scores, float(scale))
+    mask, answered = _mask(node, given, scores)
+    if mask is not None:
+        scores = _combine(node, given, aten.add.Tensor, scores, mask)
+    weights = insert(node, aten.softmax.int, scores, -1)
+    if answered is not None:
+        weights = _combine(node, given, aten.mul.Tensor, weights, answered)
+    return reshape(node, insert(node, aten.bmm.default, weights, v), value(node).shape)
 
 
 def _is_plain(given: dict[str, Any]) -> bool:

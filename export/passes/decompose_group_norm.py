@@ -15,33 +15,22 @@ from typing import Any
 
 from torch import fx
 
-from export.passes._editing import (
-    arguments,
-    aten,
-    attribute,
-    calls,
-    constant,
-    insert,
-    replace,
-    reshape,
-    value,
-)  # fmt: skip
+from export.passes._editing import aten, attribute, constant, insert, replace_calls, reshape, value
 
 __all__ = ["rewrite"]
 
 
 def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many norms were changed."""
-    rewrites = 0
-    for node in calls(graph, aten.group_norm.default, aten.instance_norm.default):
-        given = arguments(node)
-        if given.get("use_input_stats", True) is False or any(
-            given[name] is not None and given[name].op != "get_attr" for name in ("weight", "bias")
-        ):
-            continue
-        replace(node, _normalise(node, given))
-        rewrites += 1
-    return rewrites
+    return replace_calls(graph, _decompose, aten.group_norm.default, aten.instance_norm.default)
+
+
+def _decompose(node: fx.Node, given: dict[str, Any]) -> fx.Node | None:
+    if given.get("use_input_stats", True) is False or any(
+        given[name] is not None and given[name].op != "get_attr" for name in ("weight", "bias")
+    ):
+        return None
+    return _normalise(node, given)
 
 
 def _normalise(node: fx.Node, given: dict[str, Any]) -> fx.Node:

@@ -10,19 +10,21 @@ Source: Searching for MobileNetV3, https://arxiv.org/abs/1905.02244, section 5.2
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import fx
 
-from export.passes._editing import aten, calls, insert, replace
+from export.passes._editing import aten, insert, replace_calls
 
 __all__ = ["rewrite"]
 
 
 def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many calls were changed."""
-    rewrites = 0
-    for node in calls(graph, aten.hardsigmoid.default):
-        shifted = insert(node, aten.add.Tensor, node.args[0], 3.0)
-        clamped = insert(node, aten.hardtanh.default, shifted, 0.0, 6.0)
-        replace(node, insert(node, aten.div.Tensor, clamped, 6.0))
-        rewrites += 1
-    return rewrites
+    return replace_calls(graph, _decompose, aten.hardsigmoid.default)
+
+
+def _decompose(node: fx.Node, _: dict[str, Any]) -> fx.Node:
+    shifted = insert(node, aten.add.Tensor, node.args[0], 3.0)
+    clamped = insert(node, aten.hardtanh.default, shifted, 0.0, 6.0)
+    return insert(node, aten.div.Tensor, clamped, 6.0)

@@ -18,32 +18,21 @@ from typing import Any
 import torch
 from torch import fx
 
-from export.passes._editing import (
-    arguments,
-    aten,
-    attribute,
-    calls,
-    constant,
-    insert,
-    replace,
-    reshape,
-    value,
-)  # fmt: skip
+from export.passes._editing import aten, attribute, constant, insert, replace_calls, reshape, value
 
 __all__ = ["rewrite"]
 
 
 def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many norms were changed."""
-    rewrites = 0
-    for node in calls(graph, aten.layer_norm.default, aten.rms_norm.default):
-        given = arguments(node)
-        affine = [given["weight"], given.get("bias")]
-        if any(a is not None and a.op != "get_attr" for a in affine):
-            continue
-        replace(node, _normalise(node, given, affine))
-        rewrites += 1
-    return rewrites
+    return replace_calls(graph, _decompose, aten.layer_norm.default, aten.rms_norm.default)
+
+
+def _decompose(node: fx.Node, given: dict[str, Any]) -> fx.Node | None:
+    affine = [given["weight"], given.get("bias")]
+    if any(a is not None and a.op != "get_attr" for a in affine):
+        return None
+    return _normalise(node, given, affine)
 
 
 def _normalise(node: fx.Node, given: dict[str, Any], affine: list[fx.Node | None]) -> fx.Node:

@@ -13,40 +13,32 @@ from typing import Any
 
 from torch import fx
 
-from export.passes._editing import (
-    arguments,
-    aten,
-    calls,
-    insert,
-    normal_dim,
-    replace,
-    reshape,
-    value,
-)  # fmt: skip
+from export.passes._editing import aten, insert, normal_dim, replace_calls, reshape, value
 
 __all__ = ["rewrite"]
 
 
 def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many calls were changed."""
-    rewrites = 0
-    for node in calls(graph, aten.log_softmax.int, aten._log_softmax.default):
-        x, given = node.args[0], arguments(node)
-        assert isinstance(x, fx.Node)
-        if given.get("dtype") is not None or value(x).dim() < 2:
-            continue
-        _, shifted, total = _stable_sum(node, x, [given["dim"]])
-        replace(node, insert(node, aten.sub.Tensor, shifted, total))
-        rewrites += 1
-    for node in calls(graph, aten.logsumexp.default):
-        x, dims = node.args[0], arguments(node)["dim"]
-        assert isinstance(x, fx.Node)
-        if value(x).dim() < 2 or not dims or not value(x).is_floating_point():
-            continue
-        top, _, total = _stable_sum(node, x, dims)
-        replace(node, reshape(node, insert(node, aten.add.Tensor, top, total), value(node).shape))
-        rewrites += 1
-    return rewrites
+    return replace_calls(
+        graph, _subtract_sum, aten.log_softmax.int, aten._log_softmax.default
+    ) + replace_calls(graph, _add_maximum, aten.logsumexp.default)
+
+
+def _subtract_sum(node: fx.Node, given: dict[str, Any]) -> fx.Node | None:
+    x = given["self"]
+    if given.get("dtype") is not None or value(x).dim() < 2:
+        return None
+    _, shifted, total = _stable_sum(node, x, [given["dim"]])
+    return insert(node, aten.sub.Tensor, shifted, total)
+
+
+def _add_maximum(node: fx.Node, given: dict[str, Any]) -> fx.Node | None:
+    x, dims = given["self"], given["dim"]
+    if value(x).dim() < 2 or not dims or not value(x).is_floating_point():
+        return None
+    top, _, total = _stable_sum(node, x, dims)
+    return reshape(node, insert(node, aten.add.Tensor, top, total), value(node).shape)
 
 
 def _stable_sum(node: fx.Node, x: fx.Node, dims: Any) -> tuple[fx.Node, fx.Node, fx.Node]:

@@ -17,15 +17,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from export.passes._editing import (
-    aten,
-    calls,
-    insert,
-    multiply_along,
-    repeat_each,
-    replace,
-    value,
-)  # fmt: skip
+from export.passes._editing import aten, insert, multiply_along, repeat_each, replace_calls, value
 
 __all__ = ["MOST_PIECES", "rewrite"]
 
@@ -44,18 +36,18 @@ _NEAREST = tuple(
 
 def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many calls were changed."""
-    rewrites = 0
-    for node in calls(graph, *_NEAREST):
-        source = node.args[0]
-        assert isinstance(source, fx.Node)
-        if not value(source).is_floating_point():
-            continue
-        result = source
-        for dim in range(value(source).dim() - 1, 1, -1):
-            result = _take(node, result, dim, _wanted(node, source, dim))
-        replace(node, result)
-        rewrites += 1
-    return rewrites
+    return replace_calls(graph, _decompose, *_NEAREST)
+
+
+def _decompose(node: fx.Node, _: dict[str, Any]) -> fx.Node | None:
+    source = node.args[0]  # whose name differs between the overloads
+    assert isinstance(source, fx.Node)
+    if not value(source).is_floating_point():
+        return None
+    result = source
+    for dim in range(value(source).dim() - 1, 1, -1):
+        result = _take(node, result, dim, _wanted(node, source, dim))
+    return result
 
 
 def _wanted(node: fx.Node, source: fx.Node, dim: int) -> list[int]:

@@ -10,45 +10,39 @@ Source: Delving Deep into Rectifiers, https://arxiv.org/abs/1502.01852, equation
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import fx
 
-from export.passes._editing import (
-    arguments,
-    aten,
-    attribute,
-    calls,
-    constant,
-    insert,
-    replace,
-    reshape,
-    value,
-)  # fmt: skip
+from export.passes._editing import aten, attribute, constant, insert, replace_calls, reshape, value
 
 __all__ = ["rewrite"]
 
 
 def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many calls were changed."""
-    rewrites = 0
-    for node in calls(graph, aten.prelu.default):
-        x, weight = node.args
-        assert isinstance(x, fx.Node)
-        assert isinstance(weight, fx.Node)
-        rank = value(x).dim()
-        if rank == 4:
-            continue
-        shape = [value(weight).numel(), *[1] * max(0, rank - 2)]
-        if weight.op == "get_attr":
-            slope = constant(node, attribute(weight).reshape(shape), "slope")
-        else:
-            slope = reshape(node, weight, shape)
-        negative = insert(node, aten.clamp.default, x, None, 0.0)
-        scaled = insert(node, aten.mul.Tensor, negative, slope)
-        replace(node, insert(node, aten.add.Tensor, insert(node, aten.relu.default, x), scaled))
-        rewrites += 1
-    for node in calls(graph, aten.rrelu.default):
-        given = arguments(node)
-        middle = (float(given["lower"]) + float(given["upper"])) / 2
-        replace(node, insert(node, aten.leaky_relu.default, given["self"], middle))
-        rewrites += 1
-    return rewrites
+    return replace_calls(graph, _decompose, aten.prelu.default) + replace_calls(
+        graph, _take_middle, aten.rrelu.default
+    )
+
+
+def _decompose(node: fx.Node, _: dict[str, Any]) -> fx.Node | None:
+    x, weight = node.args
+    assert isinstance(x, fx.Node)
+    assert isinstance(weight, fx.Node)
+    rank = value(x).dim()
+    if rank == 4:
+        return None
+    shape = [value(weight).numel(), *[1] * max(0, rank - 2)]
+    if weight.op == "get_attr":
+        slope = constant(node, attribute(weight).reshape(shape), "slope")
+    else:
+        slope = reshape(node, weight, shape)
+    negative = insert(node, aten.clamp.default, x, None, 0.0)
+    scaled = insert(node, aten.mul.Tensor, negative, slope)
+    return insert(node, aten.add.Tensor, insert(node, aten.relu.default, x), scaled)
+
+
+def _take_middle(node: fx.Node, given: dict[str, Any]) -> fx.Node:
+    middle = (float(given["lower"]) + float(given["upper"])) / 2
+    return insert(node, aten.leaky_relu.default, given["self"], middle)

@@ -11,36 +11,39 @@ Source: Mish, https://arxiv.org/abs/1908.08681, equation 1.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import fx
 
-from export.passes._editing import arguments, aten, calls, insert, replace
+from export.passes._editing import aten, insert, replace_calls
 
 __all__ = ["rewrite"]
 
 
 def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many calls were changed."""
-    rewrites = 0
-    for node in calls(graph, aten.softplus.default, aten.mish.default, aten.log_sigmoid.default):
-        given, x = arguments(node), node.args[0]
-        assert isinstance(x, fx.Node)
-        if node.target is aten.mish.default:
-            gate = insert(node, aten.tanh.default, _softplus(node, x))
-            result = insert(node, aten.mul.Tensor, x, gate)
-        elif node.target is aten.log_sigmoid.default:
-            negative = _softplus(node, insert(node, aten.neg.default, x))
-            result = insert(node, aten.neg.default, negative)
-        else:
-            if float(given["threshold"]) < 20:
-                continue  # the jump at a low threshold is visible
-            beta = float(given["beta"])
-            scaled = x if beta == 1 else insert(node, aten.mul.Tensor, x, beta)
-            result = _softplus(node, scaled)
-            if beta != 1:
-                result = insert(node, aten.mul.Tensor, result, 1 / beta)
-        replace(node, result)
-        rewrites += 1
-    return rewrites
+    return replace_calls(
+        graph, _decompose, aten.softplus.default, aten.mish.default, aten.log_sigmoid.default
+    )
+
+
+def _decompose(node: fx.Node, given: dict[str, Any]) -> fx.Node | None:
+    x = given["self"]
+    if node.target is aten.mish.default:
+        gate = insert(node, aten.tanh.default, _softplus(node, x))
+        result = insert(node, aten.mul.Tensor, x, gate)
+    elif node.target is aten.log_sigmoid.default:
+        negative = _softplus(node, insert(node, aten.neg.default, x))
+        result = insert(node, aten.neg.default, negative)
+    else:
+        if float(given["threshold"]) < 20:
+            return None  # the jump at a low threshold is visible
+        beta = float(given["beta"])
+        scaled = x if beta == 1 else insert(node, aten.mul.Tensor, x, beta)
+        result = _softplus(node, scaled)
+        if beta != 1:
+            result = insert(node, aten.mul.Tensor, result, 1 / beta)
+    return result
 
 
 def _softplus(node: fx.Node, x: fx.Node) -> fx.Node:

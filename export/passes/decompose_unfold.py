@@ -11,28 +11,28 @@ k-th one having a one at its k-th place. Bit-equal for finite values.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import fx
 
-from export.passes._editing import arguments, aten, calls, constant, insert, replace, reshape, value
+from export.passes._editing import aten, constant, insert, replace_calls, reshape, value
 
 __all__ = ["rewrite"]
 
 
 def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many calls were changed."""
-    rewrites = 0
-    for node in calls(graph, aten.im2col.default):
-        source, given = node.args[0], arguments(node)
-        assert isinstance(source, fx.Node)
-        if value(source).dim() != 4 or not value(source).is_floating_point():
-            continue
-        channels, kernel = value(source).shape[1], list(given["kernel_size"])
-        places = torch.eye(math.prod(kernel)).reshape(-1, 1, *kernel)
-        weight = constant(node, places.repeat(channels, 1, 1, 1), "unfold", meets=source)
-        options = (given["stride"], given["padding"], given["dilation"], channels)
-        columns = insert(node, aten.conv2d.default, source, weight, None, *options)
-        replace(node, reshape(node, columns, value(node).shape))
-        rewrites += 1
-    return rewrites
+    return replace_calls(graph, _convolve, aten.im2col.default)
+
+
+def _convolve(node: fx.Node, given: dict[str, Any]) -> fx.Node | None:
+    source = given["self"]
+    if value(source).dim() != 4 or not value(source).is_floating_point():
+        return None
+    channels, kernel = value(source).shape[1], list(given["kernel_size"])
+    places = torch.eye(math.prod(kernel)).reshape(-1, 1, *kernel)
+    weight = constant(node, places.repeat(channels, 1, 1, 1), "unfold", meets=source)
+    options = (given["stride"], given["padding"], given["dilation"], channels)
+    columns = insert(node, aten.conv2d.default, source, weight, None, *options)
+    return reshape(node, columns, value(node).shape)

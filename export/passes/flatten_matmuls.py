@@ -12,17 +12,18 @@ within 1e-6.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import fx
 
 from export.passes._editing import (
     aten,
     attribute,
-    calls,
     constant,
     expand_to,
     insert,
-    replace,
+    replace_calls,
     reshape,
     value,
 )
@@ -35,21 +36,21 @@ _PRODUCTS = (aten.matmul.default, aten.mm.default, aten.mv.default, aten.dot.def
 
 def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many calls were changed."""
-    rewrites = 0
-    for node in calls(graph, *_PRODUCTS):
-        left, right = node.args
-        assert isinstance(left, fx.Node)
-        assert isinstance(right, fx.Node)
-        if not value(node).is_floating_point() or _is_delegated(left, right):
-            continue
-        if value(left).dim() == 1:
-            left = _as_matrix(node, left, [1, -1])
-        if value(right).dim() == 1:
-            right = _as_matrix(node, right, [-1, 1])
-        multiply = _by_matrix if value(right).dim() == 2 else _by_batch
-        replace(node, reshape(node, multiply(node, left, right), value(node).shape))
-        rewrites += 1
-    return rewrites
+    return replace_calls(graph, _flatten, *_PRODUCTS)
+
+
+def _flatten(node: fx.Node, _: dict[str, Any]) -> fx.Node | None:
+    left, right = node.args
+    assert isinstance(left, fx.Node)
+    assert isinstance(right, fx.Node)
+    if not value(node).is_floating_point() or _is_delegated(left, right):
+        return None
+    if value(left).dim() == 1:
+        left = _as_matrix(node, left, [1, -1])
+    if value(right).dim() == 1:
+        right = _as_matrix(node, right, [-1, 1])
+    multiply = _by_matrix if value(right).dim() == 2 else _by_batch
+    return reshape(node, multiply(node, left, right), value(node).shape)
 
 
 def _is_delegated(left: fx.Node, right: fx.Node) -> bool:

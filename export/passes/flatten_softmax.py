@@ -13,40 +13,32 @@ dimension is swapped with the last before and after. Bit-equal.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import fx
 
-from export.passes._editing import (
-    arguments,
-    aten,
-    calls,
-    insert,
-    normal_dim,
-    replace,
-    reshape,
-    value,
-)  # fmt: skip
+from export.passes._editing import aten, insert, normal_dim, replace_calls, reshape, value
 
 __all__ = ["rewrite"]
 
 
 def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many calls were changed."""
-    rewrites = 0
-    for node in calls(graph, aten.softmax.int, aten._softmax.default):
-        source, given = node.args[0], arguments(node)
-        assert isinstance(source, fx.Node)
-        rank = value(source).dim()
-        dim = normal_dim(given["dim"], max(rank, 1))
-        if given.get("dtype") is not None or rank < 2 or (rank < 4 and dim == rank - 1):
-            continue
-        swapped = source
-        if dim != rank - 1:
-            swapped = insert(node, aten.transpose.int, source, dim, rank - 1)
-        shape = value(swapped).shape
-        flat = reshape(node, swapped, [shape[:-1].numel(), shape[-1]])
-        result = reshape(node, insert(node, aten.softmax.int, flat, -1), shape)
-        if dim != rank - 1:
-            result = insert(node, aten.transpose.int, result, dim, rank - 1)
-        replace(node, result)
-        rewrites += 1
-    return rewrites
+    return replace_calls(graph, _flatten, aten.softmax.int, aten._softmax.default)
+
+
+def _flatten(node: fx.Node, given: dict[str, Any]) -> fx.Node | None:
+    source = given["self"]
+    rank = value(source).dim()
+    dim = normal_dim(given["dim"], max(rank, 1))
+    if given.get("dtype") is not None or rank < 2 or (rank < 4 and dim == rank - 1):
+        return None
+    swapped = source
+    if dim != rank - 1:
+        swapped = insert(node, aten.transpose.int, source, dim, rank - 1)
+    shape = value(swapped).shape
+    flat = reshape(node, swapped, [shape[:-1].numel(), shape[-1]])
+    result = reshape(node, insert(node, aten.softmax.int, flat, -1), shape)
+    if dim != rank - 1:
+        result = insert(node, aten.transpose.int, result, dim, rank - 1)
+    return result

@@ -15,19 +15,11 @@ averaged in parts first, row by row, equal within 1e-6.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from torch import fx
 
-from export.passes._editing import (
-    arguments,
-    aten,
-    calls,
-    insert,
-    normal_dim,
-    replace,
-    reshape,
-    value,
-)  # fmt: skip
+from export.passes._editing import aten, insert, normal_dim, replace_calls, reshape, value
 
 __all__ = ["LARGEST", "rewrite"]
 
@@ -37,28 +29,27 @@ LARGEST = 64 * 64
 
 def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many calls were changed."""
-    rewrites = 0
-    for node in calls(graph, aten.mean.dim, aten.sum.dim_IntList):
-        source, given = node.args[0], arguments(node)
-        assert isinstance(source, fx.Node)
-        is_sum = node.target is aten.sum.dim_IntList
-        shape = value(source).shape
-        dims = sorted(normal_dim(d, len(shape)) for d in given["dim"] or ())
-        if len(shape) != 4 or dims != [2, 3] or given["dtype"] is not None:
-            continue
-        area, part = shape[2] * shape[3], _part(shape[2], shape[3])
-        is_large = area > LARGEST and part != [1, 1]
-        is_fine = given["keepdim"] and not is_sum and not is_large
-        if not value(source).is_floating_point() or is_fine:
-            continue
-        if is_large:
-            source = insert(node, aten.avg_pool2d.default, source, part, part)
-        mean = insert(node, aten.mean.dim, source, [2, 3], True)
-        if is_sum:
-            mean = insert(node, aten.mul.Tensor, mean, float(area))
-        replace(node, reshape(node, mean, value(node).shape))
-        rewrites += 1
-    return rewrites
+    return replace_calls(graph, _keep_dims, aten.mean.dim, aten.sum.dim_IntList)
+
+
+def _keep_dims(node: fx.Node, given: dict[str, Any]) -> fx.Node | None:
+    source = given["self"]
+    is_sum = node.target is aten.sum.dim_IntList
+    shape = value(source).shape
+    dims = sorted(normal_dim(d, len(shape)) for d in given["dim"] or ())
+    if len(shape) != 4 or dims != [2, 3] or given["dtype"] is not None:
+        return None
+    area, part = shape[2] * shape[3], _part(shape[2], shape[3])
+    is_large = area > LARGEST and part != [1, 1]
+    is_fine = given["keepdim"] and not is_sum and not is_large
+    if not value(source).is_floating_point() or is_fine:
+        return None
+    if is_large:
+        source = insert(node, aten.avg_pool2d.default, source, part, part)
+    mean = insert(node, aten.mean.dim, source, [2, 3], True)
+    if is_sum:
+        mean = insert(node, aten.mul.Tensor, mean, float(area))
+    return reshape(node, mean, value(node).shape)
 
 
 def _part(height: int, width: int) -> list[int]:

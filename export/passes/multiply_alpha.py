@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import fx
 
-from export.passes._editing import arguments, aten, calls, insert, replace, value
+from export.passes._editing import aten, insert, replace_calls, value
 
 __all__ = ["rewrite"]
 
@@ -25,26 +25,27 @@ _JOINED = {aten.addcdiv.default: aten.div.Tensor, aten.addcmul.default: aten.mul
 
 def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many calls were changed."""
-    rewrites = 0
-    for node in calls(graph, aten.add.Tensor, aten.sub.Tensor, *_REVERSED):
-        given = arguments(node)
-        if given["alpha"] == 1 or not value(node).is_floating_point():
-            continue
-        name = "self" if node.target in _REVERSED else "other"
-        given[name] = _scale(node, given[name], float(given["alpha"]))
-        replace(node, insert(node, node.target, given["self"], given["other"]))
-        rewrites += 1
-    for node in calls(graph, *_JOINED):
-        if not value(node).is_floating_point():
-            continue
-        given = arguments(node)
-        form = _JOINED[node.target]  # type: ignore[index]  # it is one of the keys
-        joined = insert(node, form, given["tensor1"], given["tensor2"])
-        if given["value"] != 1:
-            joined = _scale(node, joined, float(given["value"]))
-        replace(node, insert(node, aten.add.Tensor, given["self"], joined))
-        rewrites += 1
-    return rewrites
+    return replace_calls(
+        graph, _multiply, aten.add.Tensor, aten.sub.Tensor, *_REVERSED
+    ) + replace_calls(graph, _join, *_JOINED)
+
+
+def _multiply(node: fx.Node, given: dict[str, Any]) -> fx.Node | None:
+    if given["alpha"] == 1 or not value(node).is_floating_point():
+        return None
+    name = "self" if node.target in _REVERSED else "other"
+    given[name] = _scale(node, given[name], float(given["alpha"]))
+    return insert(node, node.target, given["self"], given["other"])
+
+
+def _join(node: fx.Node, given: dict[str, Any]) -> fx.Node | None:
+    if not value(node).is_floating_point():
+        return None
+    form = _JOINED[node.target]  # type: ignore[index]  # it is one of the keys
+    joined = insert(node, form, given["tensor1"], given["tensor2"])
+    if given["value"] != 1:
+        joined = _scale(node, joined, float(given["value"]))
+    return insert(node, aten.add.Tensor, given["self"], joined)
 
 
 def _scale(node: fx.Node, factor: Any, alpha: float) -> Any:

@@ -19,17 +19,15 @@ import torch
 from torch import fx
 
 from export.passes._editing import (
-    arguments,
     aten,
-    calls,
     insert,
     multiply_along,
     neighbour_groups,
     normal_dim,
-    replace,
+    replace_calls,
     reshape,
     value,
-)  # fmt: skip
+)
 
 __all__ = ["LONGEST", "rewrite"]
 
@@ -39,24 +37,25 @@ LONGEST = 1024
 
 def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many calls were changed."""
-    rewrites = 0
-    for node in calls(graph, aten.mean.dim, aten.sum.dim_IntList, aten.linalg_vector_norm.default):
-        given = arguments(node)
-        source, is_norm = given["self"], node.target is aten.linalg_vector_norm.default
-        dims = _dims(given["dim"], value(source).dim())
-        if given["dtype"] is not None or not value(source).is_floating_point():
-            continue
-        if not dims or value(source).numel() == 0 or (is_norm and given["ord"] != 2):
-            continue
-        if given.get("keepdim") and node.target is aten.mean.dim and _is_delegated(source, dims):
-            continue
-        x = insert(node, aten.mul.Tensor, source, source) if is_norm else source
-        result = _reduce(node, x, dims, is_mean=node.target is aten.mean.dim)
-        if is_norm:
-            result = insert(node, aten.sqrt.default, result)
-        replace(node, reshape(node, result, value(node).shape))
-        rewrites += 1
-    return rewrites
+    return replace_calls(
+        graph, _multiply, aten.mean.dim, aten.sum.dim_IntList, aten.linalg_vector_norm.default
+    )
+
+
+def _multiply(node: fx.Node, given: dict[str, Any]) -> fx.Node | None:
+    source, is_norm = given["self"], node.target is aten.linalg_vector_norm.default
+    dims = _dims(given["dim"], value(source).dim())
+    if given["dtype"] is not None or not value(source).is_floating_point():
+        return None
+    if not dims or value(source).numel() == 0 or (is_norm and given["ord"] != 2):
+        return None
+    if given.get("keepdim") and node.target is aten.mean.dim and _is_delegated(source, dims):
+        return None
+    x = insert(node, aten.mul.Tensor, source, source) if is_norm else source
+    result = _reduce(node, x, dims, is_mean=node.target is aten.mean.dim)
+    if is_norm:
+        result = insert(node, aten.sqrt.default, result)
+    return reshape(node, result, value(node).shape)
 
 
 def _dims(dims: Any, rank: int) -> list[int]:

@@ -8,25 +8,22 @@ Algebra: none, the same elements in the same order; bit-equal.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import fx
 
-from export.passes._editing import aten, calls, replace, reshape, value
+from export.passes._editing import aten, replace_calls, reshape, value
 
 __all__ = ["rewrite"]
 
 
 def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many calls were changed."""
-    rewrites = 0
-    for node in calls(
-        graph,
-        aten.squeeze.default,
-        aten.squeeze.dim,
-        aten.squeeze.dims,
+    return replace_calls(
+        graph, _reshape, aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims,
         aten.unsqueeze.default,
-    ):
-        source = node.args[0]
-        assert isinstance(source, fx.Node)
-        replace(node, reshape(node, source, value(node).shape))
-        rewrites += 1
-    return rewrites
+    )  # fmt: skip
+
+
+def _reshape(node: fx.Node, given: dict[str, Any]) -> fx.Node:
+    return reshape(node, given["self"], value(node).shape)

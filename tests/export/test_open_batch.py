@@ -1,9 +1,16 @@
 """One request for a range of batches: every file takes any of them, and says so."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
+from android_bench.campaign.bench import uploaded
+from android_bench.campaign.contest import contests_of, find_files
+from android_bench.devices.opening import DEVICES
+from android_bench.harness.client import Schedule, run_block, verify
+from android_bench.records import Rules
 from export import BuildRequest, InputTensor, ModuleSource, ZooSource, make_artifacts
 from export.build import main
 from export.formats import get_format
@@ -87,6 +94,20 @@ def test_the_onnx_file_calls_its_open_dimension_batch(manifest):
     assert [dim.dim_param or dim.dim_value for dim in first] == ["batch", 1, "batch"]
 
 
+def test_the_bench_measures_every_file_at_its_least_batch(manifest):
+    device = DEVICES["host"]()
+    quick = Schedule(iterations=3, warmup_iterations=1, warmup_seconds=0.0, timeout_seconds=60.0)
+    contests = contests_of(find_files([str(manifest.folder / "*")]), device.harness.engines)
+    assert [contest.engine for contest in contests] == ["executorch", "litert"]
+    for contest in contests:
+        with uploaded(device, contest, Rules(threads=1, seed=0)) as jobs:
+            for job in jobs.values():
+                assert verify(device.harness, job).passed
+                result = run_block(device.harness, job, quick)
+        assert [spec.shape[0] for spec in (*result.inputs, *result.outputs)] == [1, 1, 1]
+        assert result.run.samples_ns.size == 3
+
+
 @pytest.mark.parametrize(
     ("inputs", "line"),
     [
@@ -114,6 +135,19 @@ def test_a_range_of_batches_of_the_zoo_is_in_the_name(tmp_path):
     network, _ = make_network(BuildRequest(source=source, out=tmp_path))
     assert network.stem == "shufflenetv2_x0_5_ours_cifar100_32_b2to6_fp32"
     assert (network.shapes, network.batches) == (((2, 3, 32, 32),), ((2, 6),))
+
+
+def test_a_transposed_convolution_leaves_out_the_tflite_alone(tmp_path, monkeypatch):
+    text = "from torch import nn\n\n\ndef make():\n    return nn.ConvTranspose2d(3, 2, 2, 2)\n"
+    (tmp_path / "user_up.py").write_text(text)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    inputs = (InputTensor(shape=(1, 3, 4, 4), batch=(1, 4)),)
+    source = ModuleSource(target="user_up:make", inputs=inputs, search_path=str(tmp_path))
+    manifest = make_artifacts(BuildRequest(source=source, out=tmp_path / "out")).manifest
+    assert [a.format for a in manifest.artifacts] == ["onnx", "pte"]
+    (missing,) = manifest.missing_formats
+    assert missing.format == "tflite"
+    assert "transpose_conv: a transposed convolution is told" in missing.reason
 
 
 @pytest.mark.slow

@@ -131,6 +131,10 @@ def test_bytes_go_in_as_a_camera_gives_them(folder):
     inputs = (InputTensor(shape=(1, 10, 12, 3), dtype="uint8", name="image"),)
     made = make_artifacts(request(folder, "Camera", inputs, input_range=(0, 255))).manifest
     assert [a.inputs[0].dtype for a in made.artifacts] == ["uint8"] * 3
+    pte = made.artifact("pte")
+    assert (pte.delegates, [left.op for left in pte.leftovers]) == (
+        1, ["dim_order_ops._to_dim_order_copy.default"],
+    )  # fmt: skip
 
 
 def test_integers_that_index_an_embedding_stay_inside_it(folder):

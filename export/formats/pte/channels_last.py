@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from export.graph.program import Program, dynamic_shapes
+from export.graph.program import Program, copy_in_order, dynamic_shapes
 from export.sets.manifest import TensorSpec
 
 __all__ = ["turn_images"]
@@ -42,7 +42,7 @@ def turn_images(program: Program) -> Program:
     """Return the program with NHWC for NCHW at its border; inside, nothing changes."""
     inputs, outputs = (_find_images(specs) for specs in (program.inputs, program.outputs))
     example = tuple(
-        tensor.permute(0, 2, 3, 1).contiguous() if i in inputs else tensor
+        copy_in_order(tensor.permute(0, 2, 3, 1)) if i in inputs else tensor
         for i, tensor in enumerate(program.example)
     )
     shapes = dynamic_shapes(program.inputs)

@@ -57,6 +57,15 @@ def bind_gathered(node: Node, build: Builder, y: Tensor, axis: int, sizes: tuple
 @lowers("GatherElements", types=ANY_TYPE)
 def gather_elements(node: Node, build: Builder) -> None:
     """GATHER from the flattened values, at the place that each index means."""
+    index = flat_places(node, build)
+    x = build.tensor(node.inputs[0])
+    flat = build.reshape(x, (x.size,))
+    y = build.emit("GATHER", [flat, index], index.shape, {"axis": 0, "batchDims": 0})
+    build.bind(node.outputs[0], y)
+
+
+def flat_places(node: Node, build: Builder) -> Tensor:
+    """Where the elements that the indices of one axis mean lie among all values in a row."""
     shape = build.shape(node.inputs[0])
     axis = node.attrs.get("axis", 0) % len(shape)
     index = counted_from_start(build, build.tensor(node.inputs[1]), shape[axis])
@@ -67,9 +76,7 @@ def gather_elements(node: Node, build: Builder) -> None:
         index = build.binary("MUL", index, build.number(index, strides[axis]))
     if np.any(base):
         index = build.binary("ADD", index, build.const_tensor("base", base, index.dtype))
-    flat = build.reshape(build.tensor(node.inputs[0]), (int(np.prod(shape)),))
-    y = build.emit("GATHER", [flat, index], index.shape, {"axis": 0, "batchDims": 0})
-    build.bind(node.outputs[0], y)
+    return index
 
 
 @lowers("GatherND", layout="any", types=NUMBERS)

@@ -163,19 +163,51 @@ def test_writing_into_a_slice_of_an_inner_axis(tools):
     assert "TRANSPOSE" not in tools.check(tools.make_model(nodes, inputs, even)).ops
 
 
+@pytest.mark.parametrize("reduction", ["none", "add"])
 @pytest.mark.parametrize(
-    ("op_type", "index", "reason"),
+    ("op_type", "index", "new"),
     [
-        ("ScatterElements", [[0, 1], [1, 0]], "whole lines of one axis"),
-        ("ScatterElements", [[0], [0]], "whole lines of one axis"),
-        ("ScatterND", [[0, 1], [1, 0]], "whole lines of the first axis"),
+        ("ScatterElements", [[0, 1], [-1, 0]], [2, 2]),
+        ("ScatterElements", [[0], [0]], [2, 1]),
+        ("ScatterND", [[0, 1], [1, 0], [-1, -1]], [3]),
     ],
 )
-def test_scattered_writes_are_refused(tools, op_type, index, reason):
-    new = [2] if op_type == "ScatterND" else np.shape(index)
+def test_scattered_writes_have_the_values_of_onnx(tools, op_type, index, new, reduction):
+    """Where one place is written twice, the last value stays; only equal ones are exported so."""
+    twice = reduction == "none" and index == [[0], [0]]
+    for computed in (False, True):
+        inputs = {"x": [3, 2], "new": new}
+        constants = {"index": np.array(index)}
+        types = {}
+        if computed:
+            inputs["index"] = list(np.shape(index))
+            types, constants = {"index": INT64}, {}
+        model = tools.make_model(
+            [node(op_type, ["x", "index", "new"], reduction=reduction)], inputs, constants,
+            types=types,
+        )  # fmt: skip
+        feeds = tools.seeded(model, 3)
+        if computed:
+            feeds["index"] = np.array(index)
+        if twice:
+            feeds["new"][:] = 0.1
+        got = tools.run_tflite(tools.convert(model).data, feeds)["y"]
+        np.testing.assert_allclose(got, tools.run_onnx(model, feeds)["y"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("op_type", "dtype", "reduction", "reason"),
+    [
+        ("ScatterElements", TensorProto.FLOAT, "max", "the reduction 'max' is not lowered"),
+        ("ScatterND", INT64, "none", "elements of int64 are not written one by one"),
+    ],
+)
+def test_other_scattered_writes_are_refused(tools, op_type, dtype, reduction, reason):
     model = tools.make_model(
-        [node(op_type, ["x", "index", "new"])], {"x": [3, 2], "new": new},
-        {"index": np.array(index)},
+        [node(op_type, ["x", "index", "new"], reduction=reduction)],
+        {"x": [3, 2], "new": [2] if op_type == "ScatterND" else [2, 2]},
+        {"index": np.array([[0, 1], [1, 0]])},
+        types={"x": dtype, "new": dtype, "y": dtype}, opset=18,
     )  # fmt: skip
     with pytest.raises(UnsupportedOperatorError, match=reason):
         tools.convert(model)

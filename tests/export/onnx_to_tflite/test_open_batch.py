@@ -61,6 +61,20 @@ def test_a_constant_that_depends_on_the_batch_is_named(tools):
         convert(model)
 
 
+def test_a_transposed_convolution_is_refused_by_name(tools):
+    node = helper.make_node(
+        "ConvTranspose", ["x", "w"], ["y"], name="decoder/up/node", strides=[2, 2]
+    )
+    weight = np.ones((3, 2, 2, 2), np.float32)
+    model = tools.make_model([node], {"x": ["batch", 3, 4, 4]}, {"w": weight})
+    with pytest.raises(UnsupportedOperatorError) as caught:
+        convert(model)
+    assert str(caught.value) == (
+        "no .tflite of open batch: decoder/up/transpose_conv: a transposed convolution is told its "
+        "whole result's size; give one batch"
+    )
+
+
 def test_an_open_size_elsewhere_is_refused(tools):
     model = tools.make_model([helper.make_node("Relu", ["x"], ["y"])], {"x": ["batch", "width"]})
     with pytest.raises(UnsupportedOperatorError, match="'x' has no static shape"):
