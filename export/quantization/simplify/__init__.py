@@ -13,9 +13,9 @@ from export.passes import fold_batch_norms
 from export.quantization.simplify import (
     convolve_averages,
     convolve_batch_norms,
-    expand_hard_swishes,
     fold_pads,
     fold_shifts,
+    multiply_divisions,
     push_factors,
     use_constant_operands,
 )
@@ -24,7 +24,7 @@ __all__ = ["PASSES"]
 
 PASSES: tuple[ModuleType, ...] = (
     fold_batch_norms,
-    expand_hard_swishes,
+    multiply_divisions,
     fold_pads,
     convolve_averages,
     convolve_batch_norms,
