@@ -17,6 +17,7 @@ from export.quantization.simplify import (
     fold_shifts,
     multiply_divisions,
     push_factors,
+    push_norms_into_sums,
     use_constant_operands,
 )
 
@@ -27,6 +28,7 @@ PASSES: tuple[ModuleType, ...] = (
     multiply_divisions,
     fold_pads,
     convolve_averages,
+    push_norms_into_sums,    # before they go the other way
     convolve_batch_norms,
     push_factors,            # after all that leaves factors behind
     fold_shifts,
