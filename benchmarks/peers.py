@@ -34,7 +34,8 @@ from android_bench import CampaignResult, Display, open_bench, open_store, read_
 from android_bench.arm_cost import CORES, count_file
 from android_bench.campaign.bench import Bench
 from android_bench.campaign.contest import BenchFile, Contest
-from android_bench.campaign.series import SeriesOptions, make_rules, run_series
+from android_bench.campaign.series import run_series
+from android_bench.campaign.series_plan import SeriesOptions, make_rules
 from android_bench.store import Store
 from export.request.source import InputTensor, ModuleSource, ZooSource
 from export.sets.manifest import Manifest
