@@ -35,14 +35,11 @@ def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many norms were moved."""
     rewrites = 0
     for norm in calls(graph, aten.batch_norm.default):
-        total = norm.args[0]
-        affine = find_affine(norm)
-        if affine is None or not is_call(total, aten.add.Tensor) or not _is_plain(total):
+        affine, pair = find_affine(norm), _find_operands(norm)
+        made = [x for x in pair if _is_scalable(x)]
+        if affine is None or not made:
             continue
-        pair = total.args[:2]
-        made = [x for x in pair if isinstance(x, fx.Node) and _is_scalable(x)]
-        if not made:
-            continue
+        (total,) = norm.all_input_nodes[:1]
         scale, shift = (vector.expand(value(norm).shape[1]) for vector in affine)
         shifts = [shift if x is made[0] else torch.zeros_like(shift) for x in pair]
         new = [
@@ -55,16 +52,15 @@ def rewrite(graph: fx.Graph) -> int:
     return rewrites
 
 
-def _is_plain(total: fx.Node) -> bool:
-    """Whether a sum is of two maps of its own shape and nothing but the norm reads it."""
-    pair = total.args[:2]
-    return (
-        len(total.users) == 1
-        and total.kwargs.get("alpha", 1) == 1
-        and pair[0] is not pair[1]
-        and all(isinstance(x, fx.Node) and x.op != "get_attr" for x in pair)
-        and all(value(x).shape == value(total).shape for x in pair)  # type: ignore[arg-type]  # nodes
-    )
+def _find_operands(norm: fx.Node) -> list[fx.Node]:
+    """Return the two maps that a norm's sum adds; none where it is no sum of its own of two."""
+    total = norm.args[0]
+    if not isinstance(total, fx.Node) or not is_call(total, aten.add.Tensor):
+        return []
+    pair = [x for x in total.args[:2] if isinstance(x, fx.Node) and x.op != "get_attr"]
+    is_plain = total.kwargs.get("alpha", 1) == 1 and len(total.users) == 1
+    is_of_maps = all(value(x).shape == value(total).shape for x in pair)
+    return pair if is_plain and is_of_maps and len(set(pair)) == 2 else []
 
 
 def _is_scalable(node: fx.Node) -> bool:
