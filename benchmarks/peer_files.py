@@ -13,9 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +29,7 @@ from torch import Tensor, nn
 
 from export.network.network import make_network
 from export.request.request import BuildRequest
-from export.request.source import ZooSource
+from export.request.source import InputTensor, ModuleSource, ZooSource
 
 
 def make_stock_pte(module: nn.Module, samples: list[Tensor], path: Path) -> None:
@@ -87,28 +91,83 @@ def _turn(image: Tensor) -> Tensor:
     return image.permute(0, 2, 3, 1).contiguous()
 
 
-Maker = Callable[[nn.Module, list[Tensor], Path], None]
+def make_onnx2tf(
+    module: nn.Module, samples: list[Tensor], path: Path, *, program: str, int8: bool = False
+) -> None:
+    """onnx2tf on PyTorch's own .onnx; int8: its static recipe, per channel, with float borders."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = folder / "net.onnx"
+        torch.onnx.export(module, (samples[0],), source, dynamo=True, external_data=False)
+        command = [
+            str(Path(program).absolute()),
+            "-i",
+            str(source),
+            "-o",
+            str(folder / "made"),
+            "-n",
+        ]
+        if int8:
+            (entry,) = onnx_inputs(source)
+            fed = torch.cat([_turn(sample) for sample in samples])
+            np.save(folder / "images.npy", fed.numpy())
+            shape = (1, 1, 1, fed.shape[3])
+            mean, deviation = np.zeros(shape).tolist(), np.ones(shape).tolist()
+            command += ["-oiqt", "-qt", "per-channel"]
+            command += ["-cind", entry, str(folder / "images.npy"), str(mean), str(deviation)]
+        # Where these lie it asks no server for images to try its network on.
+        images = np.random.default_rng(0).random((20, 128, 128, 3)).astype(np.float32)
+        np.save(folder / "calibration_image_sample_data_20x128x128x3_float32.npy", images)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+        made = folder / "made" / f"net_{'integer_quant' if int8 else 'float32'}.tflite"
+        if not made.exists():
+            last = (done.stderr.strip() or done.stdout.strip() or "it says nothing").splitlines()
+            raise RuntimeError(f"{program} made no {made.name}: {last[-1]}")
+        shutil.copy(made, path)
+
+
+def onnx_inputs(path: Path) -> list[str]:
+    """Return the names of a model's inputs."""
+    import onnx
+
+    return [entry.name for entry in onnx.load(path).graph.input]
+
+
+Maker = Callable[..., None]
 MAKERS: dict[str, tuple[str, str, Maker]] = {
     "stock_pte": ("pte", "fp32", make_stock_pte),
     "stock_pte_int8": ("pte", "int8", make_stock_int8_pte),
     "litert_torch": ("tflite", "fp32", make_litert_torch),
     "ai_edge_quantizer": ("tflite", "int8", make_ai_edge_quantizer),
+    "onnx2tf": ("tflite", "fp32", make_onnx2tf),
+    "onnx2tf_int8": ("tflite", "int8", partial(make_onnx2tf, int8=True)),
 }
-"""Name to format, precision and function."""
+"""Name to format, precision and function of module, samples and path."""
+
+BY_PROGRAM = ("onnx2tf", "onnx2tf_int8")
+"""These take a program of another environment too."""
 
 
 def main() -> int:
     """Make the files that are asked for; one that fails does not stop the others."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--variant", required=True)
-    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--model")
+    parser.add_argument("--variant")
+    parser.add_argument("--dataset")
+    parser.add_argument("--module", help="instead of these, as timm:NAME")
+    parser.add_argument("--resolution", type=int, help="of the module's image")
     parser.add_argument("--samples", type=Path, required=True, help="npz with input_0")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--onnx2tf", help="the program, of an environment of its own")
     parser.add_argument("makers", nargs="+", choices=MAKERS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    source = ZooSource(model=options.model, variant=options.variant, dataset=options.dataset)
+    source: ZooSource | ModuleSource
+    if options.module:
+        image = InputTensor(shape=(1, 3, options.resolution, options.resolution))
+        source = ModuleSource(target=options.module, inputs=(image,))
+    else:
+        source = ZooSource(model=options.model, variant=options.variant, dataset=options.dataset)
     network, _ = make_network(BuildRequest(source=source))
     images = np.load(options.samples)["input_0"]
     samples = list(torch.from_numpy(images).split(1))
@@ -119,7 +178,8 @@ def main() -> int:
         told: dict[str, Any] = {"peer": name, "file": str(path)}
         begin = time.perf_counter()
         try:
-            make(network.module.eval(), samples, path)
+            more = {"program": options.onnx2tf} if name in BY_PROGRAM else {}
+            make(network.module.eval(), samples, path, **more)
         except Exception as error:  # of libraries that raise what they like
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
             told = {"peer": name, "error": first[:300]}

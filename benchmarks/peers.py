@@ -2,13 +2,16 @@
 
     python benchmarks/peers.py --model shufflenetv2,ghostnet --variant orig,ours --resolution 32 \
         --precision fp32,int8 --peer-python peers/bin/python
+    python benchmarks/peers.py --module timm:ghostnet_100,torchvision:shufflenet_v2_x1_0 \
+        --resolution 224 --peer-python peers/bin/python --count-only
 
 For each network the peers' files are made from the module that ours are made of: ExecuTorch's own
 lowering for XNNPACK (int8: PT2E with XNNPACKQuantizer), litert-torch with channels last (int8:
 ai-edge-quantizer's static recipe). litert-torch and ai-edge-quantizer are the extra `peers`; give
 --peer-python the interpreter of an environment that has them. Each file is run in its own runtime
 and held against PyTorch. Then the files of one engine take turns in the native harness, one thread,
-and the table gives how much longer the peer takes, and int8 beside float32 of our own.
+and the table gives how much longer the peer takes, and int8 beside float32 of our own; where there
+is an emulator (`pfd-arm`), also how many more instructions it executes on an ARM core.
 
 int8 is calibrated on noise here, which says nothing about accuracy and does not change the time.
 """
@@ -16,61 +19,32 @@ int8 is calibrated on noise here, which says nothing about accuracy and does not
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
-import json
+import itertools
 import statistics
-import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
 from peer_files import MAKERS
+from peer_sets import ENGINES, PeerFile, Subject, describe_files, make_files
 
 from android_bench import CampaignResult, Display, open_bench, open_store, read_result
+from android_bench.arm_cost import CORES, count_file
 from android_bench.campaign.bench import Bench
 from android_bench.campaign.contest import BenchFile, Contest
 from android_bench.campaign.series import run_series
 from android_bench.campaign.series_plan import SeriesOptions, make_rules
-from export.formats import get_format
-from export.network.network import make_network
-from export.pipeline import make_artifacts
-from export.quantization.cost import measure_cost
-from export.request.calibration import parse_calibration
-from export.request.request import BuildRequest
-from export.request.source import ZooSource
-from export.sets.files import sha256_file
-from export.sets.manifest import (
-    Artifact,
-    Manifest,
-    Parity,
-    ReferenceData,
-    TensorSpec,
-    load_manifest,
-)
-from pfd_models.errors import GateError, PfdError
+from android_bench.store import Store
+from export.request.source import InputTensor, ModuleSource, ZooSource
+from export.sets.manifest import Manifest
+from pfd_models.errors import DeviceError, GateError, PfdError
 
+CORE = "a77"  # whose instructions are counted
 DATASETS = {32: "cifar100", 224: "imagenet"}
-ENGINES = {"pte": "executorch", "tflite": "litert"}
 MODELS = ("mobilenetv3_large", "parc_mobilenetv2", "ghostnet", "shufflenetv2")
-SAMPLES = 24  # of noise, for calibration and comparison
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class PeerFile:
-    """A file of another tool, or why there is none.
-
-    Attributes:
-        peer: Its name in `peer_files.MAKERS`.
-        file: As the bench takes it; None where the tool failed.
-        note: Its error line; of a file, its size and its signal-to-noise ratio.
-    """
-
-    peer: str
-    file: BenchFile | None
-    note: str
+FLOAT = "ours fp32"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,39 +54,22 @@ class Row:
     Attributes:
         network: Model, variant and pixels.
         files: What is divided by what.
-        ratio: Latency of the first over that of the second, its interval beside it.
+        latency: That of the first over that of the second, between the ends of its interval; None
+            where nothing was measured.
+        instructions: The same of what they execute; None where nothing was counted.
     """
 
     network: str
     files: str
-    ratio: float
-    low: float
-    high: float
+    latency: tuple[float, float, float] | None
+    instructions: float | None
 
 
 def main() -> int:
     """Make the files, measure them, print tables; a tool that fails on a network is a line."""
     options = _parser().parse_args()
-    display = Display()
-    rows: list[Row] = []
-    notes: list[str] = []
     try:
-        if options.show:
-            for line in table(read_store(options.store), []):
-                print(line)
-            return 0
-        with open_bench("host", store=options.store, watch=display) as bench:
-            for model in options.model:
-                for variant in options.variant:
-                    for pixels in options.resolution:
-                        network = f"{model} {variant} {pixels}"
-                        try:
-                            made = make_files(model, variant, pixels, options)
-                        except GateError as error:  # of ours: it is a result, not an end
-                            notes.append(f"{network}: ours: {error}")
-                            continue
-                        notes += [f"{network}: {note}" for note in describe_files(*made)]
-                        rows += measure(bench, network, *made, options)
+        rows, notes = _show(options.store) if options.show else _compare(options)
     except PfdError as error:
         print(f"peers: {error}", file=sys.stderr)
         return error.exit_status
@@ -121,214 +78,119 @@ def main() -> int:
     return 0
 
 
-# -- the files ---------------------------------------------------------------------------------
+def _show(path: str) -> tuple[list[Row], list[str]]:
+    """Return the rows of an earlier run."""
+    rows = []
+    with open_store(path, create=False) as store:
+        for record in store.campaigns():
+            network = record.name.rsplit(" ", 3)[0]
+            kind = next(kind for kind, engine in ENGINES.items() if engine == record.arms[0].engine)
+            executed = {
+                arm.label: counts[-1].counts.instructions
+                for arm in record.arms
+                if (counts := store.arm_counts(arm.artifact_sha256))
+            }
+            rows += read_rows(network, kind, read_result(store, record.campaign_id), executed)
+    return rows, []
 
 
-def make_files(
-    model: str, variant: str, pixels: int, options: argparse.Namespace
-) -> tuple[dict[str, Manifest], list[PeerFile]]:
-    """Return our sets by precision, and the peers' files."""
-    source = ZooSource(model=model, variant=variant, dataset=DATASETS[pixels])
-    samples = options.out / f"noise_{pixels}.npz"
-    if not samples.exists():
-        options.out.mkdir(parents=True, exist_ok=True)
-        noise = np.random.default_rng(0).standard_normal((SAMPLES, 3, pixels, pixels))
-        np.savez(samples, input_0=noise.astype(np.float32))  # type: ignore[arg-type]  # one array
-    ours = {
-        precision: make_artifacts(
-            BuildRequest(
-                source=source,
-                formats=tuple(ENGINES),
-                precision=precision,
-                calibration=parse_calibration(str(samples)) if precision == "int8" else None,
-                out=options.out,
-            )
-        ).manifest
-        for precision in dict.fromkeys(("fp32", *options.precision))
-    }
-    folder = options.out / f"{model}_{variant}_{pixels}_peers"
-    wanted = [name for name, (_, precision, _) in MAKERS.items() if precision in options.precision]
-    told = ask_peers(source, samples, folder, wanted, options.peer_python)
-    network, _ = make_network(BuildRequest(source=source))
-    images = np.load(samples)["input_0"][:, None]
-    with torch.inference_mode():
-        exact = [network.module(torch.from_numpy(image)).numpy() for image in images]
-    return ours, [describe(one, ours["fp32"], images, exact, folder) for one in told]
+def _compare(options: argparse.Namespace) -> tuple[list[Row], list[str]]:
+    rows: list[Row] = []
+    notes: list[str] = []
+    with contextlib.ExitStack() as stack:
+        bench = None
+        if not options.count_only:
+            bench = stack.enter_context(open_bench("host", store=options.store, watch=Display()))
+        store = stack.enter_context(open_store(options.store)) if bench is None else bench.store
+        for subject in choose_subjects(options):
+            try:
+                ours, peers = make_files(subject, options)
+            except GateError as error:  # of ours: it is a result, not an end
+                notes.append(f"{subject.name}: ours: {error}")
+                continue
+            notes += [f"{subject.name}: {note}" for note in describe_files(ours, peers)]
+            for kind, precision in itertools.product(ENGINES, options.precision):
+                entries = choose_entries(kind, precision, ours, peers)
+                if len(entries) < 2:
+                    continue
+                executed = {} if options.no_count else count_entries(store, entries)
+                if bench is None:
+                    rows += compare_counts(subject.name, kind, executed)
+                else:
+                    contest = Contest(
+                        name=f"{subject.name} {precision} with {ENGINES[kind]}",
+                        engine=ENGINES[kind],
+                        entries=tuple(entries.items()),
+                    )
+                    rows += measure(bench, subject.name, kind, contest, executed, options)
+    return rows, notes
 
 
-def ask_peers(
-    source: ZooSource, samples: Path, folder: Path, wanted: Sequence[str], python: str
-) -> list[dict[str, Any]]:
-    """Run the other tools in processes of their own, but for files that are there."""
-    told = []
-    for name in wanted:
-        path = folder / f"{name}.{MAKERS[name][0]}"
-        if path.exists():
-            told.append({"peer": name, "file": str(path)})
-            continue
-        command = [python, str(Path(__file__).with_name("peer_files.py")), name]
-        command += ["--model", source.model, "--variant", source.variant]
-        command += ["--dataset", source.dataset, "--samples", str(samples), "--out", str(folder)]
-        print(f"{source.label}: {name}", file=sys.stderr, flush=True)
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        lines = [line for line in done.stdout.splitlines() if line.startswith("PEER ")]
-        if lines:
-            told.append(json.loads(lines[-1].removeprefix("PEER ")))
-        else:
-            last = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
-            told.append({"peer": name, "error": last[:300]})
-    return told
-
-
-def describe(
-    told: dict[str, Any],
-    ours: Manifest,
-    images: np.ndarray[Any, Any],
-    exact: Sequence[np.ndarray[Any, Any]],
-    folder: Path,
-) -> PeerFile:
-    """Run a peer's file, and write the manifest that the bench wants of it."""
-    if "error" in told:
-        return PeerFile(peer=told["peer"], file=None, note=f"failed: {told['error']}")
-    path = Path(told["file"])
-    kind, precision, _ = MAKERS[told["peer"]]
-    run = get_format(kind).load(path)
-    integers = integer_tensors(path) if kind == "tflite" else {}
-    fed = [_store(image, integers.get("input")) for image in images]
-    outputs = [run([image])[0] for image in fed]
-    numbers = [_read(output, integers.get("output")) for output in outputs]
-    sqnr = measure_cost(exact, numbers).sqnr_db
-    # The harness is held to what the file computed here: that it runs the same file, not that the
-    # file is right, which the note says.
-    stored = folder / f"{told['peer']}_reference.npz"
-    arrays = {"input_0": np.stack(fed[:2]), "output_0": np.stack(outputs[:2])}
-    np.savez(stored, **arrays)  # type: ignore[arg-type]  # the stubs take the names for options
-    twin = ours.artifact(kind)
-    shape = tuple(images.shape[1:])
-    if kind == "tflite":
-        shape = (shape[0], *shape[2:], shape[1])
-    artifact = Artifact(
-        file=path.name,
-        format=kind,
-        backend="",
-        precision=precision,
-        sha256=sha256_file(path),
-        size_bytes=path.stat().st_size,
-        inputs=(
-            TensorSpec(
-                name="",
-                shape=shape,
-                layout="NHWC" if kind == "tflite" else "NCHW",
-                dtype=str(fed[0].dtype),
-            ),
-        ),
-        outputs=(dataclasses.replace(twin.outputs[0], dtype=str(outputs[0].dtype)),),
-        delegates=None,
-        leftovers=(),
-        parity=Parity(
-            samples=len(images),
-            relative_linf=0.0,
-            sqnr_db=sqnr,
-            eager_relative_linf=None,
-            limit=ours.artifact(kind).parity.limit,
-        ),
-        build_seconds={},
-    )
-    manifest = dataclasses.replace(
-        ours,
-        stem=told["peer"],
-        variant=f"{ours.variant} {told['peer']}",
-        artifacts=(artifact,),
-        missing_formats=(),
-        passes=(),
-        reference=ReferenceData(
-            file=stored.name,
-            sha256=sha256_file(stored),
-            size_bytes=stored.stat().st_size,
-            samples=2,
-        ),
-    )
-    manifest = load_manifest(manifest.save(folder))
-    megabytes = path.stat().st_size / 1e6
-    note = f"{megabytes:.1f} MB, {sqnr:.0f} dB"
-    return PeerFile(
-        peer=told["peer"],
-        file=BenchFile(manifest=manifest, artifact=manifest.artifacts[0]),
-        note=note,
-    )
-
-
-def describe_files(ours: dict[str, Manifest], peers: Sequence[PeerFile]) -> list[str]:
-    """Lines on what each file weighs and how near it comes to the float32 network."""
-    lines = []
-    for precision, manifest in ours.items():
-        for artifact in manifest.artifacts:
-            near = artifact.parity.sqnr_db if artifact.cost is None else artifact.cost.sqnr_db
-            megabytes = artifact.size_bytes / 1e6
-            lines.append(f"ours {precision} .{artifact.format}: {megabytes:.1f} MB, {near:.0f} dB")
-    return [*lines, *(f"{peer.peer}: {peer.note}" for peer in peers)]
-
-
-def integer_tensors(path: Path) -> dict[str, tuple[float, int]]:
-    """Return scale and zero point of a TFLite file's input and output, where they are integers."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_path=str(path))
-    details = {
-        "input": interpreter.get_input_details()[0],
-        "output": interpreter.get_output_details()[0],
-    }
-    return {name: d["quantization"] for name, d in details.items() if d["dtype"] == np.int8}
-
-
-def _store(image: np.ndarray[Any, Any], affine: tuple[float, int] | None) -> np.ndarray[Any, Any]:
-    if affine is None:
-        return image
-    return np.clip(np.round(image / affine[0]) + affine[1], -128, 127).astype(np.int8)
-
-
-def _read(output: np.ndarray[Any, Any], affine: tuple[float, int] | None) -> np.ndarray[Any, Any]:
-    return output if affine is None else (output.astype(np.float32) - affine[1]) * affine[0]
+def choose_subjects(options: argparse.Namespace) -> Iterator[Subject]:
+    """Yield each network: modules where some are named, else those of the zoo."""
+    for target, pixels in itertools.product(options.module, options.resolution):
+        image = InputTensor(shape=(1, 3, pixels, pixels))
+        source = ModuleSource(target=target, inputs=(image,))
+        yield Subject(name=f"{target} {pixels}", source=source, pixels=pixels)
+    if options.module:
+        return
+    for model, variant, pixels in itertools.product(
+        options.model, options.variant, options.resolution
+    ):
+        zoo = ZooSource(model=model, variant=variant, dataset=DATASETS[pixels])
+        yield Subject(name=f"{model} {variant} {pixels}", source=zoo, pixels=pixels)
 
 
 # -- measuring ---------------------------------------------------------------------------------
 
 
+def choose_entries(
+    kind: str, precision: str, ours: Mapping[str, Manifest], peers: Sequence[PeerFile]
+) -> dict[str, BenchFile]:
+    """Return what is compared by its label: our file first, then the peers', then our float32."""
+    entries = {f"ours {precision}": _file(ours[precision], kind)}
+    for peer in peers:
+        if peer.file is not None and MAKERS[peer.peer][:2] == (kind, precision):
+            entries[peer.peer] = peer.file
+    if precision != "fp32":
+        entries[FLOAT] = _file(ours["fp32"], kind)
+    return entries
+
+
+def count_entries(store: Store, entries: Mapping[str, BenchFile]) -> dict[str, int]:
+    """Return what an inference of each file executes; nothing where there is no emulator."""
+    executed = {}
+    for label, entry in entries.items():
+        try:
+            count = count_file(entry.path, CORES[CORE], with_operators=False)
+        except DeviceError as error:
+            print(f"{entry.path.name} is not counted: {error}", file=sys.stderr)
+            return {}
+        store.add_arm_count(count, entry.record)
+        executed[label] = count.counts.instructions
+    return executed
+
+
 def measure(
     bench: Bench,
     network: str,
-    ours: dict[str, Manifest],
-    peers: Sequence[PeerFile],
+    kind: str,
+    contest: Contest,
+    executed: Mapping[str, int],
     options: argparse.Namespace,
 ) -> list[Row]:
-    """Let the files of each engine and precision take turns."""
+    """Let the files of a contest take turns."""
     rules = make_rules(
         bench,
         SeriesOptions(precision=options.aim, budget_seconds=options.budget),
         threads=1,
     )
     rows = []
-    for kind, engine in ENGINES.items():
-        for precision in options.precision:
-            mine = f"ours {precision}"
-            entries = {mine: _file(ours[precision], kind)}
-            for peer in peers:
-                if peer.file is not None and MAKERS[peer.peer][:2] == (kind, precision):
-                    entries[peer.peer] = peer.file
-            if precision != "fp32":
-                entries["ours fp32"] = _file(ours["fp32"], kind)
-            if len(entries) < 2:
-                continue
-            contest = Contest(
-                name=f"{network} {precision} with {engine}",
-                engine=engine,
-                entries=tuple(entries.items()),
-            )
-            for outcome in run_series(bench, [(contest, rules)]):
-                for failure in outcome.failures:
-                    print(f"{contest.name}: {failure.error}", file=sys.stderr)
-                if outcome.result is not None:
-                    rows += read_rows(network, kind, outcome.result)
+    for outcome in run_series(bench, [(contest, rules)]):
+        for failure in outcome.failures:
+            print(f"{contest.name}: {failure.error}", file=sys.stderr)
+        if outcome.result is not None:
+            rows += read_rows(network, kind, outcome.result, executed)
     return rows
 
 
@@ -336,53 +198,77 @@ def _file(manifest: Manifest, kind: str) -> BenchFile:
     return BenchFile(manifest=manifest, artifact=manifest.artifact(kind))
 
 
-def read_rows(network: str, kind: str, result: CampaignResult) -> list[Row]:
+def read_rows(
+    network: str, kind: str, result: CampaignResult, executed: Mapping[str, int]
+) -> list[Row]:
     """Turn a campaign into rows: what a peer takes over ours, and int8 over float32 of ours."""
     rows = []
     for one in result.comparisons:
-        if one.label == "ours fp32":  # the other way round: int8 over float32
-            files = f".{kind} {one.baseline} / {one.label}"
-            rows.append(
-                Row(
-                    network=network,
-                    files=files,
-                    ratio=1 / one.ratio,
-                    low=1 / one.high,
-                    high=1 / one.low,
-                )
+        first, second = _order(one.label, one.baseline)
+        latency = (one.low, one.ratio, one.high)
+        if first != one.label:
+            latency = (1 / one.high, 1 / one.ratio, 1 / one.low)
+        rows.append(
+            Row(
+                network=network,
+                files=f".{kind} {first} / {second}",
+                latency=latency,
+                instructions=_divide(executed, first, second),
             )
-        else:
-            files = f".{kind} {one.label} / {one.baseline}"
-            rows.append(
-                Row(network=network, files=files, ratio=one.ratio, low=one.low, high=one.high)
-            )
+        )
     return rows
 
 
-def read_store(path: str) -> list[Row]:
-    """Return the rows of an earlier run."""
-    rows = []
-    with open_store(path, create=False) as store:
-        for record in store.campaigns():
-            model, variant, pixels, *_ = record.name.split()
-            kind = next(kind for kind, engine in ENGINES.items() if engine == record.arms[0].engine)
-            result = read_result(store, record.campaign_id)
-            rows += read_rows(f"{model} {variant} {pixels}", kind, result)
-    return rows
+def compare_counts(network: str, kind: str, executed: Mapping[str, int]) -> list[Row]:
+    """Return the rows of files that were counted and not measured."""
+    mine, *others = executed
+    pairs = [_order(other, mine) for other in others]
+    return [
+        Row(
+            network=network,
+            files=f".{kind} {first} / {second}",
+            latency=None,
+            instructions=_divide(executed, first, second),
+        )
+        for first, second in pairs
+    ]
+
+
+def _order(label: str, baseline: str) -> tuple[str, str]:
+    """Return what is divided by what: a peer's file by ours, int8 by float32."""
+    return (baseline, label) if label == FLOAT else (label, baseline)
+
+
+def _divide(executed: Mapping[str, int], first: str, second: str) -> float | None:
+    return executed[first] / executed[second] if {first, second} <= executed.keys() else None
 
 
 def table(rows: Sequence[Row], notes: Sequence[str]) -> list[str]:
     """Lines of the page: a row a comparison, geometric means, and what is to say of the files."""
-    lines = ["| network | latency of | ratio | interval |", "|---|---|--:|--:|"]
+    lines = [
+        "| network | files | latency | interval | ARM instructions |",
+        "|---|---|--:|--:|--:|",
+    ]
     for row in rows:
-        lines.append(
-            f"| {row.network} | {row.files} | {row.ratio:.2f} | {row.low:.2f} to {row.high:.2f} |"
-        )
+        shown = "| | "
+        if row.latency is not None:
+            low, ratio, high = row.latency
+            shown = f"| {ratio:.2f} | {low:.2f} to {high:.2f} "
+        lines.append(f"| {row.network} | {row.files} {shown}| {_two_digits(row.instructions)} |")
     for files in dict.fromkeys(row.files for row in rows):
-        ratios = [row.ratio for row in rows if row.files == files]
-        mean = statistics.geometric_mean(ratios)
-        lines.append(f"| geometric mean of {len(ratios)} | {files} | {mean:.2f} | |")
+        some = [row for row in rows if row.files == files]
+        latency = _mean([row.latency[1] for row in some if row.latency is not None])
+        counted = _mean([row.instructions for row in some if row.instructions is not None])
+        lines.append(f"| geometric mean of {len(some)} | {files} | {latency} | | {counted} |")
     return [*lines, "", *(f"- {note}" for note in notes)]
+
+
+def _mean(ratios: Sequence[float]) -> str:
+    return _two_digits(statistics.geometric_mean(ratios) if ratios else None)
+
+
+def _two_digits(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -394,14 +280,23 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", type=names, default=list(MODELS), help="comma list")
+    parser.add_argument(
+        "--module",
+        type=names,
+        default=[],
+        help="comma list of modules that others wrote, as timm:NAME, instead of --model",
+    )
     parser.add_argument("--variant", type=names, default=["orig", "ours"], help="comma list")
     parser.add_argument("--resolution", type=sides, default=[32], help="32, 224 or both")
     parser.add_argument("--precision", type=names, default=["fp32", "int8"], help="comma list")
     parser.add_argument("--aim", type=float, default=0.01, help="half-width to stop at (0.01)")
     parser.add_argument("--budget", type=float, default=20.0, help="seconds a campaign (20)")
     parser.add_argument("--peer-python", default=sys.executable, help="environment of the peers")
+    parser.add_argument("--onnx2tf", default="", help="that program, to have its files too")
     parser.add_argument("--out", type=Path, default=Path("artifacts/peers"))
     parser.add_argument("--store", default="bench.sqlite")
+    parser.add_argument("--count-only", action="store_true", help="measure no latency")
+    parser.add_argument("--no-count", action="store_true", help="count no ARM instructions")
     parser.add_argument("--show", action="store_true", help="measure nothing: print what is stored")
     return parser
 

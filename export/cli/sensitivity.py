@@ -7,6 +7,7 @@ import json
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,7 +60,8 @@ def analyse(
 
     Args:
         request: Of precision ``int8``. Layers that its `keep_float` names are left out; its
-            `max_loss` changes nothing, for the layers are what it chooses from.
+            `max_loss` changes nothing, for the layers are what it chooses from, and neither does
+            its head, for losses are those of the scores in front of it.
         report: Told the name of each step as it begins.
 
     Raises:
@@ -83,9 +85,10 @@ def _analyse(request: BuildRequest, report: Callable[[str], None]) -> Sensitivit
     import torch
 
     from export.graph.program import capture
-    from export.network.samples import choose_inputs
+    from export.network.app import wrap_for_app
+    from export.network.pixels import choose_network_inputs
     from export.passes import run_passes
-    from export.quantization.calibration import load_calibration
+    from export.quantization.calibration import load_network_calibration
     from export.quantization.cost import measure_cost
     from export.quantization.quantize import quantize, simplify
     from export.quantization.recipe import find_ranges
@@ -105,18 +108,12 @@ def _analyse(request: BuildRequest, report: Callable[[str], None]) -> Sensitivit
 
     with step("model"):
         network, _ = make_network(request)
-        image = network.spec.get("input", {})
-        (example, *_), _ = choose_inputs(
-            request,
-            network.shapes,
-            image,
-            dtypes=network.dtypes,
-            integers_below=network.integers_below,
-        )
+        network = wrap_for_app(network, replace(request.app, head="none", labels=None))
+        (example, *_), _ = choose_network_inputs(request, network)
         tensors = tuple(map(torch.from_numpy, example))
         program = run_passes(capture(network.module, tensors, names=network.input_names))
     with step("quantize"):
-        data = load_calibration(source, network.shapes, image, request.input_range, network.dtypes)
+        data = load_network_calibration(request, network, source)
         simplified = simplify(program, request.keep_float)
         graph = simplified.module.graph
         affines = choose_scales(graph, find_ranges(graph, data.samples))

@@ -1,9 +1,9 @@
 """What a quantised network computes, integer by integer: the meaning of "right" for its files.
 
 Every operator that computes in integers has its arithmetic here, written from XNNPACK's kernels:
-exact sums in int32, one multiplication by a float32 factor, round half to even, saturate. What
-stays in float is computed by PyTorch and stored as the kernels store it; there the last bit
-depends on the runtime, and only there.
+exact sums in int32, one multiplication by a float32 factor, round half to even, saturate; or a
+table (`tables`). What stays in float is computed by PyTorch and stored as the kernels store it;
+there the last bit depends on the runtime, and only there.
 Source: XNNPACK, ``src/qs8-*`` and ``src/microparams-init.c``.
 """
 
@@ -22,6 +22,7 @@ from export.graph.program import Program
 from export.passes._editing import arguments, aten, is_call
 from export.quantization.insert import QDQ
 from export.quantization.roles import MOVES
+from export.quantization.tables import TABLES, round_entries
 from export.quantization.walk import call, walk
 
 if TYPE_CHECKING:
@@ -216,10 +217,17 @@ def _mean(node: fx.Node, table: dict[fx.Node, Any]) -> Callable[[Tensor, int], T
     return finish
 
 
+def _look_up(node: fx.Node, table: dict[fx.Node, Any]) -> Callable[[Tensor, int], Tensor]:
+    source = table[node.all_input_nodes[0]]
+    numbers = TABLES[node.target](source.numbers())
+    return lambda scale, zero: round_entries(numbers, scale, zero)
+
+
 _KERNELS = {
     aten.conv2d.default: _layer,
     aten.linear.default: _layer,
     aten.mul.Tensor: _product,
     aten.add.Tensor: _sum,
     aten.mean.dim: _mean,
+    **dict.fromkeys(TABLES, _look_up),
 }

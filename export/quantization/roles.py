@@ -16,6 +16,7 @@ from typing import Any, TypeGuard
 from torch import fx
 
 from export.passes._editing import arguments, aten, is_call, normal_dim, value
+from export.quantization.tables import TABLES
 
 __all__ = [
     "CLAMPS",
@@ -99,6 +100,8 @@ def why_float(node: fx.Node) -> str | None:
         return "it moves a constant" if constant else None
     if is_call(node, *CLAMPS):
         return None if is_free_clamp(node) else "a clamp whose operand has other readers"
+    if is_call(node, *TABLES):
+        return None
     if is_call(node, aten.conv2d.default, aten.linear.default):
         given = arguments(node)
         read = [n for n in (given["weight"], given["bias"]) if n is not None]

@@ -83,10 +83,27 @@ def test_a_wish_that_does_not_fit_the_network_leaves_nothing(tmp_path):
     assert not list(tmp_path.glob("out/*"))
 
 
+def test_half_files_normalise_and_finish_the_answer(half_set):
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in ((0.5, 0.4, 0.3), (0.2, 0.3, 0.25)))
+    module = _same_network(half_set.folder.parent)
+    images = torch.from_numpy(pixels_of(4)).permute(0, 3, 1, 2) / 255
+    with torch.no_grad():
+        wanted = module((images - mean) / std).softmax(1).numpy()
+    for artifact in half_set.artifacts:
+        assert (artifact.precision, artifact.outputs[0].name) == ("fp16", "probabilities")
+        run = get_format(artifact.format).load(half_set.path(artifact))
+        found = np.concatenate([run([image[None].numpy()])[0] for image in images])
+        assert 0 < np.abs(found - wanted).max() < 0.01  # half weights, but no other answer
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("preprocess", "head", "precision"),
-    list(itertools.product(("baked", "uint8"), ("softmax", "argmax", "topk:3"), ("fp32", "int8"))),
+    list(
+        itertools.product(
+            ("baked", "uint8"), ("softmax", "argmax", "topk:3"), ("fp32", "fp16", "int8")
+        )
+    ),
 )
 def test_every_combination_is_built_and_equals_the_pipeline(preprocess, head, precision, tmp_path):
     calibration = ["--calibration", "synthetic"] if precision == "int8" else []
@@ -95,8 +112,8 @@ def test_every_combination_is_built_and_equals_the_pipeline(preprocess, head, pr
         "--head", head, "--precision", precision, *calibration,
     )  # fmt: skip
     assert {a.format for a in manifest.artifacts} == set(FORMATS)
-    if precision == "int8":
-        return  # held to the integer reference by the build
+    if precision != "fp32":
+        return  # held to the integer reference or to the half run by the build
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in ((0.5, 0.4, 0.3), (0.2, 0.3, 0.25)))
     module = _same_network(tmp_path)
     for image, artifact in itertools.product(pixels_of(16, seed=1), manifest.artifacts):

@@ -67,6 +67,19 @@ def test_a_build_can_say_it_as_well(folder, in_process_builds, capfd):
     assert len(list((folder / "artifacts").glob("*.tflite"))) == 1
 
 
+def test_what_an_app_wants_around_the_network_is_analysed_with_it(folder, capfd):
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 1, 8, 8, 3), np.uint8)
+    np.savez(folder / "bytes.npz", input_0=pixels[:, 0])
+    app = ["--mean", "0.5,0.4,0.3", "--std", "0.2,0.3,0.25", "--preprocess", "uint8"]
+    command = [*COMMAND, "--calibration", "bytes.npz", *app, "--head", "topk:2"]
+    assert main(command) == 0
+    assert ".tflite: equals the integer reference in every layer" in capfd.readouterr().out
+    (stored,) = (folder / "artifacts" / "sensitivity").glob("*_uint8_int8.json")
+    layers = json.loads(stored.read_text())["layers"]
+    assert {"0", "1", "2", "3", "5"} <= {layer["name"] for layer in layers}
+    assert all(layer["alone"]["agreement"] is not None for layer in layers)  # of the scores
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [

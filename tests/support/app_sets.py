@@ -1,4 +1,4 @@
-"""Two sets as apps want them, built once a run: floats for an app's own code, bytes in int8."""
+"""Sets as apps want them, built once a run: floats for an app's own code, bytes in int8, half."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def make():
     )
 """
 SIDE = 24
+FP16 = ("--precision", "fp16")
 LABELS = tuple(f"digit {i}" for i in range(10))
 
 
@@ -63,6 +64,18 @@ def byte_set(make_once):
         build_set(folder, *means, "--preprocess", "uint8", "--head", "topk:3", *int8)
 
     return load_manifest(_find(make_once("app_byte_set", build)))
+
+
+@pytest.fixture(scope="session")
+def half_set(make_once):
+    """A network in half precision that normalises its image and returns probabilities."""
+    from export import load_manifest
+
+    def build(folder):
+        means = ["--mean", "0.5,0.4,0.3", "--std", "0.2,0.3,0.25"]
+        build_set(folder, *means, "--preprocess", "baked", "--head", "softmax", *FP16)
+
+    return load_manifest(_find(make_once("app_half_set", build)))
 
 
 def _find(folder: Path) -> Path:

@@ -10,17 +10,19 @@ Neurons for Conditional Computation, https://arxiv.org/abs/1308.3432.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from export.quantization.scales import QMAX, QMIN, weight_scales
+from export.quantization.tables import round_entries
 
 __all__ = [
     "add",
     "average",
+    "look_up",
     "quantize",
     "requantize",
     "round_bias",
@@ -126,6 +128,16 @@ def average(
     exact = torch.round((total + own_zero * count).detach() * factor + offset) - zero
     averaged: Tensor = _Through.apply(total * factor, exact)
     return _saturate(averaged, zero)
+
+
+def look_up(
+    function: Callable[[Tensor], Tensor], numbers: Tensor, scale: Tensor, zero_point: Tensor
+) -> Tensor:
+    """Store what an operator of `TABLES` makes of stored numbers."""
+    smooth = function(numbers)
+    exact = round_entries(smooth.detach(), scale, zero_point).to(smooth.dtype) - zero_point
+    found: Tensor = _Through.apply(smooth / scale, exact)
+    return _saturate(found, zero_point)
 
 
 def round_weight(weight: Tensor, bias: Tensor, input_scale: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,7 @@ from export.quantization.qat import kernels
 from export.quantization.recipe import Corrected, is_layer
 from export.quantization.roles import Role, role
 from export.quantization.scales import Affine, constant_affine, stored_result
+from export.quantization.tables import TABLES
 from export.quantization.walk import call
 from pfd_models.checkpoints import QuantizedWeights
 from pfd_models.zoo.spec import ModelSpec
@@ -167,6 +168,9 @@ class QuantizedNetwork(nn.Module):
         if is_call(node, aten.mul.Tensor):
             (left, left_scale), (right, right_scale) = pairs
             return kernels.requantize(left * right, left_scale * right_scale / scale, zero_point)
+        if is_call(node, *TABLES):
+            ((units, own_scale),) = pairs
+            return kernels.look_up(TABLES[node.target], units * own_scale, scale, zero_point)
         assert is_call(node, aten.mean.dim)
         ((averaged, own_scale),) = pairs
         count = averaged.shape[2] * averaged.shape[3]

@@ -13,10 +13,11 @@ from export.passes import fold_batch_norms
 from export.quantization.simplify import (
     convolve_averages,
     convolve_batch_norms,
-    expand_hard_swishes,
     fold_pads,
     fold_shifts,
+    multiply_divisions,
     push_factors,
+    push_norms_into_sums,
     use_constant_operands,
 )
 
@@ -24,9 +25,10 @@ __all__ = ["PASSES"]
 
 PASSES: tuple[ModuleType, ...] = (
     fold_batch_norms,
-    expand_hard_swishes,
+    multiply_divisions,
     fold_pads,
     convolve_averages,
+    push_norms_into_sums,    # before they go the other way
     convolve_batch_norms,
     push_factors,            # after all that leaves factors behind
     fold_shifts,

@@ -26,7 +26,7 @@ from export.passes._editing import (
     value,
 )
 
-__all__ = ["rewrite"]
+__all__ = ["find_affine", "rewrite"]
 
 _STATISTICS = ("weight", "bias", "running_mean", "running_var")
 
@@ -35,11 +35,9 @@ def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many norms were changed."""
     rewrites = 0
     for norm in calls(graph, aten.batch_norm.default):
-        given = arguments(norm)
-        read = [given[name] for name in _STATISTICS]
-        if value(norm).dim() != 4 or not all(n is None or n.op == "get_attr" for n in read):
+        if (affine := find_affine(norm)) is None:
             continue
-        scale, shift = _affine(given)
+        scale, shift = affine
         readers = list(norm.users)
         if readers and all(_can_take(reader, norm) for reader in readers):
             for reader in readers:
@@ -51,8 +49,12 @@ def rewrite(graph: fx.Graph) -> int:
     return rewrites
 
 
-def _affine(given: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """Return scale and shift per channel, float64."""
+def find_affine(norm: fx.Node) -> tuple[Tensor, Tensor] | None:
+    """Return scale and shift per channel of a batch norm of maps, float64; None where computed."""
+    given: dict[str, Any] = arguments(norm)
+    read = [given[name] for name in _STATISTICS]
+    if value(norm).dim() != 4 or not all(n is None or n.op == "get_attr" for n in read):
+        return None
 
     def exact(name: str, otherwise: float) -> Tensor:
         node = given[name]

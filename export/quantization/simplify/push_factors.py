@@ -1,7 +1,7 @@
 """A product with a number moves forward into the weights of the convolutions that read it.
 
-Reason: hard-swish and hard-sigmoid leave a sixth behind; as an operator of its own it would read,
-round and write the whole map for nothing.
+Reason: hard-sigmoid leaves a sixth behind; as an operator of its own it would read, round and
+write the whole map for nothing.
 
 Algebra: W (c x) = (c W) x, and moves, means, maxima of a positive factor, ReLUs and products pass
 a factor on. It stays where a sum, a concatenation or an output reads it.

@@ -37,6 +37,22 @@ class Nan(nn.Sequential):
         self[0].weight.data[0, 0, 0, 0] = float("nan")
 """
 
+OUTLIER = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.middle = nn.Conv2d(3, 8, 3, bias=False), nn.Conv2d(8, 8, 1, bias=False)
+        self.head = nn.Linear(8, 5, bias=False)
+        self.stem.weight.data[:, 0] /= 10_000
+
+    def forward(self, x):
+        return self.head(self.middle(self.stem(x).relu()).mean((2, 3)))
+"""
+
 
 INT8 = ["--precision", "int8", "--calibration", "fed.npz"]
 
@@ -153,6 +169,30 @@ def test_a_limit_of_the_loss_says_what_it_kept(request_of):
     limit = manifest.quantization.loss_limit
     assert (limit.max_loss, limit.counts, limit.layers) == (60.0, "top-1", ())
     assert limit.samples == 9  # none is spare, so those of the calibration choose
+
+
+def test_the_layer_that_an_outlier_spoils_stays_in_float(
+    write_factory, tmp_path, monkeypatch, capfd
+):
+    """One channel of the image is a thousand times the others, which decide the class."""
+    write_factory("outlier", OUTLIER)
+    draw = np.random.default_rng(0).standard_normal
+    images = draw((96, 3, 1, 1)) + 0.1 * draw((96, 3, 8, 8))
+    images[:, 0] *= 1000
+    np.savez(tmp_path / "fed.npz", input_0=images.astype(np.float32))
+    monkeypatch.chdir(tmp_path)
+    command = ["--module", "outlier:Net", "--input", "1,3,8,8", "--formats", "tflite"]
+    assert main([*command, *INT8, "--max-loss", "5"]) == 0
+    assert "to lose at most 5 points of top-1 agreement" in capfd.readouterr().out
+    (path,) = (tmp_path / "artifacts").glob("*_int8.json")
+    manifest = load_manifest(path)
+    limit = manifest.quantization.loss_limit
+    assert limit.layers == ("stem",)
+    assert limit.loss_without > 20
+    assert limit.loss <= 5
+    artifact = manifest.artifact("tflite")
+    assert artifact.delegates == 1
+    assert artifact.cost.agreement >= 0.9
 
 
 def test_other_calibration_data_make_another_set(request_of):

@@ -157,3 +157,30 @@ def test_a_mean_that_nearly_ends_in_a_half_rounds_as_the_runtimes_do(tmp_path):
         made.write(quantized.program, path, options)
         if kind != "onnx":
             assert made.load(path)([image])[0].item() == expected.item()
+
+
+@pytest.mark.parametrize("scale", [0.011, 0.0471, 0.1173])
+def test_a_table_has_the_entries_that_the_runtimes_make(tmp_path, scale):
+    """Each integer under eight scales of the result."""
+    count = 8
+    call = Call(lambda x: tuple(F.hardswish(part) for part in x.chunk(count, 1)))
+    shape = (1, count, 16, 16)
+    program = run_passes(capture(call.eval(), noise(shape, 1)[0]))
+    quantized = quantize(program, noise(shape, 2), integer_io=True)
+    results = iter(np.random.default_rng(0).uniform(0.3, 1.2, count) * scale)
+    for node in quantized.program.exported.graph.nodes:
+        if "quantize_per_tensor" in str(node.target):
+            behind_a_table = "hardswish" in str(getattr(node.args[0], "target", ""))
+            numbers = (float(np.float32(next(results))), -100) if behind_a_table else (scale, -20)
+            node.args = (node.args[0], *numbers, *node.args[3:])
+    quantized.program.exported.graph_module.recompile()
+    image = np.arange(-128, 128, dtype=np.int8).reshape(1, 1, 16, 16).repeat(count, 1)
+    expected = run_integers(quantized.program, [torch.from_numpy(image)])
+    assert len({tuple(t.flatten().tolist()) for t in expected}) == count
+    for kind in ("pte", "onnx", "tflite"):
+        made, path = get_format(kind), tmp_path / f"net.{kind}"
+        options = WriteOptions(made_from=tmp_path / "net.onnx" if made.NEEDS else None)
+        made.write(quantized.program, path, options)
+        if kind != "onnx":
+            found = made.load(path)([image])
+            assert all(map(np.array_equal, found, [t.numpy() for t in expected])), kind

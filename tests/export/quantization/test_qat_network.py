@@ -53,6 +53,7 @@ OPERATORS = {
     "a sum of other scales": (lambda x, conv: conv(x) + x, nn.Conv2d(3, 3, 1)),
     "a product": (lambda x, conv: conv(x) * x, nn.Conv2d(3, 3, 1)),
     "a sum with a constant": (lambda x, conv: conv(x) + 0.3, nn.Conv2d(3, 3, 1)),
+    "a table": (lambda x, conv: F.hardswish(conv(x)), nn.Conv2d(3, 3, 1)),
     "a mean": (lambda x, conv: conv(x).mean((2, 3)), nn.Conv2d(3, 3, 1)),
     "values that move": (
         lambda x, conv: torch.cat([F.max_pool2d(conv(x), 3, 1, 1), x], 1)[:, 1:5],

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import json
 import os
 import signal
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from trained_digits import FAMILY
 
 from export import BuildRequest, ZooSource, make_artifacts
 from export.build import main as build
@@ -23,6 +26,7 @@ from pfd_models import train as train_program
 from pfd_models.checkpoints import load_quantized, save_quantized
 from pfd_models.errors import RunError, SpecError, WeightsError
 from pfd_models.training.config import RunConfig
+from pfd_models.training.datasets import digits
 from pfd_models.training.qat import Qat
 from pfd_models.training.recipes import RECIPES
 from pfd_models.training.report import Silent
@@ -89,6 +93,52 @@ def test_a_run_stopped_by_a_signal_and_resumed_is_the_straight_one(run, trained,
     assert train(config, report=Signals()).interrupted is signal.SIGTERM
     assert train(config, resume=True).interrupted is None
     assert all(map(equal, states(config.folder), states(run)))
+
+
+WORKER = """
+import dataclasses, sys
+from pfd_models import families
+from pfd_models.training.datasets import digits
+families.__path__.append(sys.argv[1])
+digits.DATA = dataclasses.replace(digits.DATA, augment=digits.DATA.prepare)
+from export.qat import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def start_worker(rank, port, families, arguments):
+    """Start one of two processes that train together, as torchrun does."""
+    place = {
+        "RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": 2,
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
+        "TORCHELASTIC_USE_AGENT_STORE": True, "TORCHELASTIC_RESTART_COUNT": 0,
+    }  # fmt: skip
+    command = [sys.executable, "-c", WORKER, str(families), *arguments]
+    environment = os.environ | {name: str(value) for name, value in place.items()}
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def test_two_processes_learn_in_integers_what_one_does(trained, tmp_path, monkeypatch):
+    """Without augmentation, whose randomness is each process's own."""
+    plain = dataclasses.replace(digits.DATA, augment=digits.DATA.prepare)
+    monkeypatch.setattr(digits, "DATA", plain)
+    assert train_in_integers(command(trained, tmp_path / "alone")) == 0
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    (tmp_path / "digitnet.py").write_text(FAMILY)
+    arguments = command(trained, tmp_path / "pair")
+    pair = [start_worker(rank, store.port, tmp_path, arguments) for rank in range(2)]
+    errors = [worker.communicate()[1] for worker in pair]
+    assert [worker.returncode for worker in pair] == [0, 0], errors
+    (_, alone, _, affines), (_, shared, _, same) = map(
+        states, (tmp_path / "alone", tmp_path / "pair")
+    )
+    assert same == affines
+    for key, kept in alone.items():  # the gradients, averaged over both processes
+        found, wanted = shared[key]["momentum_buffer"], kept["momentum_buffer"]
+        assert torch.allclose(found, wanted, rtol=1e-3, atol=1e-5 * float(wanted.abs().max()))
+    assert json.loads((tmp_path / "pair" / "config.json").read_text())["processes"] == 2
+    last = torch.load(tmp_path / "pair" / "last.pt", weights_only=True)
+    assert len(last["streams"]) == 2
 
 
 def test_a_run_in_integers_and_one_in_float_do_not_go_on_from_each_other(run, trained):
