@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
 from android_bench.arm_cost.document import CountedFile
 from android_bench.arm_cost.latency_document import FittedTable
-from android_bench.arm_cost.latency_model import (
+from android_bench.arm_cost.latency_model import features_of
+from android_bench.arm_cost.latency_validation import (
+    HeldOut,
     Validation,
     choose_best,
     choose_shown,
-    features_of,
+    validate_choice,
 )
 from android_bench.report.tables import make_table, plain_name
 
@@ -22,7 +25,10 @@ Validations = Mapping[str, Validation]
 
 
 def validation_table(table: FittedTable, validations: Validations, *, show_all: bool) -> Table:
-    """Return a row for each predictor: what it errs by on networks it was not fitted on."""
+    """Return a row for each predictor: what it errs by on networks it was not fitted on.
+
+    Below them stands what one errs by who lets the other networks choose the predictor too.
+    """
     made = make_table(
         "predictor",
         "mean error",
@@ -33,17 +39,25 @@ def validation_table(table: FittedTable, validations: Validations, *, show_all: 
         title=f"{_title(table)}: {len(table.networks)} networks, each left out once",
     )
     for name, one in _shown(validations, show_all).items():
-        worst, error = one.worst
         constants = ", ".join(f"{k} {v:.3g}" for k, v in one.fit.constants_ns.items())
-        made.add_row(
-            name,
-            f"{100 * one.mean_error:.1f} %",
-            f"{100 * error:+.1f} %",
-            plain_name(worst),
-            f"{len(one.wrong_pairs)} of {one.pairs} pairs",
-            constants,
-        )
+        made.add_row(name, *_error_cells(one), constants)
+    choice = validate_choice(table.networks)
+    if choice is not None:
+        times = Counter(choice.chosen.values()).most_common()
+        by = ", ".join(f"{name} {count} times" for name, count in times)
+        made.add_section()
+        made.add_row("chosen by the others", *_error_cells(choice), by)
     return made
+
+
+def _error_cells(one: HeldOut) -> list[str]:
+    worst, error = one.worst
+    return [
+        f"{100 * one.mean_error:.1f} %",
+        f"{100 * error:+.1f} %",
+        plain_name(worst),
+        f"{len(one.wrong_pairs)} of {one.pairs} pairs",
+    ]
 
 
 def network_table(table: FittedTable, validations: Validations, *, show_all: bool) -> Table:
