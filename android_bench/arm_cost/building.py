@@ -91,7 +91,7 @@ def build_counter() -> Counter:
             sources = sorted(_SOURCES.glob("*.c"))
             _run([compiler, *_FLAGS, *sources, "-o", made / _PLUGIN])
             marks = _SOURCES / "clock_marks.S"
-            library = [cross.compiler, "-shared", "-nostdlib"]
+            library: list[str | Path] = [cross.compiler, "-shared", "-nostdlib"]
             _run([*library, marks, "-o", made / _CLOCK_MARKS])
             place = f'-DPFD_CPUINFO="{CPUINFO}"'
             _run([*library, "-O2", "-fPIC", place, "-xc", _CPUINFO_SOURCE, "-o", made / _CPUINFO])

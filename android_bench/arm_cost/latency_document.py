@@ -74,6 +74,7 @@ class FittedTable:
         way: How its networks were counted.
         networks: Measured and counted.
         left_out: Network to why it is not among them.
+        cycles_by: What modelled their cycles; empty where nothing did.
     """
 
     id: str
@@ -84,6 +85,7 @@ class FittedTable:
     way: WayOfCounting
     networks: tuple[MeasuredNetwork, ...]
     left_out: Mapping[str, str]
+    cycles_by: str = ""
 
     def validate_all(self) -> dict[str, Validation]:
         """Return every predictor that its networks can fix, validated on networks left out.

@@ -19,8 +19,10 @@ from pfd_models.errors import InputError
 
 __all__ = [
     "BASELINE",
+    "CYCLES",
     "PREDICTORS",
     "RIVALS",
+    "Features",
     "Fit",
     "MeasuredNetwork",
     "features_of",
@@ -28,6 +30,7 @@ __all__ = [
 ]
 
 Features = Mapping[str, float]
+"""What is known of a network, by name."""
 
 _OF_COUNTS: Mapping[str, Callable[[Counts], int]] = {
     "instructions": lambda c: c.instructions,
@@ -38,6 +41,9 @@ _OF_COUNTS: Mapping[str, Callable[[Counts], int]] = {
     "l1_misses": lambda c: c.l1_misses,
     "l2_misses": lambda c: c.l2_misses,
 }
+
+CYCLES = "cycles"
+"""The feature that takes more than counts: `block_cycles`."""
 
 BASELINE = "instructions"
 """The predictor that each other one has to rank as well as."""
@@ -54,6 +60,8 @@ PREDICTORS: Mapping[str, tuple[str, ...]] = {
         "l1_misses",
         "l2_misses",
     ),
+    "cycles": (CYCLES,),
+    "cycles and misses": (CYCLES, "l1_misses", "l2_misses"),
 }
 """A predictor to the features that it has one constant each for."""
 
@@ -61,13 +69,16 @@ RIVALS = ("MACs", "parameters")
 """The predictors that need no count."""
 
 
-def features_of(counts: Counts, *, macs: int | None, params: int | None) -> dict[str, float]:
+def features_of(
+    counts: Counts, *, macs: int | None, params: int | None, cycles: float | None = None
+) -> dict[str, float]:
     """Return all that a predictor may use.
 
     Args:
         counts: Of one inference.
         macs: The network's own multiply-accumulates; None leaves them out.
         params: Its parameters; None leaves them out.
+        cycles: Modelled, of `block_cycles`; None leaves them out.
     """
     features = {name: float(count(counts)) for name, count in _OF_COUNTS.items()}
     named = features["multiply_accumulates"] + features["loads_stores"]
@@ -76,6 +87,8 @@ def features_of(counts: Counts, *, macs: int | None, params: int | None) -> dict
         features["macs"] = float(macs)
     if params is not None:
         features["params"] = float(params)
+    if cycles is not None:
+        features[CYCLES] = cycles
     return features
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from rich.table import Table
+from rich.text import Text
 
-from android_bench.arm_cost.document import CountedFile
 from android_bench.arm_cost.latency_document import FittedTable
-from android_bench.arm_cost.latency_model import features_of
+from android_bench.arm_cost.latency_model import Features
 from android_bench.arm_cost.latency_validation import (
     HeldOut,
     Validation,
@@ -50,7 +50,7 @@ def validation_table(table: FittedTable, validations: Validations, *, show_all: 
     return made
 
 
-def _error_cells(one: HeldOut) -> list[str]:
+def _error_cells(one: HeldOut) -> list[str | Text]:
     worst, error = one.worst
     return [
         f"{100 * one.mean_error:.1f} %",
@@ -96,11 +96,18 @@ def left_out_lines(table: FittedTable, validations: Validations, *, show_all: bo
 def estimate_table(
     table: FittedTable,
     validations: Validations,
-    files: Sequence[CountedFile],
+    files: Mapping[str, Features],
     *,
     show_all: bool,
 ) -> Table:
-    """Return a row for each file: its modelled latency by the best predictor, or by all."""
+    """Return a row for each file: its modelled latency by the best predictor, or by all.
+
+    Args:
+        table: The fit.
+        validations: Of its predictors.
+        files: Name to what a predictor may use.
+        show_all: Whether predictors that rank worse than instruction counts are shown.
+    """
     best = choose_best(validations)
     shown = _shown(validations, True) if show_all else {best.fit.predictor: best}
     made = make_table(
@@ -111,15 +118,9 @@ def estimate_table(
     )
     worst = max(abs(error) for error in best.errors.values())
     erred = f"{100 * best.mean_error:.0f} % in the mean, {100 * worst:.0f} % at most"
-    for file in files:
-        artifact = file.artifact
-        features = features_of(
-            file.count.counts,
-            macs=artifact.macs if artifact else None,
-            params=artifact.params if artifact else None,
-        )
+    for name, features in files.items():
         cells = [f"{one.fit.predict_ms(features):.3f}" for one in shown.values()]
-        made.add_row(plain_name(file.file), *cells, erred)
+        made.add_row(plain_name(name), *cells, erred)
     return made
 
 

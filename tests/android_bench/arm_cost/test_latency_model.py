@@ -18,6 +18,7 @@ from android_bench.arm_cost.latency_validation import (
     find_wrong_pairs,
     leave_one_out,
     validate,
+    validate_all,
     validate_choice,
 )
 from android_bench.records import Counts
@@ -34,6 +35,7 @@ def draw_features(rng):
     drawn["instructions"] = sum(drawn[name] for name in CLASSES[:3])
     drawn["macs"] = 4 * drawn["multiply_accumulates"]
     drawn["params"] = 1e6 * 10 ** rng.uniform(-1, 1)
+    drawn["cycles"] = drawn["instructions"] / rng.uniform(2, 3)
     return drawn
 
 
@@ -136,6 +138,17 @@ def test_a_network_has_no_say_in_which_predictor_is_chosen_for_it(networks):
     assert again.predicted_ms[last.name] == held_out.predicted_ms[last.name]
     assert again.errors[last.name] == again.predicted_ms[last.name] / 1e4 - 1
     assert validate_choice(networks[:2]) is None
+
+
+def test_predictors_of_cycles_are_left_out_where_one_network_has_none(networks):
+    assert {"cycles", "cycles and misses"} < validate_all(networks).keys()
+    first = networks[0]
+    bare = {name: value for name, value in first.features.items() if name != "cycles"}
+    mixed = [
+        MeasuredNetwork(name="bare", latency_ms=first.latency_ms, features=bare),
+        *networks[1:],
+    ]
+    assert set(PREDICTORS) - validate_all(mixed).keys() == {"cycles", "cycles and misses"}
 
 
 def test_features_take_each_instruction_once():
