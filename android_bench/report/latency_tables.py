@@ -44,7 +44,7 @@ def validation_table(table: FittedTable, validations: Validations, *, show_all: 
     choice = validate_choice(table.networks)
     if choice is not None:
         times = Counter(choice.chosen.values()).most_common()
-        by = ", ".join(f"{name} {count} times" for name, count in times)
+        by = ", ".join(f"{name} ({count})" for name, count in times)
         made.add_section()
         made.add_row("chosen by the others", *_error_cells(choice), by)
     return made
