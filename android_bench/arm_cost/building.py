@@ -1,6 +1,7 @@
-"""Building the counter: the emulator's plugin for this computer, and the clock's marks for ARM.
+"""Building the counter: the emulator's plugin for this computer, and two libraries for ARM.
 
-The sources lie in ``counter/``. Both are built on first use and kept by content.
+The sources that decide what is counted lie in ``counter/``, and what shows the engines their
+processor in ``emulated/``. All is built on first use and kept by content.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from android_bench.arm_cost.core import CPUINFO
 from android_bench.native_build.cache import cache_folder, make_alone, replace_folder
 from android_bench.native_build.toolchain import find_toolchain, output_of
 from pfd_models.errors import DeviceError
@@ -19,7 +21,8 @@ from pfd_models.errors import DeviceError
 __all__ = ["Counter", "build_counter", "counter_version"]
 
 _SOURCES = Path(__file__).parent / "counter"
-_PLUGIN, _CLOCK_MARKS = "counter.so", "clock_marks.so"
+_CPUINFO_SOURCE = Path(__file__).parent / "emulated" / "cpuinfo.c"
+_PLUGIN, _CLOCK_MARKS, _CPUINFO = "counter.so", "clock_marks.so", "cpuinfo.so"
 _FLAGS = ("-O2", "-std=gnu11", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra")
 
 
@@ -28,7 +31,7 @@ class Counter:
     """A counter that is ready to be used.
 
     Attributes:
-        folder: Holds both files.
+        folder: Holds all three files.
         version: Of the way of counting and of the sources.
     """
 
@@ -44,6 +47,11 @@ class Counter:
     def clock_marks(self) -> Path:
         """Return what the emulated program loads before all else, when operators are counted."""
         return self.folder / _CLOCK_MARKS
+
+    @property
+    def cpuinfo(self) -> Path:
+        """Return what the emulated program loads where the emulator shows it another processor."""
+        return self.folder / _CPUINFO
 
 
 COUNT_VERSION = 1
@@ -71,6 +79,7 @@ def build_counter() -> Counter:
     cross = find_toolchain("linux-arm64")
     version = counter_version()
     made_with = [version, output_of([compiler, "--version"]), cross.compiler_version]
+    made_with.append(_CPUINFO_SOURCE.read_text())
     key = hashlib.sha256("\0".join(made_with).encode()).hexdigest()[:16]
     counter = Counter(folder=cache_folder() / "counter" / key, version=version)
     if _is_whole(counter):
@@ -82,13 +91,17 @@ def build_counter() -> Counter:
             sources = sorted(_SOURCES.glob("*.c"))
             _run([compiler, *_FLAGS, *sources, "-o", made / _PLUGIN])
             marks = _SOURCES / "clock_marks.S"
-            _run([cross.compiler, "-shared", "-nostdlib", marks, "-o", made / _CLOCK_MARKS])
+            library: list[str | Path] = [cross.compiler, "-shared", "-nostdlib"]
+            _run([*library, marks, "-o", made / _CLOCK_MARKS])
+            place = f'-DPFD_CPUINFO="{CPUINFO}"'
+            _run([*library, "-O2", "-fPIC", place, "-xc", _CPUINFO_SOURCE, "-o", made / _CPUINFO])
             replace_folder(made, counter.folder)
     return counter
 
 
 def _is_whole(counter: Counter) -> bool:
-    return all(p.is_file() and p.stat().st_size > 0 for p in (counter.plugin, counter.clock_marks))
+    files = (counter.plugin, counter.clock_marks, counter.cpuinfo)
+    return all(p.is_file() and p.stat().st_size > 0 for p in files)
 
 
 def _find_compiler() -> Path:

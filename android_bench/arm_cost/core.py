@@ -18,7 +18,13 @@ from dataclasses import dataclass
 from android_bench.virtual_phone.emulated_core import A55, A77
 from pfd_models.errors import InputError, unknown
 
-__all__ = ["CORES", "Core", "find_core", "phone_files"]
+__all__ = ["CORES", "CPUINFO", "HOME", "Core", "find_core", "phone_files"]
+
+HOME = "/pfd"
+"""Where the emulated program finds everything, wherever that is."""
+
+CPUINFO = f"{HOME}/cpuinfo"
+"""Where it finds ``/proc/cpuinfo`` when the emulator has one of its own in that place."""
 
 _LEAST_CORES = 8
 # Of both: ARMv8.2 with half precision and dot products.

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from android_bench.arm_cost.building import Counter, build_counter
-from android_bench.arm_cost.core import Core, phone_files
+from android_bench.arm_cost.core import CPUINFO, HOME, Core, phone_files
 from android_bench.arm_cost.counted import CountedInference, read_counts
 from android_bench.arm_cost.emulator import Emulator, find_emulator
 from android_bench.arm_cost.operators import attribute
@@ -182,7 +182,7 @@ def _run(
         command = _command(folder, setup, counted=True, with_operators=with_operators)
         result = count_inferences(
             dataclasses.replace(described, command=command),
-            Job(model=f"{_HOME}/model{path.suffix}", engine=engine),
+            Job(model=f"{HOME}/model{path.suffix}", engine=engine),
             iterations=_INFERENCES,
             with_operators=with_operators,
             timeout_s=_TIMEOUT_S,
@@ -206,17 +206,17 @@ def _describe(setup: _Setup) -> Harness:
         return describe(_command(Path(name), setup, counted=False, with_operators=False))
 
 
-_HOME = "/pfd"  # where the emulated program finds everything, wherever that is
-
-
 def _lay_out(folder: Path, setup: _Setup, path: Path | None) -> None:
     """Make the folder that stands for the phone, with links to what a run needs."""
     phone = folder / "phone"
     for place, text in phone_files(setup.core).items():
         (phone / place).parent.mkdir(parents=True, exist_ok=True)
         (phone / place).write_text(text)
-    home = phone / _HOME.strip("/")
+    home = phone / HOME.strip("/")
     home.mkdir()
+    if setup.emulator.shows_own_processor:
+        (phone / "proc/cpuinfo").rename(phone / CPUINFO.strip("/"))
+        (home / setup.counter.cpuinfo.name).symlink_to(setup.counter.cpuinfo)
     for file in setup.built.bundle.files:
         (home / file.file).symlink_to(setup.built.folder / file.file)
     # The program asks where it lies, and a link would tell it.
@@ -235,11 +235,13 @@ def _command(
     start += ["-L", "phone", "-cpu", setup.core.cpu_model]
     if counted:
         start += ["-plugin", f"{setup.counter.plugin},out=counts.jsonl,{setup.core.caches}"]
-    loader = f"phone{_HOME}/{setup.built.bundle.loader}"
-    program = [loader, "--inhibit-cache", "--library-path", _HOME]
-    if with_operators:
-        program += ["--preload", f"{_HOME}/{setup.counter.clock_marks.name}"]
-    return (*start, *program, f"{_HOME}/{setup.built.program.name}")
+    loader = f"phone{HOME}/{setup.built.bundle.loader}"
+    program = [loader, "--inhibit-cache", "--library-path", HOME]
+    preloaded = [setup.counter.cpuinfo] if setup.emulator.shows_own_processor else []
+    preloaded += [setup.counter.clock_marks] if with_operators else []
+    if preloaded:
+        program += ["--preload", ":".join(f"{HOME}/{library.name}" for library in preloaded)]
+    return (*start, *program, f"{HOME}/{setup.built.program.name}")
 
 
 def _require_done(result: HarnessResult, path: Path, core: Core) -> None:

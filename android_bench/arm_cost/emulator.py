@@ -1,10 +1,10 @@
 """A QEMU that runs aarch64 programs, takes plugins and shows them the processor that we choose.
 
 QEMU's user-mode emulation up to 8.1 opens the ``/proc/cpuinfo`` of the folder that stands for the
-phone; later versions write their own from ``-cpu``, and none of them has a Cortex-A77, so the
-engines would choose kernels for another core. Debian 12 has 7.2. Debian 13 has 10.0, linked
-statically, which takes no plugin: there Debian 12's package is fetched, as the virtual phone
-fetches its own, and started through its own loader.
+phone. Later versions write their own from ``-cpu``, and none of them has a Cortex-A77, so the
+engines would choose kernels for another core: there a library is loaded first that opens ours.
+Debian 12 has 7.2. Debian 13 has 10.0, linked statically, which takes no plugin: there Debian 12's
+package is fetched, as the virtual phone fetches its own, and started through its own loader.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ __all__ = ["VARIABLE", "Emulator", "find_emulator"]
 
 VARIABLE = "PFD_QEMU_AARCH64"
 
-_OWN_CPUINFO = (8, 2)
-_INSTALL = f"apt-get install qemu-user on Debian 12, or set {VARIABLE} to a QEMU of 4.2 to 8.1"
+_OWN_PROCESSOR = (8, 2)
+_INSTALL = (
+    f"apt-get install qemu-user on Debian 12, or set {VARIABLE} to a QEMU that takes plugins "
+    "(4.2 or newer)"
+)
 _DEBIAN_12 = PackageSet(
     name="qemu-user-bookworm-amd64-1",
     suite="bookworm",
@@ -51,10 +54,13 @@ class Emulator:
     Attributes:
         command: What starts it.
         version: Its own, as ``7.2.22``.
+        shows_own_processor: Whether programs that open ``/proc/cpuinfo`` read what the emulator
+            writes, and not the file of the folder that stands for the phone.
     """
 
     command: tuple[str, ...]
     version: str
+    shows_own_processor: bool = False
 
     @property
     def title(self) -> str:
@@ -92,9 +98,8 @@ def _examine(command: tuple[str, ...]) -> tuple[str, Emulator | None]:
     if "-plugin" not in output_of([*command, "--help"]):
         return f"is version {version[1]} and takes no plugins", None
     numbers = tuple(int(part) for part in re.findall(r"\d+", version[1])[:2])
-    if numbers >= _OWN_CPUINFO:
-        return f"is version {version[1]}, which tells the engines of another processor", None
-    return "", Emulator(command=command, version=version[1])
+    own = numbers >= _OWN_PROCESSOR
+    return "", Emulator(command=command, version=version[1], shows_own_processor=own)
 
 
 def _fetched(reason: str) -> Emulator:

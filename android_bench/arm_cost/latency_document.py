@@ -11,13 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from android_bench.arm_cost.document import read_written
-from android_bench.arm_cost.latency_model import (
-    BASELINE,
-    PREDICTORS,
-    MeasuredNetwork,
-    Validation,
-    validate,
-)
+from android_bench.arm_cost.latency_model import BASELINE, MeasuredNetwork
+from android_bench.arm_cost.latency_validation import Validation, validate_all
 from android_bench.records import ArmCount
 from pfd_models.errors import InputError
 from pfd_models.files import atomic_write
@@ -79,6 +74,7 @@ class FittedTable:
         way: How its networks were counted.
         networks: Measured and counted.
         left_out: Network to why it is not among them.
+        cycles_by: What modelled their cycles; empty where nothing did.
     """
 
     id: str
@@ -89,6 +85,7 @@ class FittedTable:
     way: WayOfCounting
     networks: tuple[MeasuredNetwork, ...]
     left_out: Mapping[str, str]
+    cycles_by: str = ""
 
     def validate_all(self) -> dict[str, Validation]:
         """Return every predictor that its networks can fix, validated on networks left out.
@@ -96,14 +93,13 @@ class FittedTable:
         Raises:
             InputError: There are too few networks for any.
         """
-        # One network is left out at a time.
-        possible = [p for p, names in PREDICTORS.items() if len(self.networks) > len(names)]
-        if BASELINE not in possible:
+        validations = validate_all(self.networks)
+        if BASELINE not in validations:
             raise InputError(
                 f"table {self.id} has {len(self.networks)} networks that were counted: a fit "
                 "needs two or more; name more builders with --networks"
             )
-        return {predictor: validate(predictor, self.networks) for predictor in possible}
+        return validations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 
 from rich.table import Table
+from rich.text import Text
 
-from android_bench.arm_cost.document import CountedFile
 from android_bench.arm_cost.latency_document import FittedTable
-from android_bench.arm_cost.latency_model import (
+from android_bench.arm_cost.latency_model import Features
+from android_bench.arm_cost.latency_validation import (
+    HeldOut,
     Validation,
     choose_best,
     choose_shown,
-    features_of,
+    validate_choice,
 )
 from android_bench.report.tables import make_table, plain_name
 
@@ -22,7 +25,10 @@ Validations = Mapping[str, Validation]
 
 
 def validation_table(table: FittedTable, validations: Validations, *, show_all: bool) -> Table:
-    """Return a row for each predictor: what it errs by on networks it was not fitted on."""
+    """Return a row for each predictor: what it errs by on networks it was not fitted on.
+
+    Below them stands what one errs by who lets the other networks choose the predictor too.
+    """
     made = make_table(
         "predictor",
         "mean error",
@@ -33,17 +39,25 @@ def validation_table(table: FittedTable, validations: Validations, *, show_all: 
         title=f"{_title(table)}: {len(table.networks)} networks, each left out once",
     )
     for name, one in _shown(validations, show_all).items():
-        worst, error = one.worst
         constants = ", ".join(f"{k} {v:.3g}" for k, v in one.fit.constants_ns.items())
-        made.add_row(
-            name,
-            f"{100 * one.mean_error:.1f} %",
-            f"{100 * error:+.1f} %",
-            plain_name(worst),
-            f"{len(one.wrong_pairs)} of {one.pairs} pairs",
-            constants,
-        )
+        made.add_row(name, *_error_cells(one), constants)
+    choice = validate_choice(table.networks)
+    if choice is not None:
+        times = Counter(choice.chosen.values()).most_common()
+        by = ", ".join(f"{name} ({count})" for name, count in times)
+        made.add_section()
+        made.add_row("chosen by the others", *_error_cells(choice), by)
     return made
+
+
+def _error_cells(one: HeldOut) -> list[str | Text]:
+    worst, error = one.worst
+    return [
+        f"{100 * one.mean_error:.1f} %",
+        f"{100 * error:+.1f} %",
+        plain_name(worst),
+        f"{len(one.wrong_pairs)} of {one.pairs} pairs",
+    ]
 
 
 def network_table(table: FittedTable, validations: Validations, *, show_all: bool) -> Table:
@@ -82,11 +96,18 @@ def left_out_lines(table: FittedTable, validations: Validations, *, show_all: bo
 def estimate_table(
     table: FittedTable,
     validations: Validations,
-    files: Sequence[CountedFile],
+    files: Mapping[str, Features],
     *,
     show_all: bool,
 ) -> Table:
-    """Return a row for each file: its modelled latency by the best predictor, or by all."""
+    """Return a row for each file: its modelled latency by the best predictor, or by all.
+
+    Args:
+        table: The fit.
+        validations: Of its predictors.
+        files: Name to what a predictor may use.
+        show_all: Whether predictors that rank worse than instruction counts are shown.
+    """
     best = choose_best(validations)
     shown = _shown(validations, True) if show_all else {best.fit.predictor: best}
     made = make_table(
@@ -97,15 +118,9 @@ def estimate_table(
     )
     worst = max(abs(error) for error in best.errors.values())
     erred = f"{100 * best.mean_error:.0f} % in the mean, {100 * worst:.0f} % at most"
-    for file in files:
-        artifact = file.artifact
-        features = features_of(
-            file.count.counts,
-            macs=artifact.macs if artifact else None,
-            params=artifact.params if artifact else None,
-        )
+    for name, features in files.items():
         cells = [f"{one.fit.predict_ms(features):.3f}" for one in shown.values()]
-        made.add_row(plain_name(file.file), *cells, erred)
+        made.add_row(plain_name(name), *cells, erred)
     return made
 
 

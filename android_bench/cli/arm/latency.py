@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from android_bench.arm_cost.block_cycles import Analyser, find_analyser
 from android_bench.arm_cost.core import find_core
 from android_bench.arm_cost.counting import count_file
 from android_bench.arm_cost.latency_document import (
@@ -15,7 +16,7 @@ from android_bench.arm_cost.latency_document import (
     way_of,
     write_latency_document,
 )
-from android_bench.arm_cost.latency_model import MeasuredNetwork, features_of
+from android_bench.arm_cost.latency_model import Features, MeasuredNetwork, features_of
 from android_bench.arm_cost.phone_tables import (
     Network,
     PhoneTable,
@@ -28,7 +29,7 @@ from android_bench.cli.arm.files import count_chosen
 from android_bench.cli.artifacts import find_or_build_one
 from android_bench.cli.printing import print_line, print_table
 from android_bench.cli.progress import Display
-from android_bench.records import ArmCount
+from android_bench.records import ArmCount, ArtifactRecord
 from android_bench.report.latency_tables import (
     estimate_table,
     left_out_lines,
@@ -59,9 +60,16 @@ def fit(options: argparse.Namespace) -> int:
         raise InputError(
             f"no network of {options.phones} has a builder: name them in a file of --networks"
         )
+    analyser = find_analyser() if options.cycles else None
     with Display() as display:
         counted = _count_networks(options, wanted, display)
-    fitted = [made for table in tables if (made := _join(table, networks, counted)) is not None]
+    features = {
+        network: _features(found[1], found[0].record, analyser)
+        for network, found in counted.items()
+        if not isinstance(found, PfdError)
+    }
+    joined = [_join(table, networks, counted, features, analyser) for table in tables]
+    fitted = [table for table in joined if table is not None]
     if not fitted:
         raise InputError("no table has two networks that were counted; leave --no-build out")
     for table in fitted:
@@ -79,12 +87,36 @@ def estimate(options: argparse.Namespace) -> int:
     """Estimate the latency of files from their counts and a fit: a model, not a measurement."""
     tables = read_latency_document(options.fit).tables
     options.runtime = options.runtime or sorted({table.way.engine for table in tables})
+    analyser = find_analyser() if any(table.cycles_by for table in tables) else None
     files = count_chosen(options, with_operators=False)
+    features = {file.file: _features(file.count, file.artifact, analyser) for file in files}
     for table in tables:
         for file in files:
             require_same_way(table, file.count, file.file)
-        print_table(estimate_table(table, table.validate_all(), files, show_all=options.show_all))
+        _require_same_analyser(table, analyser)
+        validations = table.validate_all()
+        print_table(estimate_table(table, validations, features, show_all=options.show_all))
     return 0
+
+
+def _require_same_analyser(table: FittedTable, analyser: Analyser | None) -> None:
+    title = analyser.title(table.way.core) if analyser else ""
+    if table.cycles_by and table.cycles_by != title:
+        raise InputError(
+            f"the cycles of {table.id} are by {table.cycles_by}, and here is {title}: make the fit "
+            "again with pfd-arm fit --cycles"
+        )
+
+
+def _features(
+    count: ArmCount, record: ArtifactRecord | None, analyser: Analyser | None
+) -> Features:
+    return features_of(
+        count.counts,
+        macs=record.macs if record else None,
+        params=record.params if record else None,
+        cycles=analyser.count_cycles(count) if analyser else None,
+    )
 
 
 def _count_networks(
@@ -144,6 +176,8 @@ def _join(
     table: PhoneTable,
     networks: Mapping[str, Network],
     counted: Mapping[Network, _Counted | PfdError],
+    features: Mapping[Network, Features],
+    analyser: Analyser | None,
 ) -> FittedTable | None:
     """Put beside each row what was counted; None where fewer than two were."""
     measured: list[MeasuredNetwork] = []
@@ -157,11 +191,9 @@ def _join(
         if isinstance(found, PfdError):
             left_out[row.model] = str(found)
             continue
-        file, count = found
-        way = way_of(count)
-        record = file.record
-        features = features_of(count.counts, macs=record.macs, params=record.params)
-        measured.append(MeasuredNetwork(name=row.model, latency_ms=row.ms, features=features))
+        way = way_of(found[1])
+        of = features[networks[row.model]]
+        measured.append(MeasuredNetwork(name=row.model, latency_ms=row.ms, features=of))
     if way is None or len(measured) < 2:
         return None
     return FittedTable(
@@ -173,4 +205,5 @@ def _join(
         way=way,
         networks=tuple(measured),
         left_out=left_out,
+        cycles_by=analyser.title(way.core) if analyser else "",
     )

@@ -89,6 +89,11 @@ def _add_latency_options(fit: argparse.ArgumentParser, estimate: argparse.Argume
     fit.add_argument(
         "--no-build", action="store_true", help="leave out networks that are not built yet"
     )
+    fit.add_argument(
+        "--cycles",
+        action="store_true",
+        help="also predictors of cycles, modelled by llvm-mca (LLVM 17 or newer)",
+    )
     estimate.add_argument(
         "--fit", type=Path, required=True, metavar="FILE", help="that fit --json wrote"
     )

@@ -9,13 +9,17 @@ from android_bench.arm_cost.latency_model import (
     PREDICTORS,
     Fit,
     MeasuredNetwork,
+    features_of,
+    fit_constants,
+)
+from android_bench.arm_cost.latency_validation import (
     choose_best,
     choose_shown,
-    features_of,
     find_wrong_pairs,
-    fit_constants,
     leave_one_out,
     validate,
+    validate_all,
+    validate_choice,
 )
 from android_bench.records import Counts
 from pfd_models.errors import InputError
@@ -31,6 +35,7 @@ def draw_features(rng):
     drawn["instructions"] = sum(drawn[name] for name in CLASSES[:3])
     drawn["macs"] = 4 * drawn["multiply_accumulates"]
     drawn["params"] = 1e6 * 10 ** rng.uniform(-1, 1)
+    drawn["cycles"] = drawn["instructions"] / rng.uniform(2, 3)
     return drawn
 
 
@@ -121,6 +126,29 @@ def test_the_best_predictor_of_a_phone_that_pays_for_misses_knows_misses(network
     validations = {p: validate(p, networks) for p in PREDICTORS}
     assert choose_best(validations).fit.predictor == "classes and misses"
     assert validations["classes and misses"].mean_error < 1e-6 < validations["MACs"].mean_error
+
+
+def test_a_network_has_no_say_in_which_predictor_is_chosen_for_it(networks):
+    held_out = validate_choice(networks)
+    assert held_out.chosen == dict.fromkeys((n.name for n in networks), "classes and misses")
+    assert held_out.mean_error < 1e-6
+    last = networks[-1]  # with a time that no predictor explains
+    odd = MeasuredNetwork(name=last.name, latency_ms=1e4, features=last.features)
+    again = validate_choice([*networks[:-1], odd])
+    assert again.predicted_ms[last.name] == held_out.predicted_ms[last.name]
+    assert again.errors[last.name] == again.predicted_ms[last.name] / 1e4 - 1
+    assert validate_choice(networks[:2]) is None
+
+
+def test_predictors_of_cycles_are_left_out_where_one_network_has_none(networks):
+    assert {"cycles", "cycles and misses"} < validate_all(networks).keys()
+    first = networks[0]
+    bare = {name: value for name, value in first.features.items() if name != "cycles"}
+    mixed = [
+        MeasuredNetwork(name="bare", latency_ms=first.latency_ms, features=bare),
+        *networks[1:],
+    ]
+    assert set(PREDICTORS) - validate_all(mixed).keys() == {"cycles", "cycles and misses"}
 
 
 def test_features_take_each_instruction_once():

@@ -1,50 +1,60 @@
-"""What files of lower precision execute on a core that has the instructions for it."""
+"""Counts of float16 and int8 files: what computes is told by its precision."""
 
 import pytest
-import torch.nn.functional as F
+
+from export import BuildRequest, make_artifacts
+from export.request.calibration import parse_calibration
+from export.request.source import InputTensor, ModuleSource
+
+SIDE = 12  # its square is a multiple of the rows that kernels take at once
+CHANNELS = (16, 32, 64)  # multiples of the columns that they take, and of the four of a dot product
+MACS = SIDE**2 * (16 * 32 + 32 * 64)
+
+NET = """
 from torch import nn
 
-from export.formats import WriteOptions, get_format
-from export.quantization.quantize import quantize
-from tests.export.quantization.conftest import capture_simply, noise
 
-SIDE, WIDTH = 12, 64
-MACS = SIDE * SIDE * (16 * WIDTH + WIDTH * 8)
+def make():
+    return nn.Sequential(nn.Conv2d(16, 32, 1), nn.Conv2d(32, 64, 1))
+"""
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """By precision and format, a file of two convolutions with a hard-swish between."""
-    shape = (1, 16, SIDE, SIDE)
-    layers = nn.Conv2d(16, WIDTH, 1), nn.Conv2d(WIDTH, 8, 1)
-    program = capture_simply(lambda x, a, b: b(F.hardswish(a(x))), shape, *layers)
-    written = {}
-    for precision in ("fp16", "int8"):
-        made_of = quantize(program, noise(shape, 4)).program if precision == "int8" else program
-        folder = tmp_path_factory.mktemp(precision)
-        for kind in ("pte", "onnx", "tflite"):
-            options = WriteOptions(
-                identity={"precision": precision},
-                made_from=folder / "net.onnx" if kind == "tflite" else None,
-                delegation=False,
+def built(tmp_path_factory):
+    """The path of the network's file of an engine, in a precision."""
+    folder = tmp_path_factory.mktemp("precisions")
+    (folder / "pointwise.py").write_text(NET)
+    shape = InputTensor(shape=(1, CHANNELS[0], SIDE, SIDE))
+    source = ModuleSource(target="pointwise:make", inputs=(shape,), search_path=str(folder))
+    made = {}
+
+    def built(precision, suffix):
+        if precision not in made:
+            request = BuildRequest(
+                source=source,
+                out=folder / precision,
+                precision=precision,
+                formats=("pte", "tflite"),
+                calibration=parse_calibration("synthetic") if precision == "int8" else None,
             )
-            written[precision, kind] = folder / f"net.{kind}"
-            get_format(kind).write(made_of, written[precision, kind], options)
-    return written
+            make_artifacts(request)
+            made[precision] = folder / precision
+        return next(made[precision].glob(f"*{suffix}"))
+
+    return built
 
 
-@pytest.mark.parametrize("kind", ["pte", "tflite"])
-def test_a_half_file_multiplies_in_half(count, files, kind):
-    counts = count(files["fp16", kind], with_operators=False).counts
-    assert counts.macs_fp32 == 0
-    assert counts.macs_fp16 >= MACS  # hard-swish multiplies too
+@pytest.mark.parametrize("suffix", [".pte", ".tflite"])
+def test_a_float16_file_multiplies_in_half_precision_and_in_no_other(built, count, suffix):
+    counts = count(built("fp16", suffix), with_operators=False).counts
+    assert (counts.macs_fp16, counts.macs) == (MACS, MACS)
+    assert counts.mac_fp16 == MACS // 8  # eight lanes
+    assert (counts.mac_fp32, counts.mac_dot) == (0, 0)
 
 
-@pytest.mark.parametrize("kind", ["pte", "tflite"])
-def test_an_8_bit_hard_swish_is_a_table(count, files, kind):
-    counted = count(files["int8", kind])
-    assert counted.counts.macs_dot >= MACS  # kernels fill up their tiles
-    names = [operator.name.split(" (")[0] for operator in counted.operators]
-    assert not {"HardSwish", "Multiply", "Add"} & set(names)
-    (table,) = (o for o in counted.operators if o.name.startswith("Invalid Unary Op"))
-    assert table.counts.instructions < SIDE * SIDE * WIDTH  # less than one an element
+@pytest.mark.parametrize("suffix", [".pte", ".tflite"])
+def test_an_int8_file_multiplies_in_dot_products(built, count, suffix):
+    counts = count(built("int8", suffix), with_operators=False).counts
+    assert (counts.macs_dot, counts.macs) == (MACS, MACS)
+    assert counts.mac_dot == MACS // 16  # four lanes of four products each
+    assert (counts.mac_fp32, counts.mac_fp16) == (0, 0)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from scripts import load_script
@@ -97,6 +98,26 @@ def test_an_estimate_for_another_core_than_the_fits_is_refused(arm, phones, caps
     options = ["--fit", "fit.json", "--artifacts", str(arm.tflite), "--core", "a55"]
     assert arm.main(["estimate", *options]) == 2
     assert "was counted with core a55, the fit of one with a77" in capsys.readouterr().err
+
+
+def test_modelled_cycles_are_a_predictor_of_the_llvm_that_modelled_them(
+    arm, phones, monkeypatch, capsys
+):
+    def find_analyser(version="19.1.7"):
+        analyser = SimpleNamespace(title=lambda core: f"llvm-mca {version} of {core}")
+        analyser.count_cycles = lambda count: count.counts.instructions / 2.5
+        return analyser
+
+    monkeypatch.setattr(latency, "find_analyser", find_analyser)
+    assert arm.main(["fit", *phones, "--cycles", "--json", "fit.json"]) == 0
+    assert "cycles 0.625" in capsys.readouterr().out  # 0.25 ns an instruction, 2.5 a cycle
+    assert json.loads(Path("fit.json").read_text())["tables"][0]["cycles_by"].endswith("of a77")
+    options = ["estimate", "--fit", "fit.json", "--artifacts", str(arm.tflite)]
+    assert arm.main([*options, "--all"]) == 0
+    assert "cycles, model, ms" in capsys.readouterr().out
+    monkeypatch.setattr(latency, "find_analyser", lambda: find_analyser("20.1.0"))
+    assert arm.main(options) == 2
+    assert "by llvm-mca 19.1.7 of a77, and here is llvm-mca 20.1.0" in capsys.readouterr().err
 
 
 def test_a_set_that_is_there_is_not_built(arm, phones, rig, capsys):
