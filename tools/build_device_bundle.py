@@ -10,7 +10,7 @@ earlier wheel.
 Examples:
     python tools/build_device_bundle.py --out dist
     python tools/build_device_bundle.py --out dist --libraries old/pfd_mobile_device-*.whl
-    python tools/build_device_bundle.py --out dist --compiler gcc  # Debian's, and its cross compiler
+    python tools/build_device_bundle.py --out dist --compiler gcc  # of Debian
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
+from android_bench.arm_cost.building import PREBUILT as PREBUILT_COUNTER
+from android_bench.arm_cost.building import counter_version, make_counter
 from android_bench.native_build.build import Built, build_harness
 from android_bench.native_build.bundle import LOADER
 from android_bench.native_build.prebuilt import PACKAGE, PREBUILT
@@ -202,6 +204,20 @@ def build_targets(
     return builds, libraries.licence_texts, {"Apache-2.0 WITH LLVM-exception", "MIT"}
 
 
+def find_c_compilers(compiler: str) -> tuple[list[str | Path], list[str | Path]]:
+    """Return how C is compiled for this computer and for a phone: what pfd-arm counts with."""
+    if compiler == "gcc":
+        return ["gcc"], [find_toolchain("linux-arm64").compiler]
+    here, phone = (find_zig(target) for target in ("linux-x64", "linux-arm64"))
+    # The kernel's headers, which zig leaves out where no C library is linked.
+    folder = here.compiler.parent / "lib/libc/include"
+    kernel = [f"-I{folder / name}" for name in ("aarch64-linux-any", "any-linux-any")]
+    return (
+        [here.compiler, "cc", *here.compiler_arguments[1:], "-s"],
+        [phone.compiler, "cc", *phone.compiler_arguments[1:], "-s", *kernel],
+    )
+
+
 def make_wheel(out: Path, *, compiler: str = "zig", libraries: Path | None = None) -> Path:
     """Build what is not in the cache, and write the wheel.
 
@@ -221,6 +237,9 @@ def make_wheel(out: Path, *, compiler: str = "zig", libraries: Path | None = Non
         package.mkdir(parents=True)
         (package / "__init__.py").write_text('"""The prebuilt harness of pfd-mobile."""\n')
         builds, texts, licences = build_targets(compiler, libraries)
+        counter = package / PREBUILT_COUNTER.format(version=counter_version())
+        counter.mkdir()
+        make_counter(counter, *find_c_compilers(compiler))
         licences = licences.union(*(add_bundle(built, package, texts) for built in builds))
         text = PROJECT.format(
             version=metadata.version("pfd-mobile"),

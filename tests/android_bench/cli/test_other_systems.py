@@ -85,7 +85,7 @@ def test_a_campaign_on_a_phone_runs_from_another_system(
     files = sorted(str(path) for path in tiny_set.glob("*.pte"))
     done = run_as(
         system, "run", "--serial", address, "--budget", "5", "--cores", "any", "--store",
-        "b.sqlite", *files,
+        "b.sqlite", "--artifacts", *files,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -94,8 +94,9 @@ def test_a_campaign_on_a_phone_runs_from_another_system(
         assert campaign.device.virtual
 
 
-def test_this_computer_is_measured_on_linux_alone(run_as):
-    done = run_as("win32", "run", "--budget", "1", "x.pte")
+def test_this_computer_is_measured_on_linux_alone(run_as, tiny_set):
+    file = next(tiny_set.glob("*.pte"))
+    done = run_as("win32", "run", "--budget", "1", "--artifacts", str(file))
     assert done.returncode != 0
     assert re.fullmatch(
         r"error: measuring on this computer needs Linux, and this is \w+: "

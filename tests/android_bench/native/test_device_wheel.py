@@ -29,13 +29,46 @@ built = build_harness("linux-arm64")
 print(built.folder, built.bundle.loader)
 """
 
+COUNT = """
+from android_bench.arm_cost.building import build_counter
+counter = build_counter()
+print(counter.plugin, counter.clock_marks)
+"""
+
+# What a release is made with; ranges would change the bytes.
+COMPILER = ("ziglang==0.17.1", "ninja==1.13.0")
+
 
 @pytest.fixture(scope="module")
-def device_wheel(make_once, repository, arm64_built):
-    tool = repository / "tools/build_device_bundle.py"
-    command, paths = [sys.executable, tool, "--out"], {"PYTHONPATH": str(repository)}
-    folder = make_once("device_wheel", lambda folder: run([*command, folder], env=paths))
-    (wheel,) = folder.glob("*.whl")
+def make_wheel(repository):
+    """Make the wheel from a checkout, with PyPI's packages alone: no compiler is on PATH."""
+    python = make_environment("device-wheel", COMPILER)
+
+    def call(checkout, folder, cache, *options, path=""):
+        (folder / "bin").mkdir(parents=True, exist_ok=True)
+        for name in ("apt-get", "apt-cache", "dpkg-deb", "tar", "xz", "sh"):
+            if (found := shutil.which(name)) and not (folder / "bin" / name).exists():
+                (folder / "bin" / name).symlink_to(found)
+        environment = {
+            "PYTHONPATH": os.pathsep.join([str(checkout), *site.getsitepackages()]),
+            "PATH": path or str(folder / "bin"),
+            "PFD_CACHE_DIR": str(cache),
+        }
+        out = folder / "dist"
+        tool = checkout / "tools/build_device_bundle.py"
+        run([python, tool, "--out", out, *options], env=environment, cwd=folder)
+        (wheel,) = out.glob("*.whl")
+        return wheel
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def device_wheel(make_once, repository, make_wheel):
+    folder = make_once(
+        "device_wheel", lambda folder: make_wheel(repository, folder, folder / "cache")
+    )
+    (wheel,) = folder.glob("dist/*.whl")
     return wheel
 
 
@@ -58,6 +91,52 @@ def test_a_host_measurement_verifies_without_a_compiler(bare, network, quick, en
     job, schedule = dataclasses.asdict(network.job(engine)), dataclasses.asdict(quick)
     said = bare(MEASURE, input=json.dumps([job, schedule]))
     assert said.split() == ["linux-x64", "done", "2", "True"]
+
+
+def test_the_same_wheel_comes_from_another_folder_and_takes_the_libraries_of_the_first(
+    device_wheel, make_wheel, repository, tmp_path
+):
+    checkout = tmp_path / "another/place"
+    for name in ("pfd_models", "export", "android_bench", "tools"):
+        shutil.copytree(repository / name, checkout / name)
+    for name in ("LICENSE", "pyproject.toml"):
+        shutil.copy(repository / name, checkout / name)
+    options = ("--libraries", device_wheel)
+    again = make_wheel(checkout, tmp_path, tmp_path / "another cache", *options)
+    assert sha256_file(again) == sha256_file(device_wheel)
+
+
+@pytest.mark.parametrize("engine", ["executorch", "litert"])
+def test_it_computes_what_debians_cross_compiler_makes(
+    device_wheel, arm64_harness, network, engine, tmp_path
+):
+    with zipfile.ZipFile(device_wheel) as archive:
+        archive.extractall(tmp_path)
+    folder = tmp_path / "pfd_mobile_device/linux-arm64"
+    for file in read_record(folder).bundle.files:
+        (folder / file.file).chmod(0o755 if file.executable else 0o644)
+    record = read_whole_build(folder)
+    built = Built(folder=folder, record=record, from_cache=True)
+    theirs = emulate(built, "cortex-a76", tmp_path / "core", parts=[A55] * 4 + [A77] * 4)
+    short = Schedule(
+        iterations=1, warmup_iterations=1, warmup_seconds=0.0, timeout_seconds=120.0
+    )
+    said = [run_block(h, network.job(engine), short) for h in (arm64_harness, theirs)]
+    assert [r.status for r in said] == [Status.DONE] * 2
+    assert said[0].verifications == said[1].verifications
+    assert said[0].verifications
+
+
+def test_the_counter_of_pfd_arm_needs_no_compiler(bare, installed):
+    plugin, marks = bare(COUNT).split()
+    assert plugin.startswith(str(installed.folder))
+    assert Path(marks).stat().st_size > 0
+
+
+def test_a_campaign_on_the_virtual_phone_needs_no_compiler(bare, phone, tiny_set):
+    files = sorted(str(path) for path in tiny_set.glob("*.pte"))
+    said = bare(RUN, input=json.dumps(["run", "--device", "virtual", "--budget", "2", "--artifacts", *files]))
+    assert said.splitlines()[-1] == "status 0"
 
 
 def test_a_phones_bundle_lies_where_pip_put_it(bare, installed):
