@@ -3,13 +3,29 @@
 import dataclasses
 import json
 import os
+import shutil
+import site
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
+from extra_environment import make_environment
 from installed_wheel import run
 
+from android_bench.harness.client import Schedule, profile_operators, run_block
+from android_bench.harness.result import Status
+from android_bench.native_build.build import Built
+from android_bench.native_build.bundle import LOADER
+from android_bench.native_build.record import read_whole_build
+from android_bench.virtual_phone.emulated_core import A55, A77, emulate
+from export.sets.files import sha256_file
+from pfd_models.errors import InputError
+
 pytestmark = pytest.mark.slow
+
+each_engine = pytest.mark.parametrize("engine", ["executorch", "litert"])
+SHORT = Schedule(iterations=1, warmup_iterations=1, warmup_seconds=0.0, timeout_seconds=120.0)
 
 MEASURE = """
 import json, sys
@@ -33,6 +49,12 @@ COUNT = """
 from android_bench.arm_cost.building import build_counter
 counter = build_counter()
 print(counter.plugin, counter.clock_marks)
+"""
+
+RUN = """
+import json, sys
+from android_bench.cli.main import main
+print("status", main(json.load(sys.stdin)))
 """
 
 # What a release is made with; ranges would change the bytes.
@@ -86,7 +108,7 @@ def bare(installed, device_wheel, tmp_path):
     return call
 
 
-@pytest.mark.parametrize("engine", ["executorch", "litert"])
+@each_engine
 def test_a_host_measurement_verifies_without_a_compiler(bare, network, quick, engine):
     job, schedule = dataclasses.asdict(network.job(engine)), dataclasses.asdict(quick)
     said = bare(MEASURE, input=json.dumps([job, schedule]))
@@ -106,25 +128,50 @@ def test_the_same_wheel_comes_from_another_folder_and_takes_the_libraries_of_the
     assert sha256_file(again) == sha256_file(device_wheel)
 
 
-@pytest.mark.parametrize("engine", ["executorch", "litert"])
-def test_it_computes_what_debians_cross_compiler_makes(
-    device_wheel, arm64_harness, network, engine, tmp_path
-):
+@pytest.fixture(scope="module")
+def from_the_wheel(device_wheel, tmp_path_factory):
+    """The phone's harness of the wheel, on an emulated phone."""
+    place = tmp_path_factory.mktemp("wheel")
     with zipfile.ZipFile(device_wheel) as archive:
-        archive.extractall(tmp_path)
-    folder = tmp_path / "pfd_mobile_device/linux-arm64"
-    for file in read_record(folder).bundle.files:
-        (folder / file.file).chmod(0o755 if file.executable else 0o644)
-    record = read_whole_build(folder)
-    built = Built(folder=folder, record=record, from_cache=True)
-    theirs = emulate(built, "cortex-a76", tmp_path / "core", parts=[A55] * 4 + [A77] * 4)
-    short = Schedule(
-        iterations=1, warmup_iterations=1, warmup_seconds=0.0, timeout_seconds=120.0
+        archive.extractall(place)
+    folder = place / "pfd_mobile_device/linux-arm64"
+    for name in ("pfd_bench", "pfd_bare_loop", LOADER):
+        (folder / name).chmod(0o755)  # a zip file's reader leaves that to its caller
+    built = Built(folder=folder, record=read_whole_build(folder), from_cache=True)
+    return emulate(built, "cortex-a76", place / "core", parts=[A55] * 4 + [A77] * 4)
+
+
+@each_engine
+def test_it_computes_what_the_harness_of_debians_compiler_computes(
+    from_the_wheel, arm64_harness, network, engine
+):
+    both = [run_block(each, network.job(engine), SHORT) for each in (arm64_harness, from_the_wheel)]
+    assert [result.status for result in both] == [Status.DONE] * 2
+    assert both[0].verifications
+    assert both[0].verifications == both[1].verifications  # the distances, to the last digit
+
+
+@each_engine
+def test_it_names_the_operators_that_the_other_names(
+    from_the_wheel, arm64_harness, network, engine
+):
+    job = network.job(engine)
+    here, there = (
+        profile_operators(each, job, SHORT, iterations=1)
+        for each in (arm64_harness, from_the_wheel)
     )
-    said = [run_block(h, network.job(engine), short) for h in (arm64_harness, theirs)]
-    assert [r.status for r in said] == [Status.DONE] * 2
-    assert said[0].verifications == said[1].verifications
-    assert said[0].verifications
+    assert here.profile.operators
+    assert [o.name for o in here.profile.operators] == [o.name for o in there.profile.operators]
+
+
+@each_engine
+def test_an_engines_error_reaches_the_program_though_each_has_its_own_runtime(
+    from_the_wheel, network, engine, tmp_path
+):
+    whole = Path(network.job(engine).model).read_bytes()
+    (tmp_path / "half").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="refuses the file"):
+        run_block(from_the_wheel, network.job(engine, model=str(tmp_path / "half")), SHORT)
 
 
 def test_the_counter_of_pfd_arm_needs_no_compiler(bare, installed):
@@ -135,7 +182,10 @@ def test_the_counter_of_pfd_arm_needs_no_compiler(bare, installed):
 
 def test_a_campaign_on_the_virtual_phone_needs_no_compiler(bare, phone, tiny_set):
     files = sorted(str(path) for path in tiny_set.glob("*.pte"))
-    said = bare(RUN, input=json.dumps(["run", "--device", "virtual", "--budget", "2", "--artifacts", *files]))
+    said = bare(
+        RUN,
+        input=json.dumps(["run", "--device", "virtual", "--budget", "2", "--artifacts", *files]),
+    )
     assert said.splitlines()[-1] == "status 0"
 
 

@@ -38,7 +38,9 @@ def test_its_libraries_come_from_the_folder_that_is_given_and_from_nowhere_else(
 
 def test_without_the_packages_the_line_says_what_to_install(monkeypatch, refusal):
     monkeypatch.setattr(
-        zig, "importlib", types.SimpleNamespace(util=types.SimpleNamespace(find_spec=lambda n: None))
+        zig,
+        "importlib",
+        types.SimpleNamespace(util=types.SimpleNamespace(find_spec=lambda n: None)),
     )
     refusal(DeviceError, lambda: find_zig("linux-arm64"), "no ziglang", "'pfd-mobile[device]'")
     monkeypatch.setenv("PATH", "")
