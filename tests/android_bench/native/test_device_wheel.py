@@ -160,8 +160,8 @@ def test_it_names_the_operators_that_the_other_names(
         profile_operators(each, job, SHORT, iterations=1)
         for each in (arm64_harness, from_the_wheel)
     )
-    assert here.profile.operators
-    assert [o.name for o in here.profile.operators] == [o.name for o in there.profile.operators]
+    assert here.operators
+    assert [o.name for o in here.operators] == [o.name for o in there.operators]
 
 
 @each_engine
