@@ -43,6 +43,7 @@ def address(phone):
                 except OSError:
                     return
                 there = phone.dial()
+                there.setblocking(True)  # its other end made it so for both
                 for pair in ((here, there), (there, here)):
                     threading.Thread(target=pump, args=pair, daemon=True).start()
 
