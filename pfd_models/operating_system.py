@@ -77,17 +77,24 @@ def lock_file(descriptor: int, *, wait: bool = True) -> None:
     Raises:
         BlockingIOError: Another holds it and `wait` is false.
     """
-    if sys.platform != "win32":
+    if sys.platform == "win32":
+        _lock_on_windows(descriptor, wait)
+    else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        return None
-    while True:
-        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
-        try:
-            return msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError as error:
-            if not wait:
-                raise BlockingIOError(error.errno, "another process holds the lock") from error
-        time.sleep(_RETRY_S)  # Windows tells nobody when a lock is free
+
+
+def _lock_on_windows(descriptor: int, wait: bool) -> None:
+    if sys.platform == "win32":
+        while True:
+            os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+            try:
+                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+                break
+            except OSError as error:
+                if not wait:
+                    text = "another process holds the lock"
+                    raise BlockingIOError(error.errno, text) from error
+            time.sleep(_RETRY_S)  # Windows tells nobody when a lock is free
 
 
 def open_shared(path: Path) -> int:

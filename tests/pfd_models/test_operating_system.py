@@ -3,6 +3,7 @@
 import fcntl
 import importlib
 import os
+import re
 import sys
 
 import pytest
@@ -56,3 +57,23 @@ def test_a_lock_is_held_against_others_until_its_file_is_closed(system, tmp_path
 def test_windows_counts_all_cpus_and_starts_a_group_of_its_own(windows):
     assert windows.usable_cpus() == tuple(range(os.cpu_count()))
     assert windows.OWN_GROUP == {"creationflags": 0x200}
+
+
+# What one system alone has, as it would stand in a source.
+ONE_SYSTEMS = re.compile(
+    r"^\s*(?:import|from) (?:fcntl|resource|pwd|grp|termios|tty|pty|msvcrt|winreg)\b"
+    r"|os\.(?:killpg|setsid|fork|getuid|geteuid|getpgid|sched_\w+|fchmod|pread|pwrite|getloadavg)\b"
+    r"|\bstart_new_session\b|\bcreationflags\b|signal\.SIG(?:KILL|STOP|CONT|HUP)\b",
+    re.MULTILINE,
+)
+
+
+def test_nothing_but_this_module_and_the_virtual_phone_asks_for_what_one_system_has(repository):
+    asking = set()
+    for package in ("pfd_models", "export", "android_bench"):
+        for path in sorted((repository / package).rglob("*.py")):
+            if ONE_SYSTEMS.search(path.read_text(encoding="utf-8")):
+                asking.add(path.relative_to(repository).as_posix())
+    elsewhere = {name for name in asking if not name.startswith("android_bench/virtual_phone/")}
+    # Beside each other things are made by forking, on Linux alone.
+    assert elsewhere == {"pfd_models/operating_system.py", "export/formats/_beside.py"}
