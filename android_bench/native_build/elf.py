@@ -13,9 +13,8 @@ from pfd_models.errors import DeviceError
 
 __all__ = ["needed_libraries"]
 
-_SEGMENT = struct.Struct(
-    "<2I6Q"
-)  # type, flags, offset, address, physical, in file, in memory, align
+# Type, flags, offset, address, physical address, size in the file, size in memory, alignment.
+_SEGMENT = struct.Struct("<2I6Q")
 _ENTRY = struct.Struct("<2Q")  # tag, value
 _LOAD, _DYNAMIC = 1, 2
 _END, _NEEDED, _STRINGS = 0, 1, 5
