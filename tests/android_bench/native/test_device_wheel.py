@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import site
 import sys
@@ -18,6 +19,7 @@ from android_bench.harness.result import Status
 from android_bench.native_build.build import Built
 from android_bench.native_build.bundle import LOADER
 from android_bench.native_build.record import read_whole_build
+from android_bench.virtual_phone import packages
 from android_bench.virtual_phone.emulated_core import A55, A77, emulate
 from export.sets.files import sha256_file
 from pfd_models.errors import InputError
@@ -61,19 +63,29 @@ print("status", main(json.load(sys.stdin)))
 COMPILER = ("ziglang==0.17.1", "ninja==1.13.0")
 
 
+_COMPILERS = re.compile(r"gcc|[gc]\+\+|clang|^cc$|^c[89]9|^zig|^cmake$|^ninja$|^g?make$|^ld|-ld$")
+
+
+def link_all_but_compilers(folder):
+    """Fill a folder for PATH with the programs of this machine that build nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in map(Path, os.environ["PATH"].split(os.pathsep)):
+        for program in place.iterdir() if place.is_dir() else ():
+            link = folder / program.name
+            if not _COMPILERS.search(program.name) and not link.is_symlink():
+                link.symlink_to(program)
+
+
 @pytest.fixture(scope="module")
 def make_wheel(repository):
     """Make the wheel from a checkout, with PyPI's packages alone: no compiler is on PATH."""
     python = make_environment("device-wheel", COMPILER)
 
-    def call(checkout, folder, cache, *options, path=""):
-        (folder / "bin").mkdir(parents=True, exist_ok=True)
-        for name in ("apt-get", "apt-cache", "dpkg-deb", "tar", "xz", "sh"):
-            if (found := shutil.which(name)) and not (folder / "bin" / name).exists():
-                (folder / "bin" / name).symlink_to(found)
+    def call(checkout, folder, cache, *options):
+        link_all_but_compilers(folder / "bin")
         environment = {
             "PYTHONPATH": os.pathsep.join([str(checkout), *site.getsitepackages()]),
-            "PATH": path or str(folder / "bin"),
+            "PATH": str(folder / "bin"),
             "PFD_CACHE_DIR": str(cache),
         }
         out = folder / "dist"
@@ -98,7 +110,10 @@ def device_wheel(make_once, repository, make_wheel):
 def bare(installed, device_wheel, tmp_path):
     """Run a program text where both wheels are installed and PATH has no compiler."""
     installed.install(device_wheel)
-    (tmp_path / "bin").mkdir()
+    link_all_but_compilers(tmp_path / "bin")
+    (tmp_path / "cache").mkdir()
+    # Debian's packages that the virtual phone is made of are not fetched again.
+    (tmp_path / "cache/virtual-phone").symlink_to(packages.cache_folder())
 
     def call(text, **more):
         environment = {"PATH": str(tmp_path / "bin"), "PFD_CACHE_DIR": str(tmp_path / "cache")}
@@ -180,7 +195,7 @@ def test_the_counter_of_pfd_arm_needs_no_compiler(bare, installed):
     assert Path(marks).stat().st_size > 0
 
 
-def test_a_campaign_on_the_virtual_phone_needs_no_compiler(bare, phone, tiny_set):
+def test_a_campaign_on_the_virtual_phone_needs_no_compiler(bare, session_phone, tiny_set):
     files = sorted(str(path) for path in tiny_set.glob("*.pte"))
     said = bare(
         RUN,
