@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -62,9 +61,8 @@ def require_linux(what: str) -> None:
         DeviceError: This is not Linux.
     """
     if sys.platform != "linux":
-        raise DeviceError(
-            f"{what} needs Linux, and this is {platform.system()}: name a phone with --serial"
-        )
+        this = {"darwin": "macOS", "win32": "Windows"}.get(sys.platform, sys.platform)
+        raise DeviceError(f"{what} needs Linux, and this is {this}: name a phone with --serial")
 
 
 def lock_file(descriptor: int, *, wait: bool = True) -> None:
