@@ -1,24 +1,28 @@
 """Building the counter: the emulator's plugin for this computer, and two libraries for ARM.
 
 The sources that decide what is counted lie in ``counter/``, and what shows the engines their
-processor in ``emulated/``. All is built on first use and kept by content.
+processor in ``emulated/``. All is built on first use and kept by content; without a
+compiler all is that of the package pfd-mobile-device, when it was made of the same sources.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from android_bench.arm_cost.core import CPUINFO
 from android_bench.native_build.cache import cache_folder, make_alone, replace_folder
-from android_bench.native_build.toolchain import find_toolchain, output_of
+from android_bench.native_build.prebuilt import PACKAGE
+from android_bench.native_build.toolchain import find_toolchain, named_compiler, output_of
 from pfd_models.errors import DeviceError
 
-__all__ = ["Counter", "build_counter", "counter_version"]
+__all__ = ["Counter", "build_counter", "counter_version", "make_counter", "prebuilt_name"]
 
 _SOURCES = Path(__file__).parent / "counter"
 _CPUINFO_SOURCE = Path(__file__).parent / "emulated" / "cpuinfo.c"
@@ -68,16 +72,24 @@ def counter_version() -> str:
     return f"{COUNT_VERSION}+{digest.hexdigest()[:12]}"
 
 
+def prebuilt_name() -> str:
+    """Return the folder of pfd-mobile-device that holds what these sources make."""
+    cpuinfo = hashlib.sha256(_CPUINFO_SOURCE.read_bytes()).hexdigest()[:8]
+    return f"counter-{counter_version()}-{cpuinfo}"
+
+
 def build_counter() -> Counter:
     """Build the counter, or take it from the cache.
 
     Raises:
-        DeviceError: A compiler is missing or failed.
+        DeviceError: A compiler is missing or failed, and no package brings the counter.
         OutputError: The cache cannot be written.
     """
-    compiler = _find_compiler()
-    cross = find_toolchain("linux-arm64")
     version = counter_version()
+    try:
+        compiler, cross = _find_compiler(), find_toolchain("linux-arm64")
+    except DeviceError as error:
+        return _find_prebuilt(version, error)
     made_with = [version, output_of([compiler, "--version"]), cross.compiler_version]
     made_with.append(_CPUINFO_SOURCE.read_text())
     key = hashlib.sha256("\0".join(made_with).encode()).hexdigest()[:16]
@@ -88,14 +100,55 @@ def build_counter() -> Counter:
         if not _is_whole(counter):
             made = temporary / "made"
             made.mkdir()
-            sources = sorted(_SOURCES.glob("*.c"))
-            _run([compiler, *_FLAGS, *sources, "-o", made / _PLUGIN])
-            marks = _SOURCES / "clock_marks.S"
-            library: list[str | Path] = [cross.compiler, "-shared", "-nostdlib"]
-            _run([*library, marks, "-o", made / _CLOCK_MARKS])
-            place = f'-DPFD_CPUINFO="{CPUINFO}"'
-            _run([*library, "-O2", "-fPIC", place, "-xc", _CPUINFO_SOURCE, "-o", made / _CPUINFO])
+            make_counter(made, [compiler], [cross.compiler])
             replace_folder(made, counter.folder)
+    return counter
+
+
+def make_counter(folder: Path, compiler: Sequence[str | Path], cross: Sequence[str | Path]) -> None:
+    """Build all three files.
+
+    Args:
+        folder: Where they go.
+        compiler: How C for this computer is compiled: program and first arguments.
+        cross: The same for ARM.
+
+    Raises:
+        DeviceError: A compiler failed.
+    """
+    # Named without their folder, which would stand in the file otherwise.
+    sources = sorted(path.name for path in _SOURCES.glob("*.c"))
+    _run([*compiler, *_FLAGS, *sources, "-o", (folder / _PLUGIN).absolute()])
+    library = (*cross, "-shared", "-nostdlib")
+    _run([*library, "clock_marks.S", "-o", (folder / _CLOCK_MARKS).absolute()])
+    cpuinfo = (
+        "-O2",
+        "-fPIC",
+        f'-DPFD_CPUINFO="{CPUINFO}"',
+        "-xc",
+        f"../emulated/{_CPUINFO_SOURCE.name}",
+    )
+    _run([*library, *cpuinfo, "-o", (folder / _CPUINFO).absolute()])
+
+
+def _find_prebuilt(version: str, missing: DeviceError) -> Counter:
+    """Return the counter of the installed pfd-mobile-device.
+
+    Raises:
+        DeviceError: The package is not there, or was made of other sources; the line begins with
+            what is missing for a build.
+    """
+    if os.environ.get("CC") or named_compiler("linux-arm64"):
+        raise missing  # what was asked for is not passed over
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None:
+        raise DeviceError(f"{missing}; or install the wheel pfd-mobile-device") from missing
+    place = Path(next(iter(spec.submodule_search_locations or ())))
+    counter = Counter(folder=place / prebuilt_name(), version=version)
+    if not _is_whole(counter):
+        raise DeviceError(
+            f"{missing}; the installed pfd-mobile-device has no counter of version {version}"
+        ) from missing
     return counter
 
 
@@ -117,7 +170,11 @@ def _find_compiler() -> Path:
 
 def _run(command: list[str | Path]) -> None:
     done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, errors="replace"
+        [str(part) for part in command],
+        cwd=_SOURCES,
+        capture_output=True,
+        text=True,
+        errors="replace",
     )
     if done.returncode != 0:
         errors = [line for line in done.stderr.splitlines() if "rror" in line]

@@ -30,7 +30,7 @@ from android_bench.native_build.record import (
 )
 from android_bench.native_build.runtimes import Runtimes, find_runtimes
 from android_bench.native_build.toolchain import TARGETS, Toolchain, find_toolchain, named_compiler
-from export.sets.files import atomic_write
+from export.sets.files import atomic_write, sha256_file
 from pfd_models.errors import DeviceError, InputError, PfdError, unknown
 
 __all__ = ["PROTOCOL", "SOURCES", "Built", "build_harness", "main", "source_version"]
@@ -101,7 +101,9 @@ def _source_files(sources: Path) -> list[Path]:
     return sorted({path for kind in kinds for path in sources.rglob(kind)})
 
 
-def build_harness(target: str = "host", *, sources: Path = SOURCES) -> Built:
+def build_harness(
+    target: str = "host", *, sources: Path = SOURCES, toolchain: Toolchain | None = None
+) -> Built:
     """Build the harness, or take it from the cache when nothing it is made of has changed.
 
     The walk: tools, runtimes, cache, configure and compile, bundle, publish by one rename. What
@@ -113,6 +115,7 @@ def build_harness(target: str = "host", *, sources: Path = SOURCES) -> Built:
             ``linux-arm64`` for phones and emulated ones; ``android-arm64`` for phones
             through an NDK, which is untested.
         sources: The folder with CMakeLists.txt and engines/.
+        toolchain: What to build with instead of what is found.
 
     Raises:
         InputError: An unknown target.
@@ -123,7 +126,7 @@ def build_harness(target: str = "host", *, sources: Path = SOURCES) -> Built:
         raise InputError(unknown("target", target, TARGETS))
     version = source_version(sources)
     try:
-        toolchain = find_toolchain(target)
+        toolchain = toolchain or find_toolchain(target)
     except DeviceError as error:
         if named_compiler(target):  # what was asked for is not passed over
             raise
@@ -148,12 +151,19 @@ def _key(version: str, toolchain: Toolchain, runtimes: Runtimes) -> str:
         toolchain.target,
         str(toolchain.compiler.resolve()),
         toolchain.compiler_version,
-        toolchain.compiler_target,
+        " ".join((toolchain.compiler_target, *toolchain.compiler_arguments, *toolchain.options)),
+        *_hash_libraries(toolchain.library_folder),
         # On this machine the program finds the libraries where they are now.
         f"{runtimes.executorch_version} {runtimes.executorch}",
         f"{runtimes.litert_version} {runtimes.litert}",
     ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _hash_libraries(folder: Path | None) -> list[str]:
+    if folder is None:
+        return []
+    return [f"{path.name} {sha256_file(path)}" for path in sorted(folder.iterdir())]
 
 
 def _compile(
@@ -162,8 +172,10 @@ def _compile(
     """Return a folder with everything, inside the temporary one, and what is in it."""
     tree, made = temporary / "tree", temporary / "made"
     made.mkdir()
+    compiler = ";".join((str(toolchain.compiler), *toolchain.compiler_arguments))
     options = [
-        f"-DCMAKE_CXX_COMPILER={toolchain.compiler}",
+        f"-DCMAKE_CXX_COMPILER={compiler}",
+        *toolchain.options,
         "-DCMAKE_BUILD_TYPE=Release",
         f"-DPFD_VERSION={version}",
         f"-DPFD_TARGET={toolchain.target}",
