@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from export.network.inputs import Arrays
 from export.parity.distance import is_float
 from pfd_models.errors import ParityError
-
-if TYPE_CHECKING:
-    from export.parity.reference import ReferenceRun
 
 __all__ = ["Mask", "find_undecided", "require_equal"]
 
@@ -69,12 +66,15 @@ def _nudge(array: np.ndarray[Any, Any], generator: np.random.Generator) -> np.nd
     return nudged
 
 
-def require_equal(reference: ReferenceRun, outputs: list[Arrays], what: str) -> None:
+def require_equal(
+    expected_outputs: list[Arrays],
+    undecided: list[list[Mask | None]],
+    outputs: list[Arrays],
+    what: str,
+) -> None:
     """Hold whole numbers and booleans to the reference's, but for those that are undecided."""
-    for expected, found, undecided in zip(
-        reference.outputs, outputs, reference.undecided, strict=False
-    ):
-        for index, mask in enumerate(undecided):
+    for expected, found, masks in zip(expected_outputs, outputs, undecided, strict=False):
+        for index, mask in enumerate(masks):
             if mask is None:
                 continue
             wrong = (found[index] != expected[index]) & ~mask
