@@ -62,10 +62,6 @@ OPERATORS = {
         ),
         lambda n: [conv(n, 1)],
     ),
-    "border of a number on one side": (
-        lambda x, c, d: d(F.pad(F.relu(c(x)), (0, 2, 1, 0), value=0.5)),
-        lambda n: [conv(n, 1), conv(n, 3)],
-    ),
     "batch norm of its own": (lambda x, b: F.relu(b(x)), lambda n: [nn.BatchNorm2d(n)]),
 }
 
