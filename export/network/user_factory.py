@@ -13,7 +13,8 @@ from typing import Any
 from torch import nn
 
 from export.request.source import ModuleSource
-from export.request.user_code import LIBRARIES, Target, extend_import_path, parse_target
+from export.request.user_code import LIBRARIES, Target, parse_target
+from export.request.user_sources import extend_import_path
 from pfd_models.errors import ModuleError, PfdError, unknown
 
 __all__ = ["call_factory"]

@@ -17,7 +17,7 @@ from export.request.calibration import WAYS, CalibrationSource
 from export.request.provenance import source_digest, versions
 from export.request.samples import samples_digest
 from export.request.source import ModuleSource, ZooSource
-from export.request.user_code import find_distributions, find_imports, find_sources
+from export.request.user_sources import find_distributions, find_imports, find_sources
 from export.sets.files import sha256_file
 from pfd_models.errors import SpecError, WeightsError, unknown
 from pfd_models.plain_data import to_plain

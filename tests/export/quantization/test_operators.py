@@ -56,6 +56,12 @@ OPERATORS = {
         lambda x, c: c(F.pad(x, (0, 1, 0, 1))),
         lambda n: [conv(n, 3, stride=2)],
     ),
+    "border on one side of pools": (
+        lambda x, c: F.avg_pool2d(
+            F.pad(F.max_pool2d(F.pad(F.relu(c(x)), (0, 1, 0, 1)), 3, 2), (1, 0, 1, 0)), 3, 1
+        ),
+        lambda n: [conv(n, 1)],
+    ),
     "batch norm of its own": (lambda x, b: F.relu(b(x)), lambda n: [nn.BatchNorm2d(n)]),
 }
 
