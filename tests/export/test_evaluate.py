@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -87,8 +89,16 @@ def test_bad_input_is_one_line(files, tmp_path, capsys):
 def test_a_broken_file_is_one_line(tmp_path, capfd):
     broken = tmp_path / "broken.pte"
     broken.write_text("x")
-    line = refusal(capfd, broken)  # of the descriptors: the runtime writes to these
+    assert main(["--dataset", "digits", str(broken)]) == 2
+    (line,) = capfd.readouterr().err.splitlines()  # of the descriptors: the runtime writes to them
     assert line.startswith(f"error: {broken} is no ExecuTorch program")
+
+
+def test_it_is_a_program():
+    command = [sys.executable, "-m", "export.evaluate", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--weights" in done.stdout
 
 
 @pytest.mark.parametrize(
