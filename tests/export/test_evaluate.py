@@ -86,19 +86,14 @@ def test_bad_input_is_one_line(files, tmp_path, capsys):
     assert "manifest" in refusal(capsys, alone)
 
 
-def test_a_broken_file_is_one_line(tmp_path, capfd):
+def test_a_broken_file_is_one_line(tmp_path):
     broken = tmp_path / "broken.pte"
     broken.write_text("x")
-    assert main(["--dataset", "digits", str(broken)]) == 2
-    (line,) = capfd.readouterr().err.splitlines()  # of the descriptors: the runtime writes to them
-    assert line.startswith(f"error: {broken} is no ExecuTorch program")
-
-
-def test_it_is_a_program():
-    command = [sys.executable, "-m", "export.evaluate", "--help"]
+    command = [sys.executable, "-m", "export.evaluate", "--dataset", "digits", str(broken)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "--weights" in done.stdout
+    assert done.returncode == 2  # a process of its own: the runtime writes to the descriptors
+    assert done.stderr.startswith(f"error: {broken} is no ExecuTorch program")
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
