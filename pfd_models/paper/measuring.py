@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import itertools
+from typing import cast
 
 import torch
 
 from pfd_models.paper.counting import Counts, bsconv_profile, count_params, thop_counts
 from pfd_models.zoo.factory import create_model
+from pfd_models.zoo.spec import ModelSpec
 
 __all__ = ["measure"]
 
@@ -33,4 +35,5 @@ def measure(
     module.to_empty(device="cpu")
     for tensor in itertools.chain(module.parameters(), module.buffers()):
         tensor.detach().zero_()
-    return count_params(module), _COUNTERS[counter](module, module.spec.input.shape)
+    spec = cast(ModelSpec, module.spec)
+    return count_params(module), _COUNTERS[counter](module, spec.input.shape)

@@ -46,7 +46,8 @@ class Kotlin:
 
     def _run(self, classpath, main, *arguments, options=()):
         return subprocess.run(
-            [self.java, "-XX:TieredStopAtLevel=1", *options, "-cp", classpath, main, *arguments],
+            [self.java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", *options,
+             "-cp", classpath, main, *arguments],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
 

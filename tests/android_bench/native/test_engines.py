@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from android_bench.harness import client
+from android_bench.harness import description
 from android_bench.harness.client import (
     describe,
     measure_memory,
@@ -208,7 +208,7 @@ def test_one_runtime_is_enough_and_the_other_is_said_to_be_missing(awkward_built
     missing = "the executorch wheel was not found"
     assert awkward_built.left_out == (f"built without executorch: {missing}",)
     assert not (awkward_built.folder / "pfd_engine_executorch.so").exists()
-    monkeypatch.setattr(client, "source_version", lambda: awkward_built.version)
+    monkeypatch.setattr(description, "source_version", lambda: awkward_built.version)
     harness = describe([str(awkward_built.program)])
     assert {engine.name: engine.unavailable for engine in harness.engines} == {
         "awkward": "",

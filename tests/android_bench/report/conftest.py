@@ -98,6 +98,26 @@ def opened(browser, tmp_path):
         one.page.close()
 
 
+@pytest.fixture(scope="package")
+def kept_pages(browser):
+    """Pages that tests only look at, by their text and colour scheme."""
+    return {}
+
+
+@pytest.fixture
+def looked_at(browser, kept_pages, tmp_path):
+    """Open a page, or take it as another test left it that looked at it too; change nothing."""
+
+    def open_page(html, scheme="light"):
+        if (html, scheme) not in kept_pages:
+            path = tmp_path / "report.html"
+            path.write_text(html, encoding="utf-8")
+            kept_pages[html, scheme] = Opened(browser, path, scheme)
+        return kept_pages[html, scheme]
+
+    return open_page
+
+
 # -- heats -------------------------------------------------------------------------------------
 
 RATIO = 0.9  # of "ours" to "orig", in every weather

@@ -25,8 +25,8 @@ def traces(page, figure, expression):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_figure_of_heats_is_drawn_and_nothing_complains(opened, heats_result, scheme):
-    page = opened(report_page([heats_result], ()), scheme)
+def test_every_figure_of_heats_is_drawn_and_nothing_complains(looked_at, heats_result, scheme):
+    page = looked_at(report_page([heats_result], ()), scheme)
     drawn = page.drawn()
     assert {name: figure["traces"] for name, figure in drawn.items()} == {
         "forest": 2,  # a comparison and the control
@@ -41,8 +41,8 @@ def test_every_figure_of_heats_is_drawn_and_nothing_complains(opened, heats_resu
     assert len(page.requests) == 1
 
 
-def test_the_numbers_on_the_page_are_those_of_the_json_document(opened, heats_result):
-    page = opened(report_page([heats_result], ()))
+def test_the_numbers_on_the_page_are_those_of_the_json_document(looked_at, heats_result):
+    page = looked_at(report_page([heats_result], ()))
     (plain,) = json.loads(result_json([heats_result]))["campaigns"]
     (typical,), (undisturbed,), control = (
         plain[n] for n in ("comparisons", "undisturbed", "control")
@@ -69,8 +69,8 @@ def ends(comparison):
     return [comparison[name] for name in ("ratio", "low", "high")]
 
 
-def test_every_heat_is_in_the_table_in_order(opened, heats_result):
-    page = opened(report_page([heats_result], ()))
+def test_every_heat_is_in_the_table_in_order(looked_at, heats_result):
+    page = looked_at(report_page([heats_result], ()))
     rows = page.evaluate(
         """() => [...document.querySelectorAll(".heats tbody tr")].map(r => [
             Number(r.dataset.number), Number(r.dataset.attempt), r.className,
@@ -98,8 +98,8 @@ def shown_ratio(heat, judged, label):
     return "none" if label in heat.turns.children else ""
 
 
-def test_every_ratio_is_drawn_and_those_of_disturbed_heats_are_hollow(opened, heats_result):
-    page = opened(report_page([heats_result], ()))
+def test_every_ratio_is_drawn_and_those_of_disturbed_heats_are_hollow(looked_at, heats_result):
+    page = looked_at(report_page([heats_result], ()))
     drawn = traces(page, "heats-1", "[t.name, t.customdata, t.marker?.symbol, t.x]")[:2]
     found = {
         (label, number, attempt): (ratio, symbol.endswith("-open"))
@@ -118,8 +118,8 @@ def test_every_ratio_is_drawn_and_those_of_disturbed_heats_are_hollow(opened, he
     assert 2.0 < ours[0] < 2.2  # the first heat began two seconds into the campaign
 
 
-def test_the_weather_moves_and_the_ratio_does_not(opened, heats_result):
-    page = opened(report_page([heats_result], ()))
+def test_the_weather_moves_and_the_ratio_does_not(looked_at, heats_result):
+    page = looked_at(report_page([heats_result], ()))
     ((x, y),) = traces(page, "heats-1", "t.name == 'weather' ? [t.x, t.y] : null")[2:3]
     (ours,) = [t for t in traces(page, "heats-1", "t.name == 'ours' ? [t.x, t.y] : null") if t]
     storm_s = 2 + 1.5 * 4  # the fifth to run: one was repeated
@@ -152,8 +152,8 @@ def figures_of(html):
     return json.loads(re.search(r'id="figures">(.*?)</script>', html, re.DOTALL).group(1))
 
 
-def test_what_the_first_inference_costs_is_told_apart(opened, heats_result):
-    page = opened(report_page([heats_result], ()))
+def test_what_the_first_inference_costs_is_told_apart(looked_at, heats_result):
+    page = looked_at(report_page([heats_result], ()))
     costs = page.evaluate(
         "() => [...document.querySelectorAll('[data-first-cost] [data-cost]')].map("
         "c => [parseFloat(c.dataset.cost), c.textContent])"
@@ -178,8 +178,8 @@ def test_discarded_inferences_are_no_samples(heats_result):
         assert not [ratio for ratio in seen if 1.03 < ratio < 1.25]
 
 
-def test_a_campaign_of_heats_has_no_blocks_and_no_rounds(opened, heats_result):
-    page = opened(report_page([heats_result], ()))
+def test_a_campaign_of_heats_has_no_blocks_and_no_rounds(looked_at, heats_result):
+    page = looked_at(report_page([heats_result], ()))
     text = page.page.text_content("main")
     assert not re.search(r"\b(blocks?|rounds?)\b", text)
     assert "All 11 heats" in text

@@ -100,8 +100,8 @@ def hostile_result(store, make):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_figure_is_drawn_and_nothing_complains(opened, result, scheme):
-    page = opened(report_page([result], PRINTED), scheme)
+def test_every_figure_is_drawn_and_nothing_complains(looked_at, result, scheme):
+    page = looked_at(report_page([result], PRINTED), scheme)
     drawn = page.drawn()
     assert set(drawn) == {"forest", "blocks-1", "samples-1"}
     assert {name: figure["traces"] for name, figure in drawn.items()} == {
@@ -116,8 +116,8 @@ def test_every_figure_is_drawn_and_nothing_complains(opened, result, scheme):
     assert len(page.requests) == 1  # the file itself: nothing else is loaded
 
 
-def test_the_values_on_the_page_are_the_stores(opened, result):
-    page = opened(report_page([result], PRINTED))
+def test_the_values_on_the_page_are_the_stores(looked_at, result):
+    page = looked_at(report_page([result], PRINTED))
     (shown,) = page.evaluate(
         "() => [...document.querySelectorAll('[data-comparison]')].map(e => ({...e.dataset}))"
     )
@@ -143,8 +143,8 @@ def test_the_values_on_the_page_are_the_stores(opened, result):
         assert cells == [[value, milliseconds(value)] for value in values]
 
 
-def test_every_block_is_on_the_page_in_order(opened, result):
-    page = opened(report_page([result], PRINTED))
+def test_every_block_is_on_the_page_in_order(looked_at, result):
+    page = looked_at(report_page([result], PRINTED))
     rows = page.evaluate(
         """() => [...document.querySelectorAll(".blocks tbody tr")].map(r => [
             Number(r.dataset.index), Number(r.dataset.attempt), r.cells[0].textContent,
@@ -168,8 +168,8 @@ def test_every_block_is_on_the_page_in_order(opened, result):
     assert heat == [r.hottest_mc / 1000 for b in result.blocks for r in (b.run.before, b.run.after)]
 
 
-def test_files_device_and_the_papers_rows_are_there(opened, result):
-    page = opened(report_page([result], PRINTED))
+def test_files_device_and_the_papers_rows_are_there(looked_at, result):
+    page = looked_at(report_page([result], PRINTED))
     for artifact in result.artifacts.values():
         row = page.page.inner_text(f'.artifacts tr[data-sha256="{artifact.sha256}"]')
         for part in (artifact.file, artifact.sha256, "224 px", "8.58 MiB"):
@@ -183,8 +183,8 @@ def test_files_device_and_the_papers_rows_are_there(opened, result):
         assert part in paper
 
 
-def test_disturbed_blocks_are_hollow_and_do_not_flatten_the_rest(opened, result):
-    page = opened(report_page([result], PRINTED))
+def test_disturbed_blocks_are_hollow_and_do_not_flatten_the_rest(looked_at, result):
+    page = looked_at(report_page([result], PRINTED))
     arms = page.evaluate("() => document.getElementById('blocks-1').data.slice(0, 3)")
     symbols = {
         (*point[:2],): symbol
@@ -227,8 +227,8 @@ def test_hostile_names_are_text_and_never_run(opened, hostile_result):
     assert any(entry.startswith("<img src=x onerror=") for entry in legend), legend
 
 
-def test_what_the_device_did_not_tell_is_said(opened, hostile_result):
-    page = opened(report_page([hostile_result], ()))
+def test_what_the_device_did_not_tell_is_said(looked_at, hostile_result):
+    page = looked_at(report_page([hostile_result], ()))
     assert "Not readable on this device: temperature" in page.page.inner_text("#campaign-1")
     assert len(page.evaluate("() => document.getElementById('blocks-1').data")) == 4  # arms only
 
