@@ -32,7 +32,8 @@ from peer_files import MAKERS
 from android_bench import CampaignResult, Display, open_bench, open_store, read_result
 from android_bench.campaign.bench import Bench
 from android_bench.campaign.contest import BenchFile, Contest
-from android_bench.campaign.series import SeriesOptions, make_rules, run_series
+from android_bench.campaign.series import run_series
+from android_bench.campaign.series_plan import SeriesOptions, make_rules
 from export.formats import get_format
 from export.network.network import make_network
 from export.pipeline import make_artifacts

@@ -11,7 +11,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from export.build import parse_options, parse_requests
+from export.cli.options import parse_options
+from export.cli.requests import parse_requests
 from export.cli.sensitivity import analyse_all
 from export.cli.workers import plan
 from pfd_models.errors import PfdError

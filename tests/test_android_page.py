@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from export.android.__main__ import main as write_app
-from export.build import _parser, parse_requests
+from export.cli.options import make_parser
+from export.cli.requests import parse_requests
 from export.pipeline import make_artifacts
 
 
@@ -37,7 +38,7 @@ def test_the_page_builds_a_trained_network_and_writes_its_app(
     assert len(builds) == 2
     for words in builds:
         (request,) = parse_requests(
-            _parser().parse_args([*words, "--weights", str(trained.weights)])
+            make_parser().parse_args([*words, "--weights", str(trained.weights)])
         )
         make_artifacts(request)
     (app,) = [words[3:] for words in run if words[1:3] == ["-m", "export.android"]]

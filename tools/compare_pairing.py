@@ -27,7 +27,8 @@ from android_bench.campaign.bench import Bench
 from android_bench.campaign.contest import BenchFile
 from android_bench.campaign.opening import open_bench
 from android_bench.campaign.result import CampaignResult, read_result
-from android_bench.campaign.series import SeriesOptions, plan_series, run_series
+from android_bench.campaign.series import run_series
+from android_bench.campaign.series_plan import SeriesOptions, plan_series
 from android_bench.cli.artifacts import ArtifactChoice, find_or_build
 from android_bench.cli.progress import Display
 from android_bench.records import Pairing

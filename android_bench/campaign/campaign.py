@@ -229,8 +229,13 @@ def _run_block(
     rules, arm = record.rules, record.arm(todo.label)
     with bench.device.watch(limits, patience_s=rules.patience_s) as watch:
         started = utc_now()
-        handicap_ppm = rules.handicap_ppm.get(todo.label, 0)
-        result = run_block(bench.device.harness, job, rules.schedule, handicap_ppm=handicap_ppm)
+        result = run_block(
+            bench.device.harness,
+            job,
+            rules.schedule,
+            handicap_ppm=rules.handicap_ppm.get(todo.label, 0),
+            pause_ppm=max(rules.handicap_ppm.values(), default=0),
+        )
         flags = result.flags() | watch.flags(result.run, arm.cpu_mask)
     return make_block(result.run, record.campaign_id, todo, arm, started, flags)
 

@@ -12,12 +12,11 @@ from android_bench.campaign.qualify import judge_campaign, qualify
 from android_bench.campaign.result import CampaignResult
 from android_bench.campaign.series import (
     Outcome,
-    SeriesOptions,
-    plan_series,
     resume_last,
     resume_one,
     run_series,
 )
+from android_bench.campaign.series_plan import SeriesOptions, plan_series
 from android_bench.cli.interruption import INTERRUPTED
 from android_bench.cli.lanes import Lane, Lanes, Measured
 from android_bench.cli.printing import (

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import argparse
-import math
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from android_bench.campaign import qualify
 from android_bench.campaign.opening import STORE
-from android_bench.campaign.series import SeriesOptions
+from android_bench.campaign.series_plan import SeriesOptions
 from android_bench.cli.artifacts import ArtifactChoice
 from android_bench.cli.lanes import DeviceChoice
+from android_bench.cli.option_values import (
+    read_celsius,
+    read_counts,
+    read_governor,
+    read_names,
+    read_positive,
+    read_precisions,
+    read_seconds,
+    read_seed,
+    read_share,
+    read_shares,
+    read_text,
+    read_variants,
+)
 from android_bench.devices.phone.device import TARGET
 from android_bench.native_build.toolchain import TARGETS
 from android_bench.records import Pairing
 from android_bench.report.escape import escape_controls
 from android_bench.report.exports import list_formats
 from export.request.calibration import WAYS, parse_calibration
-from export.request.request import PRECISIONS
-from pfd_models.errors import unknown
-from pfd_models.variant_names import split_variants
 
 __all__ = [
     "Parser",
@@ -33,14 +42,9 @@ __all__ = [
     "read_artifact_choice",
     "read_device_choice",
     "read_series_options",
-    "share",
 ]
 
 _MEASURE = ("run", "qualify")
-_LONGEST_BUDGET_S = 1e6  # twelve days
-_LARGEST_SEED = 2**63 - 1  # what every database can hold
-_LARGEST_COUNT = 100_000  # of pixels and threads
-_LONGEST_QUOTE = 60
 
 
 class Parser(argparse.ArgumentParser):
@@ -164,10 +168,10 @@ def _make_parser(verbs: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     handicaps = ",".join(f"{share:g}" for share in qualify.HANDICAPS)
     made["qualify"].add_argument(
-        "--handicaps", type=_shares, default=qualify.HANDICAPS, help=f"default: {handicaps}"
+        "--handicaps", type=read_shares, default=qualify.HANDICAPS, help=f"default: {handicaps}"
     )
     made["qualify"].add_argument(
-        "--repeats", type=_positive, default=1, help="campaigns with each handicap (default: 1)"
+        "--repeats", type=read_positive, default=1, help="campaigns with each handicap (default: 1)"
     )
     made["qualify"].add_argument(
         "--resume", action="store_true", help="go on with the same command after an interruption"
@@ -194,11 +198,14 @@ def _make_parser(verbs: Mapping[str, str]) -> argparse.ArgumentParser:
         made[name].add_argument("--json", type=Path, metavar="FILE", help="docs/result-schema.md")
     for name in (*_MEASURE, "compare", "show", "list", "report", "export", "import"):
         made[name].add_argument(
-            "--store", type=_text, default=STORE, help=f"a path or URL (default: {STORE})"
+            "--store", type=read_text, default=STORE, help=f"a path or URL (default: {STORE})"
         )
     for name in ("run", "compare"):
         made[name].add_argument(
-            "--fail-if-slower", type=share, metavar="3%", help="exit 1 when an interval says so"
+            "--fail-if-slower",
+            type=read_share,
+            metavar="3%",
+            help="exit 1 when an interval says so",
         )
     return parser
 
@@ -207,7 +214,10 @@ def add_artifact_options(parser: argparse.ArgumentParser, *, variant: str) -> No
     """Add the options that say which files, for `read_artifact_choice`."""
     what = add_network_options(parser, title="what to measure")
     what.add_argument(
-        "--variant", type=_variants, default=_variants(variant), help=f"baseline first ({variant})"
+        "--variant",
+        type=read_variants,
+        default=read_variants(variant),
+        help=f"baseline first ({variant})",
     )
     what.add_argument("--weights", type=Path, metavar="FILE", help="a checkpoint")
     what.add_argument("--artifacts", nargs="+", metavar="GLOB", help="files that are there")
@@ -216,25 +226,29 @@ def add_artifact_options(parser: argparse.ArgumentParser, *, variant: str) -> No
 def add_network_options(parser: argparse.ArgumentParser, *, title: str) -> argparse._ArgumentGroup:
     """Add the options that say which networks of the zoo, and how their files are built."""
     what = parser.add_argument_group(title)
-    what.add_argument("--model", type=_names, default=[], help="of the zoo: a comma list, or all")
+    what.add_argument(
+        "--model", type=read_names, default=[], help="of the zoo: a comma list, or all"
+    )
     what.add_argument(
         "--precision",
-        type=_precisions,
+        type=read_precisions,
         default=["fp32"],
         help="comma list: fp32, fp16, int8 (fp32)",
     )
     what.add_argument("--calibration", metavar="DATA", help=f"of int8: {WAYS}")
     what.add_argument(
-        "--calibration-samples", type=_positive, default=64, help="at most (default: 64)"
+        "--calibration-samples", type=read_positive, default=64, help="at most (default: 64)"
     )
     what.add_argument("--data-root", type=Path, metavar="FOLDER", help="of dataset:NAME")
     choice = ArtifactChoice()
     dataset, out = choice.dataset, choice.out
     what.add_argument("--dataset", default=dataset, help=f"data-set shape (default: {dataset})")
-    what.add_argument("--resolution", type=_positive, help="pixels; the data set's when not given")
+    what.add_argument(
+        "--resolution", type=read_positive, help="pixels; the data set's when not given"
+    )
     what.add_argument("--out", type=Path, default=out, help=f"where sets lie (default: {out})")
     what.add_argument(
-        "--runtime", type=_names, default=(), help="comma list (default: every one that fits)"
+        "--runtime", type=read_names, default=(), help="comma list (default: every one that fits)"
     )
     what.add_argument("-v", "--verbose", action="store_true", help="show the libraries' output")
     return what
@@ -243,17 +257,17 @@ def add_network_options(parser: argparse.ArgumentParser, *, title: str) -> argpa
 def _add_how(parser: argparse.ArgumentParser, defaults: SeriesOptions) -> None:
     how = parser.add_argument_group("how")
     _add_device(how)
-    how.add_argument("--threads", type=_counts, default=[1], help="comma list (default: 1)")
+    how.add_argument("--threads", type=read_counts, default=[1], help="comma list (default: 1)")
     how.add_argument("--cores", default="auto", help="auto: the fastest; any; or as 4-7")
     how.add_argument(
         "--half-width",
-        type=share,
+        type=read_share,
         default=defaults.precision,
         help=f"of the interval, to reach (default: {100 * defaults.precision:g}%%)",
     )
     how.add_argument(
         "--budget",
-        type=_seconds,
+        type=read_seconds,
         default=defaults.budget_seconds,
         help=f"a comparison's time: 90s, 5m (default: {defaults.budget_seconds:g}s)",
     )
@@ -264,16 +278,16 @@ def _add_how(parser: argparse.ArgumentParser, defaults: SeriesOptions) -> None:
         help="variants take turns, or run one after the other (default: turns, but for several "
         "threads with --cores any)",
     )
-    how.add_argument("--seed", type=_seed, help="of the order of blocks (default: random)")
+    how.add_argument("--seed", type=read_seed, help="of the order of blocks (default: random)")
     how.add_argument(
         "--start-temperature",
-        type=_celsius,
+        type=read_celsius,
         metavar="45",
         help="degrees Celsius at which a block may start (default: as found idle, and a margin)",
     )
     how.add_argument(
         "--governor",
-        type=_governor,
+        type=read_governor,
         metavar="performance|fixed:KHZ",
         help="hold a rooted phone's cores there meanwhile",
     )
@@ -285,7 +299,7 @@ def _add_device(parser: argparse._ActionsContainer) -> None:
         "--device", default="host", help="host (default), or virtual: docs/phones.md"
     )
     which.add_argument(
-        "--serial", type=_names, default=[], help="phones as `devices` shows them, or HOST:PORT"
+        "--serial", type=read_names, default=[], help="phones as `devices` shows them, or HOST:PORT"
     )
     which.add_argument("--all", action="store_true", help="every phone that is connected")
     _add_target(parser, default=TARGET)
@@ -298,112 +312,3 @@ def _add_target(parser: argparse._ActionsContainer, *, default: str) -> None:
         default=default,
         help=f"what the harness is built for: {names}, which is untested (default: {default})",
     )
-
-
-# -- values ------------------------------------------------------------------------------------
-
-
-def _quote(text: str) -> str:
-    return repr(text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "…")
-
-
-def _text(text: str) -> str:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("it is empty")
-    return text
-
-
-def _variants(text: str) -> list[str]:
-    return _differ(split_variants(text), text)
-
-
-def _names(text: str) -> list[str]:
-    return _differ([name.strip() for name in text.split(",") if name.strip()], text)
-
-
-def _differ(names: list[str], text: str) -> list[str]:
-    if not names or len(set(names)) < len(names):
-        raise argparse.ArgumentTypeError(f"{_quote(text)} is no list of different names")
-    return names
-
-
-def _precisions(text: str) -> list[str]:
-    names = _names(text)
-    for name in names:
-        if not math.isnan(_number(name.removesuffix("%"))):
-            raise argparse.ArgumentTypeError(
-                f"{_quote(text)} is a share: give --half-width {text.strip()[:20]}; this option "
-                f"names what files compute in ({', '.join(PRECISIONS)})"
-            )
-        if name not in PRECISIONS:
-            raise argparse.ArgumentTypeError(unknown("precision", name, PRECISIONS))
-    return names
-
-
-def _number(text: str) -> float:
-    """Read a decimal number; NaN where it is none."""
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def share(text: str) -> float:
-    """Read ``3%`` or ``0.03``."""
-    number, is_percent = text.strip().removesuffix("%"), text.strip().endswith("%")
-    share = _number(number) / (100 if is_percent else 1)
-    if not 0 <= share < 1:
-        raise argparse.ArgumentTypeError(f"{_quote(text)} is no share: give 3% or 0.03")
-    return share
-
-
-def _shares(text: str) -> list[float]:
-    return [share(part) for part in text.split(",")]
-
-
-def _seconds(text: str) -> float:
-    """Read ``120``, ``90s``, ``5m`` or ``5min``."""
-    for suffix, factor in (("min", 60.0), ("m", 60.0), ("s", 1.0), ("", 1.0)):
-        if text.endswith(suffix):
-            seconds = _number(text.removesuffix(suffix)) * factor
-            break
-    if not 0 <= seconds <= _LONGEST_BUDGET_S:
-        raise argparse.ArgumentTypeError(f"{_quote(text)} is no time: give 120, 90s or 5m")
-    return seconds
-
-
-def _celsius(text: str) -> int:
-    """Read degrees Celsius as thousandths of one."""
-    degrees = _number(text.strip().removesuffix("C").removesuffix("°"))
-    if not 0 <= degrees <= 150:
-        raise argparse.ArgumentTypeError(f"{_quote(text)} is no temperature: give degrees, as 45")
-    return round(1000 * degrees)
-
-
-def _governor(text: str) -> str:
-    if text != "performance" and not re.fullmatch(r"fixed:[1-9][0-9]{3,8}", text):
-        raise argparse.ArgumentTypeError(
-            f"{_quote(text)} is no governor: give performance, or fixed:KHZ as fixed:1200000"
-        )
-    return text
-
-
-def _count(text: str, most: int) -> int:
-    is_whole = text.isascii() and text.isdecimal() and len(text) <= len(str(most))
-    if not is_whole or int(text) > most:
-        raise argparse.ArgumentTypeError(f"{_quote(text)} is no whole number from 0 to {most}")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    return _count(text, _LARGEST_SEED)
-
-
-def _positive(text: str) -> int:
-    if _count(text, _LARGEST_COUNT) < 1:
-        raise argparse.ArgumentTypeError(f"{_quote(text)} is not 1 or more")
-    return int(text)
-
-
-def _counts(text: str) -> list[int]:
-    return [_positive(part) for part in _names(text)]

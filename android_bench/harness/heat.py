@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from android_bench.harness.client import PATIENCE_S, Harness
+from android_bench.harness.description import PATIENCE_S, Harness
 from android_bench.harness.heat_lines import HeatReader, HeatResult
 from android_bench.harness.job import Job
 from android_bench.harness.wire import Status
@@ -110,8 +110,10 @@ def run_heat(
     for job in jobs:
         harness.engine(job.engine)
     command = [*harness.command, "--heat", *_options(harness, schedule, jobs[0].cpu_mask, order)]
+    # All spin as long as the slowest does, timed or not: caches cool meanwhile, for all alike.
+    pause_ppm = max(handicaps_ppm)
     for job, ppm in zip(jobs, handicaps_ppm, strict=True):
-        command += [*_child_options(job), "--handicap-ppm", str(ppm)]
+        command += [*_child_options(job), "--handicap-ppm", str(ppm), "--pause-ppm", str(pause_ppm)]
         command += ["--verify-samples", str(verify_samples)]
     reader = HeatReader(
         harness.version,

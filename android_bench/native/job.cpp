@@ -50,7 +50,7 @@ class Job {
     channel_.write(reading("before", options_.sys_root, {0}));
     for (std::int64_t i = 0; i < kSettling; ++i) timed_inference(session_.engine(), session_.input());
     channel_.enter(Stage::kTime);
-    run_schedule(session_.engine(), session_.input(), options_.schedule, model_.handicap_ppm, channel_);
+    run_schedule(session_.engine(), session_.input(), options_.schedule, model_.handicap, channel_);
     channel_.write(reading("after", options_.sys_root, {0}));
     session_.tell_memory("end");
   }

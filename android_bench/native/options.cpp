@@ -180,7 +180,8 @@ Options parse_options(int argc, char** argv) {
       {"--batch", [&](auto n, auto t) { model().batch = whole(n, t, 1, kMany); }},
       {"--limit", [&](auto n, auto t) { model().limit = real(n, t, 1e9); }},
       {"--verify-samples", [&](auto n, auto t) { model().verify_samples = whole(n, t, 0, kMany); }},
-      {"--handicap-ppm", [&](auto n, auto t) { model().handicap_ppm = whole(n, t, 0, 10'000'000); }}};
+      {"--handicap-ppm", [&](auto n, auto t) { model().handicap.ppm = whole(n, t, 0, 10'000'000); }},
+      {"--pause-ppm", [&](auto n, auto t) { model().handicap.pause_ppm = whole(n, t, 0, 10'000'000); }}};
 
   for (int i = 1; i < argc; ++i) {
     const std::string_view name = argv[i];

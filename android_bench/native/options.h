@@ -13,6 +13,16 @@ enum class Mode { kDescribe, kTime, kVerify, kProfile, kMemory, kCount, kHeat };
 
 inline constexpr int kMissing = -1;  // not given
 
+// A slow-down that is known: shares of each inference's own duration, in millionths, so that it holds
+// whatever else slows the device.
+struct Handicap {
+  std::int64_t ppm = 0;  // spun inside the sample
+  // From the end of an inference to the next: the handicap, and what is spun outside the sample. Both
+  // sides of a comparison are given the same, as caches cool while somebody spins: an inference after
+  // a spin is slower by more than the spin.
+  std::int64_t pause_ppm = 0;
+};
+
 // One file and how it is run.
 struct ModelOptions {
   std::string engine;
@@ -22,7 +32,7 @@ struct ModelOptions {
   std::int64_t batch = 0;           // of a .pte that leaves it open; 0: its largest
   double limit = kMissing;          // relative L-infinity distance that is allowed
   std::int64_t verify_samples = 0;  // 0: all there are
-  std::int64_t handicap_ppm = 0;
+  Handicap handicap;
 };
 
 struct Schedule {

@@ -3,6 +3,7 @@
 
 #include "engine.h"
 #include "json.h"
+#include "options.h"
 
 #include <cstdint>
 #include <span>
@@ -21,10 +22,8 @@ using Tensors = std::vector<std::span<const std::byte>>;
 // does; a memory plan may have given their space to later tensors.
 std::int64_t timed_inference(Engine& engine, const Tensors& inputs);
 
-// The same as a sample. handicap_ppm: share of the inference's own duration to spin inside its
-// sample, in millionths, so that the true slow-down is known exactly and holds whatever else
-// slows the device.
-Sample take_sample(Engine& engine, const Tensors& inputs, std::int64_t handicap_ppm);
+// The same as a sample, with its handicap.
+Sample take_sample(Engine& engine, const Tensors& inputs, const Handicap& handicap);
 
 struct Warmup {
   std::int64_t inferences = 0;

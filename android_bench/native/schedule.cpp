@@ -23,11 +23,11 @@ bool is_over(const Schedule& schedule, std::int64_t count, std::int64_t elapsed_
 }  // namespace
 
 void run_schedule(Engine& engine, const Tensors& inputs, const Schedule& schedule,
-                  std::int64_t handicap_ppm, Channel& channel) {
+                  const Handicap& handicap, Channel& channel) {
   const std::int64_t start = now_ns();
   std::int64_t last_flush = start;
   for (std::int64_t count = 1;; ++count) {
-    channel.take(take_sample(engine, inputs, handicap_ppm));
+    channel.take(take_sample(engine, inputs, handicap));
     const std::int64_t end = now_ns();
     if (is_over(schedule, count, end - start)) break;
     // Between two samples, never inside one. A block shorter than the period is not disturbed.

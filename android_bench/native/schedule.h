@@ -9,6 +9,6 @@ namespace pfd {
 
 // Runs the schedule and takes a sample of every inference.
 void run_schedule(Engine& engine, const Tensors& inputs, const Schedule& schedule,
-                  std::int64_t handicap_ppm, Channel& channel);
+                  const Handicap& handicap, Channel& channel);
 
 }  // namespace pfd

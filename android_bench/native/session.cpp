@@ -29,7 +29,7 @@ void tensor_fields(Json& json, const char* key, const std::vector<TensorInfo>& i
 
 void Session::greet() {
   Json json = hello(report_.line("hello"), options_.mode);
-  report_.write(json.field("handicap_ppm", model_.handicap_ppm).end_object());
+  report_.write(json.field("handicap_ppm", model_.handicap.ppm).end_object());
 }
 
 void Session::open() {

@@ -104,7 +104,7 @@ class Child {
     turn.freq_khz = frequency_.read();
     turn.begin_ns = now_ns();
     for (std::uint64_t i = first; i < end; ++i) {
-      memory_.sample(i) = take_sample(session_.engine(), session_.input(), model_.handicap_ppm);
+      memory_.sample(i) = take_sample(session_.engine(), session_.input(), model_.handicap);
     }
     turn.end_ns = now_ns();
     memory_.state().turns.store(number + 1, std::memory_order_release);

@@ -24,7 +24,7 @@ from android_bench.report.wording import (
 )
 from android_bench.statistics.comparison import Comparison, Verdict
 from android_bench.statistics.summary import Summary
-from android_bench.store.archive import CampaignOverview
+from android_bench.store.reader import CampaignOverview
 
 __all__ = [
     "campaign_table",

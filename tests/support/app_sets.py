@@ -23,7 +23,8 @@ LABELS = tuple(f"digit {i}" for i in range(10))
 
 def build_set(folder, *options):
     """Build a set of the network above in this process and return its manifest."""
-    from export.build import _parser, parse_requests
+    from export.cli.options import make_parser
+    from export.cli.requests import parse_requests
     from export.pipeline import make_artifacts
 
     (folder / "labels.txt").write_text("\n".join(LABELS))
@@ -32,7 +33,7 @@ def build_set(folder, *options):
         patch.chdir(folder)
         (folder / "appnet.py").write_text(NETWORK)
         (request,) = parse_requests(
-            _parser().parse_args(
+            make_parser().parse_args(
                 ["--module", "appnet:make", *common, "--out", str(folder / "out"), *options]
             )
         )

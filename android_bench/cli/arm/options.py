@@ -8,12 +8,12 @@ from pathlib import Path
 
 from android_bench.arm_cost.core import CORES
 from android_bench.campaign.opening import STORE
+from android_bench.cli.option_values import read_share
 from android_bench.cli.options import (
     Parser,
     add_artifact_options,
     add_network_options,
     parse_with_verbs,
-    share,
 )
 
 __all__ = ["parse"]
@@ -50,7 +50,7 @@ def _make_parser(verbs: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     made["check"].add_argument("--baseline", type=Path, required=True, metavar="FILE")
     made["check"].add_argument(
-        "--tolerance", type=share, default=0.005, help="growth allowed (default: 0.5%%)"
+        "--tolerance", type=read_share, default=0.005, help="growth allowed (default: 0.5%%)"
     )
     _add_latency_options(made["fit"], made["estimate"])
     what = add_network_options(made["advise"], title="what to advise on")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from android_bench.campaign import qualify
-from android_bench.campaign.series import choose_pairing
+from android_bench.campaign.series_plan import choose_pairing
 from android_bench.cli.main import VERBS
 from android_bench.cli.options import (
     parse,

@@ -166,8 +166,22 @@ def test_a_handicap_slows_its_child_only(awkward):
     assert abs(slowed / plain - 1.05) < 0.001
 
 
+def test_who_has_no_handicap_pauses_as_long_outside_its_samples(awkward):
+    """Caches cool while somebody spins: both must spin, or the handicap is more than it says."""
+    schedule = dataclasses.replace(SHORT, burst=10, seconds=0.1)
+    turns = heat_of(
+        awkward, ["spin x 500", "spin x 500"], schedule, handicaps_ppm=(0, 500_000)
+    ).turns
+    lasted = turns.turn_end_ns - turns.turn_begin_ns
+    timed = turns.samples_ns.reshape(-1, schedule.burst).sum(axis=1)
+    slowed = turns.turn_child == 1
+    assert (lasted[~slowed] >= 1.5 * timed[~slowed]).all()
+    assert np.quantile(lasted[slowed] / timed[slowed], 0.05) < 1.01
+
+
 def test_when_the_memory_for_samples_is_full_the_heat_ends_with_a_whole_cycle_and_says_so(awkward):
-    schedule = dataclasses.replace(SHORT, burst=100, seconds=0.02)
+    # Ten times as long as it takes: a busy machine puts a child aside when it hands over.
+    schedule = dataclasses.replace(SHORT, burst=1000, seconds=0.2)
     heat = heat_of(awkward, ["spin x 0", "spin x 0"], schedule)
     assert heat.status is Status.DONE
     assert heat.memory_full

@@ -1,6 +1,7 @@
 """When a block ends, what lies between its samples, and what a handicap does to them."""
 
 import dataclasses
+import functools
 import time
 
 import numpy as np
@@ -99,3 +100,14 @@ def test_a_handicap_lengthens_every_sample_by_its_share(awkward):
         quantile[ppm] = np.quantile(result.run.samples_ns, 0.05)
     for ppm in (10_000, 50_000, 1_000_000):
         assert abs(quantile[ppm] / quantile[0] - 1 - ppm / 1e6) < 0.001
+
+
+def test_a_pause_follows_every_sample_and_is_not_in_it(awkward):
+    schedule = dataclasses.replace(NO_WARMUP, iterations=100)
+    run = functools.partial(run_block, awkward.harness, awkward.job(ONE_MS), schedule)
+    samples = run(pause_ppm=1_000_000).run.samples_ns
+    assert np.quantile(samples, 0.05) < SPIN_NS * 1.01
+    begin = time.monotonic_ns()
+    samples = run(handicap_ppm=500_000, pause_ppm=1_000_000).run.samples_ns
+    assert abs(np.quantile(samples, 0.05) / SPIN_NS - 1.5) < 0.01
+    assert time.monotonic_ns() - begin >= 100 * 2 * SPIN_NS

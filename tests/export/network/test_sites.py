@@ -7,7 +7,9 @@ import dataclasses
 import pytest
 
 from export import load_manifest
-from export.build import main, parse_options, parse_requests
+from export.build import main
+from export.cli.options import parse_options
+from export.cli.requests import parse_requests
 from export.network.network import make_network
 from export.network.sites import list_convertible_sites
 from export.request.request import BuildRequest

@@ -71,7 +71,9 @@ def test_another_bench_is_on_the_phone_already(rig_on_phone, kept_phone, one_lin
 
 
 def test_a_harness_of_another_version(rig_on_phone, monkeypatch, one_line):
-    monkeypatch.setattr("android_bench.harness.client.source_version", lambda: "1+000000000000")
+    monkeypatch.setattr(
+        "android_bench.harness.description.source_version", lambda: "1+000000000000"
+    )
     with pytest.raises(DeviceError) as error:
         rig_on_phone.run()
     one_line(error, 3, "is version '", "this host is 1+000000000000")
