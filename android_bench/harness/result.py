@@ -62,7 +62,7 @@ class LoadedFile:
 
     Attributes:
         name: Without its folder.
-        base: What addresses in the file are added to.
+        base: Where its first byte lies.
         end: Of the highest byte.
     """
 

@@ -84,13 +84,17 @@ std::vector<LoadedFile> loaded_files() {
   dl_iterate_phdr(
       [](dl_phdr_info* info, std::size_t, void* list) {
         const std::string_view path = info->dlpi_name;
-        std::uint64_t size = 0;
+        // Addresses in a file begin at 0, but not in an emulator's page of system calls (vDSO).
+        std::uint64_t first = UINT64_MAX, last = 0;
         for (int i = 0; i < info->dlpi_phnum; ++i) {
           const auto& part = info->dlpi_phdr[i];
-          if (part.p_type == PT_LOAD) size = std::max<std::uint64_t>(size, part.p_vaddr + part.p_memsz);
+          if (part.p_type != PT_LOAD) continue;
+          first = std::min<std::uint64_t>(first, part.p_vaddr);
+          last = std::max<std::uint64_t>(last, part.p_vaddr + part.p_memsz);
         }
         static_cast<std::vector<LoadedFile>*>(list)->push_back(
-            {std::string(path.substr(path.rfind('/') + 1)), info->dlpi_addr, info->dlpi_addr + size});
+            {std::string(path.substr(path.rfind('/') + 1)), info->dlpi_addr + std::min(first, last),
+             info->dlpi_addr + last});
         return 0;
       },
       &found);

@@ -20,7 +20,7 @@ std::unique_ptr<Engine> open_engine(const std::string& folder, const std::string
 // Where a program or library lies in this process.
 struct LoadedFile {
   std::string name;  // without the folder; empty for the program itself
-  std::uint64_t base, end;  // base: what addresses in the file are added to
+  std::uint64_t base, end;  // base: where its first byte lies
 };
 std::vector<LoadedFile> loaded_files();
 

@@ -151,7 +151,7 @@ def _advise(subsets: _Subsets, engine: str, files: dict[str, CountedFile]) -> Ad
         advice=advice,
         refused=dict(subsets.refused),
         cheapest=_name(cheapest),
-        command=_command(cheapest, options),
+        command=_command(cheapest, subsets.precision, options),
     )
 
 
@@ -162,7 +162,7 @@ def _name(source: Source) -> str:
     return f"--padding-free-sites {sites}" if sites else "the module as it is"
 
 
-def _command(source: Source, options: argparse.Namespace) -> str:
+def _command(source: Source, precision: Precision, options: argparse.Namespace) -> str:
     """Return the command line that builds a choice."""
     words = ["python", "-m", "export.build"]
     if isinstance(source, ZooSource):
@@ -175,6 +175,10 @@ def _command(source: Source, options: argparse.Namespace) -> str:
         words += ["--module", source.target, "--input", *options.input]
         if source.padding_free_sites:
             words += ["--padding-free-sites", ",".join(source.padding_free_sites)]
+    if precision != "fp32":
+        words += ["--precision", precision]
+        if options.calibration:
+            words += ["--calibration", options.calibration]
     return shlex.join(words)
 
 

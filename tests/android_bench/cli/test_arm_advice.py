@@ -123,10 +123,12 @@ def test_a_module_is_advised_on_with_its_own_command(built, capsys):
 
 
 def test_every_engine_and_precision_has_its_table_and_a_set_serves_both_engines(built, capsys):
-    words = ["--model", "toynet", "--precision", "fp32,fp16"]
+    words = ["--model", "toynet", "--precision", "fp32,fp16", "--calibration", "synthetic"]
     assert main(["advise", *words]) == 0
     said = capsys.readouterr().out
     assert said.count("build it:") == 4
+    assert said.count("--variant down --precision fp16 --calibration synthetic\n") == 2
+    assert said.count("--variant down\n") == 2
     assert {(p, f) for _, p, f in built} == {
         ("fp32", ("pte", "tflite")),
         ("fp16", ("pte", "tflite")),
