@@ -8,6 +8,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import os
 import shutil
@@ -102,13 +103,17 @@ def _source_files(sources: Path) -> list[Path]:
 
 
 def build_harness(
-    target: str = "host", *, sources: Path = SOURCES, toolchain: Toolchain | None = None
+    target: str = "host",
+    *,
+    sources: Path = SOURCES,
+    toolchain: Toolchain | None = None,
+    from_source: bool = False,
 ) -> Built:
-    """Build the harness, or take it from the cache when nothing it is made of has changed.
+    """Build the harness, or take it from where it lies when nothing it is made of has changed.
 
     The walk: tools, runtimes, cache, configure and compile, bundle, publish by one rename. What
-    is in the cache is taken when every file is what it was; two callers build once. Without a
-    compiler the package pfd-mobile-device is taken, when it was made of the same sources.
+    is in the cache is taken when every file is what it was; two callers build once. Where the
+    package pfd-mobile-device was made of the same sources, its harness is taken instead.
 
     Args:
         target: ``host``; ``linux-x64`` for other computers, which names no path of this one;
@@ -116,6 +121,7 @@ def build_harness(
             through an NDK, which is untested.
         sources: The folder with CMakeLists.txt and engines/.
         toolchain: What to build with instead of what is found.
+        from_source: Build although a package brings the harness.
 
     Raises:
         InputError: An unknown target.
@@ -125,6 +131,10 @@ def build_harness(
     if target not in TARGETS:
         raise InputError(unknown("target", target, TARGETS))
     version = source_version(sources)
+    if not (from_source or toolchain or named_compiler(target)):
+        with contextlib.suppress(DeviceError):  # there is none, or one of other sources
+            place, found = find_prebuilt(target, version, DeviceError("not looked for"))
+            return Built(folder=place, record=found, from_cache=True)
     try:
         toolchain = toolchain or find_toolchain(target)
     except DeviceError as error:
@@ -249,7 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     begin = time.perf_counter()
     try:
-        built = build_harness(options.target)
+        built = build_harness(options.target, from_source=True)
     except PfdError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_status
