@@ -23,6 +23,7 @@ LIGHT = (
     "export.sets",
     "pfd_models.errors",
     "pfd_models.files",
+    "pfd_models.operating_system",
     "pfd_models.plain_data",
     "pfd_models.discovery",
     "pfd_models.variant_names",

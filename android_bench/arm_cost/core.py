@@ -11,12 +11,12 @@ those that designs of these years had and are an assumption.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from android_bench.virtual_phone.emulated_core import A55, A77
 from pfd_models.errors import InputError, unknown
+from pfd_models.operating_system import usable_cpus
 
 __all__ = ["CORES", "Core", "find_core", "phone_files"]
 
@@ -91,7 +91,7 @@ def find_core(name: str) -> Core:
 
 def phone_files(core: Core) -> dict[str, str]:
     """Return what an engine reads about the processor: path below the root, and its text."""
-    count = max(_LEAST_CORES, 1 + max(os.sched_getaffinity(0)))
+    count = max(_LEAST_CORES, 1 + max(usable_cpus()))
     cpu = "sys/devices/system/cpu"
     # Without the first two, ExecuTorch has no thread pool and LiteRT compiles no model.
     files = {f"{cpu}/{name}": f"0-{count - 1}\n" for name in ("possible", "present", "online")}

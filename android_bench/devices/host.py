@@ -14,7 +14,6 @@ import hashlib
 import os
 import platform
 import re
-import resource
 import time
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -24,6 +23,7 @@ from android_bench.devices.watch import Watch, watch_block
 from android_bench.harness.client import Harness
 from android_bench.records import Cluster, DeviceRecord, Limits, Reading
 from android_bench.records.reading import CpuTicks, name_zones, share_of_load
+from pfd_models.operating_system import cpu_seconds_used, usable_cpus
 
 __all__ = ["HostDevice", "HostReadings", "read_device"]
 
@@ -108,7 +108,7 @@ class HostDevice:
     @property
     def usable_cpus(self) -> tuple[int, ...]:
         """The CPUs this process may use, which a container can narrow."""
-        return tuple(sorted(os.sched_getaffinity(0)))
+        return usable_cpus()
 
     def read(self) -> Reading:
         """Take a reading."""
@@ -213,8 +213,7 @@ def _cpu_ticks(root: Path) -> CpuTicks | None:
     fields = _text(root / "proc/stat").partition("\n")[0].split()
     if fields[:1] != ["cpu"] or not all(field.isdecimal() for field in fields[1:9]):
         return None
-    used = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    own = sum(u.ru_utime + u.ru_stime for u in used) * os.sysconf("SC_CLK_TCK")
+    own = cpu_seconds_used() * os.sysconf("SC_CLK_TCK")
     return CpuTicks.of_stat([int(field) for field in fields[1:9]], own=own)
 
 

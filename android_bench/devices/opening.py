@@ -9,12 +9,14 @@ from android_bench.devices.host import HostDevice
 from android_bench.harness.client import describe
 from android_bench.native_build.build import build_harness
 from pfd_models.errors import InputError, unknown
+from pfd_models.operating_system import require_linux
 
 __all__ = ["DEVICES", "open_device"]
 
 
 def open_host() -> Device:
     """Build the harness for this computer, or take it from the cache, and ask it what it is."""
+    require_linux("measuring on this computer")
     return HostDevice(describe([str(build_harness().program)]))
 
 

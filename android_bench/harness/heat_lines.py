@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import json
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -20,6 +19,7 @@ from android_bench.harness.wire import Status
 from android_bench.records import Flag, Reading
 from android_bench.records.turns import TurnSamples
 from pfd_models.errors import DeviceError, InputError
+from pfd_models.operating_system import LINUX_SIGKILL
 from pfd_models.plain_data import decode_json, from_plain
 
 __all__ = ["HeatReader", "HeatResult"]
@@ -247,7 +247,7 @@ class HeatReader:
         changes: dict[str, Any] = {}
         if end.child not in (None, number):
             message = f"{self._labels[end.child or 0]} ended the heat: {end.message}"
-            changes = {"status": Status.KILLED.value, "signal": signal.SIGKILL, "message": message}
+            changes = {"status": Status.KILLED.value, "signal": LINUX_SIGKILL, "message": message}
         self._children[number].feed(_end_line(end, **changes))
         return self._children[number].result(ended)
 

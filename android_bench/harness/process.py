@@ -6,10 +6,8 @@ this computer, an emulated one or a phone at the end of a cable.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import selectors
-import signal
 import subprocess
 import tempfile
 import time
@@ -19,6 +17,7 @@ from typing import BinaryIO, Protocol
 
 from android_bench.harness.wire import MAX_LINE_BYTES
 from pfd_models.errors import DeviceError
+from pfd_models.operating_system import OWN_GROUP, kill_group
 
 __all__ = ["Exit", "Launcher", "run_here"]
 
@@ -80,7 +79,7 @@ def run_here(
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                start_new_session=True,  # so that its children can be stopped with it
+                **OWN_GROUP,  # so that its children can be stopped with it
             )
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
@@ -129,8 +128,7 @@ def _end(process: subprocess.Popen[bytes], *, patience_s: float) -> None:
     try:
         process.wait(patience_s)
     except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        kill_group(process)
         process.wait()
     if process.stdout is not None:
         process.stdout.close()

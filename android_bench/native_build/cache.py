@@ -7,7 +7,6 @@ room, and cleaners of home folders remove what was not read for long and leave t
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from export.sets.files import output_errors
+from pfd_models.operating_system import lock_file
 
 __all__ = ["cache_folder", "make_alone", "replace_folder"]
 
@@ -39,7 +39,7 @@ def make_alone(folder: Path) -> Iterator[Path]:
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock_file(lock.fileno())
             for left in folder.glob(f"{_TEMPORARY}*"):
                 shutil.rmtree(left, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=folder, prefix=_TEMPORARY) as temporary:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
 import os
 import re
 import secrets
@@ -35,6 +34,7 @@ from android_bench.store.archive import Store
 from android_bench.store.queries import insert_unless_known
 from android_bench.store.schema import locks
 from pfd_models.errors import DeviceError, OutputError, PfdError
+from pfd_models.operating_system import lock_file, open_shared, shared_folder
 
 __all__ = ["QUIET_S", "RENEW_S", "STALE_S", "DeviceLock", "device_lock"]
 
@@ -45,7 +45,7 @@ QUIET_S = STALE_S / 2
 _RETRY_S = 10.0
 _PATIENCE_S = 5.0  # for the thread to end; it may wait for a server that is gone
 
-LOCK_FOLDER = Path("/tmp/pfd-bench-locks")  # the same for all users of the host
+LOCK_FOLDER = shared_folder() / "pfd-bench-locks"
 
 
 class DeviceLock:
@@ -166,34 +166,28 @@ def _file_lock(folder: Path, serial: str) -> Iterator[None]:
     descriptor = _open(path)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(descriptor, wait=False)
         except BlockingIOError as error:
-            holder = os.pread(descriptor, 80, 0).decode(errors="replace").strip() or "a process"
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            holder = os.read(descriptor, 80).decode(errors="replace").strip() or "a process"
             raise DeviceError(
                 f"device {serial!r} is in use by another bench on this host ({holder}); "
                 "wait for it or stop it"
             ) from error
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"pid {os.getpid()}\n".encode(), 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, f"pid {os.getpid()}\n".encode())
         yield
     finally:
         os.close(descriptor)  # releases the lock; the file stays, a new one would be another lock
 
 
 def _open(path: Path) -> int:
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         with contextlib.suppress(FileExistsError):
             path.parent.mkdir(parents=True)
             path.parent.chmod(0o1777)  # other users of this host lock the same devices
-        try:
-            return os.open(
-                path, flags
-            )  # without O_CREAT: sticky folders refuse it on others' files
-        except FileNotFoundError:
-            descriptor = os.open(path, flags | os.O_CREAT, 0o666)
-            os.fchmod(descriptor, 0o666)
-            return descriptor
+        return open_shared(path)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise OutputError(f"cannot lock {path}: {reason}; remove it or ask its owner") from error

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
-import signal
 import subprocess
 from pathlib import Path
 from typing import Self
@@ -14,6 +12,7 @@ from android_bench.cancellation import NEVER, Cancellation
 from android_bench.errors import TransferError
 from android_bench.transports import DEFAULT_TIMEOUT_S, CommandResult, Progress, Pushed, delivery
 from android_bench.transports.streams import Deadline
+from pfd_models.operating_system import OWN_GROUP, kill_group
 
 __all__ = ["LocalTransport"]
 
@@ -49,13 +48,12 @@ class LocalTransport:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,
+            **OWN_GROUP,
         )
         try:
             stdout, stderr = _outputs(process, deadline)
         except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            kill_group(process)
             process.communicate()
             raise
         code = process.returncode

@@ -65,8 +65,9 @@ def _connect(connection: socket.socket, address: str | tuple[Any, ...], deadline
     while code == errno.EAGAIN:  # a local socket whose queue is full: nothing was begun
         deadline.cancellation.sleep(min(_RETRY_S, deadline.left_s()))
         code = connection.connect_ex(address)
-    if code == errno.EINPROGRESS:
-        while not select.select([], [connection], [], deadline.slice_s())[1]:
+    # Windows says "would block", and tells of a refusal among the exceptional conditions.
+    if code in (errno.EINPROGRESS, errno.EWOULDBLOCK):
+        while not any(select.select([], [connection], [connection], deadline.slice_s())):
             pass
         code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:

@@ -11,7 +11,6 @@ The unpacked sets stay in the cache (``PFD_CACHE_DIR``, by default ``~/.cache/pf
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import subprocess
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from android_bench.errors import VirtualPhoneError
 from android_bench.native_build.cache import cache_folder as bench_cache_folder
+from pfd_models.operating_system import lock_file
 
 __all__ = ["ADB", "EMULATOR", "USERLAND", "PackageSet", "cache_folder", "unpacked"]
 
@@ -256,5 +256,5 @@ def _checked(command: list[str], wanted: PackageSet, *, folder: Path | None = No
 def _locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock that ends with this process at the latest."""
     with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock_file(file.fileno())
         yield

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -25,6 +26,7 @@ from export.request.request import BuildRequest
 from export.request.source import ConvertibleSite, ModuleSource, ZooSource
 from export.sets.manifest import MissingFormat
 from pfd_models.errors import ModuleError, PfdError, SpecError
+from pfd_models.operating_system import usable_cpus
 
 __all__ = ["Outcome", "Plan", "Workers", "explain_unexpected", "plan"]
 
@@ -83,7 +85,7 @@ class Workers:
             self.jobs,
             mp_context=self._context,
             initializer=_initialise,
-            initargs=(self._queue, max(1, _count_cores() // self.jobs)),
+            initargs=(self._queue, max(1, len(usable_cpus()) // self.jobs)),
         )
 
     def plan(self, requests: Sequence[BuildRequest], *, skip_undefined: bool) -> Plan:
@@ -180,7 +182,8 @@ def _start_quiet_tracker() -> None:
     ignored = "ignore::UserWarning:multiprocessing.resource_tracker"
     os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (before, ignored)))
     try:
-        resource_tracker.ensure_running()
+        if sys.platform != "win32":  # which has no such process
+            resource_tracker.ensure_running()
     finally:
         if before is None:
             del os.environ["PYTHONWARNINGS"]
@@ -220,13 +223,6 @@ def explain_unexpected(error: Exception) -> PfdError:
     """Return the line for an error that this project did not raise on purpose."""
     first = (str(error).strip() or "no message").splitlines()[0]
     return PfdError(f"unexpected {type(error).__name__}: {first}; -v shows where, please report it")
-
-
-def _count_cores() -> int:
-    """Return how many cores this process may use, which may be fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _explain_crash(request: BuildRequest) -> PfdError:

@@ -8,7 +8,6 @@ of a request to the set it made, so that an unchanged request is answered withou
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ from pathlib import Path
 from export.sets.files import atomic_write, output_errors
 from export.sets.manifest import Artifact, Manifest, load_manifest
 from pfd_models.errors import OutputError, PfdError
+from pfd_models.operating_system import lock_file
 
 __all__ = ["find", "find_reusable", "publish", "remember", "require_own_set", "stage"]
 
@@ -170,7 +170,7 @@ def _read_index(out: Path) -> dict[str, dict[str, str]]:
 @contextlib.contextmanager
 def _lock(out: Path) -> Iterator[None]:
     with (out / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock_file(file.fileno())
         yield
 
 

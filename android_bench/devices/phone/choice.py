@@ -19,6 +19,7 @@ from android_bench.transports.device_listing import ListedDevice
 from android_bench.transports.local import LocalTransport
 from android_bench.transports.streams import Deadline
 from android_bench.transports.usb import find_usb_phones
+from pfd_models.operating_system import require_linux
 
 __all__ = ["list_devices", "open_transport"]
 
@@ -91,6 +92,7 @@ def open_transport(
 
 def _open(serial: str | None, server: str | None, cancellation: Cancellation) -> Transport:
     if serial in ("host", "local"):
+        require_linux("measuring on this computer")
         return LocalTransport()
     if serial == "virtual":
         return _virtual()
