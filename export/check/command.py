@@ -8,7 +8,9 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -52,8 +54,9 @@ def check_on_gpu(files: Iterable[Path | Manifest]) -> int:
 def _check_each(
     files: Iterable[Path | Manifest], check: Callable[[Path], tuple[Iterable[str], bool]]
 ) -> int:
-    worst = 0
+    worst, seconds = 0, []
     for given in files:
+        begin = time.perf_counter()
         try:
             lines, passed = check(find_tflite(given))
         except PfdError as error:
@@ -63,6 +66,12 @@ def _check_each(
         sys.stdout.writelines(f"{line}\n" for line in lines)
         sys.stdout.flush()
         worst = max(worst, 0 if passed else GateError.exit_status)
+        seconds.append(time.perf_counter() - begin)
+    if len(seconds) > 1:
+        sys.stdout.write(
+            f"{len(seconds)} files: {statistics.median(seconds):.1f} s a file (median), "
+            f"{max(seconds):.1f} s at most\n"
+        )
     return worst
 
 

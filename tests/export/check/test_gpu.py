@@ -205,6 +205,17 @@ def test_the_command_prints_the_reports_and_says_no_by_its_status(write_file, mo
         assert capsys.readouterr().out.startswith("net.tflite: ")
 
 
+def test_several_files_end_with_how_long_each_took(write_file, monkeypatch, capsys):
+    monkeypatch.setattr("export.check.command._run_on_gpu", lambda path: (["stays"], True))
+    ticks = iter([0.0, 1.0, 1.0, 4.0, 4.0, 6.0])
+    monkeypatch.setattr("export.check.command.time.perf_counter", lambda: next(ticks))
+    path = str(write_file("RELU"))
+    assert main(["--gpu", path, path, path]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "3 files: 2.0 s a file (median), 3.0 s at most"
+    )
+
+
 def test_a_set_is_checked_by_its_manifest(built, readme_build):
     (manifest,) = readme_build.folder.glob("[!.]*_fp32.json")
     assert find_tflite(manifest).name == "shufflenetv2_ours_cifar100_32_fp32.tflite"
