@@ -1,0 +1,50 @@
+"""The benchmark from nothing to a number: its steps, and what a failed one leaves."""
+
+import sys
+
+import pytest
+from scripts import load_script
+
+
+@pytest.fixture
+def first_number(repository):
+    return load_script(repository / "benchmarks" / "first_number.py")
+
+
+@pytest.fixture
+def stages(first_number, monkeypatch):
+    """Replace the steps of both ways by short ones."""
+
+    def call(**ways):
+        monkeypatch.setattr(
+            first_number, "list_stages", lambda way, folder, options: ways[way.replace("-", "_")]
+        )
+
+    return call
+
+
+def test_each_step_is_a_row_and_a_failed_one_ends_its_way_alone(first_number, stages, capsys):
+    def run(text):
+        return first_number.Stage(name=text[:12], command=(sys.executable, "-c", text))
+
+    stages(
+        pfd_mobile=[run("pass"), run("raise SystemExit('no disk left')"), run("never")],
+        litert_cli=[run("pass")],
+    )
+    assert first_number.main(["--ours", "x.whl"]) == 1
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split("|")[1].strip() for row in rows] == ["pfd-mobile"] * 2 + ["litert-cli"] * 2
+    assert rows[1].endswith("no disk left")
+    assert "together" in rows[3]
+
+
+def test_both_ways_begin_in_an_environment_of_their_own(first_number, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        first_number, "run_stage", lambda stage, folder: seen.append(stage) or (0.1, "")
+    )
+    assert first_number.main(["--ours", str(tmp_path / "x.whl")]) == 0
+    assert [stage.name for stage in seen] == [
+        "environment", "install", "build, check and measure",
+        "environment", "install", "the network", "convert",
+    ]  # fmt: skip
