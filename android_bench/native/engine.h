@@ -4,6 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <new>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -85,15 +88,80 @@ class Engine {
   virtual std::vector<std::byte> native_profile() { return {}; }
 };
 
+// Throws in the program what was thrown in an engine's library. Where each has a C++ runtime of its
+// own, linked statically, their types differ, and the program would not catch the library's.
+enum class Thrown { kInput, kEnvironment, kNoMemory, kUnforeseen };
+using Raise = void (*)(Thrown kind, const char* what);
+
+// An engine whose exceptions are the program's.
+template <class Real>
+class Guarded final : public Engine {
+ public:
+  explicit Guarded(Raise raise) : raise_(raise), real_(translate([] { return new Real(); })) {}
+
+  Description describe() const override {
+    return translate([&] { return real_->describe(); });
+  }
+  void load(const LoadOptions& options) override {
+    translate([&] { real_->load(options); });
+  }
+  std::vector<TensorInfo> inputs() const override {
+    return translate([&] { return real_->inputs(); });
+  }
+  std::vector<TensorInfo> output_infos() const override {
+    return translate([&] { return real_->output_infos(); });
+  }
+  void set_inputs(std::span<const std::span<const std::byte>> tensors) override {
+    translate([&] { real_->set_inputs(tensors); });
+  }
+  void invoke() override {
+    translate([&] { real_->invoke(); });
+  }
+  std::vector<std::vector<std::byte>> outputs() override {
+    return translate([&] { return real_->outputs(); });
+  }
+  int threads() const override {
+    return translate([&] { return real_->threads(); });
+  }
+  std::vector<OperatorEvent> take_events() override {
+    return translate([&] { return real_->take_events(); });
+  }
+  std::vector<std::byte> native_profile() override {
+    return translate([&] { return real_->native_profile(); });
+  }
+
+ private:
+  template <class Call>
+  auto translate(Call call) const -> decltype(call()) {
+    std::string what;
+    Thrown kind = Thrown::kUnforeseen;
+    try {
+      return call();
+    } catch (const EngineError& error) {
+      what = error.what();
+      kind = error.is_input() ? Thrown::kInput : Thrown::kEnvironment;
+    } catch (const std::bad_alloc&) {
+      kind = Thrown::kNoMemory;
+    } catch (const std::exception& error) {
+      what = error.what();
+    }
+    raise_(kind, what.c_str());
+    std::abort();  // it does not return
+  }
+
+  Raise raise_;
+  std::unique_ptr<Real> real_;
+};
+
 }  // namespace pfd
 
 extern "C" {
 // What every engine library exports.
-using PfdMakeEngine = pfd::Engine* (*)();
+using PfdMakeEngine = pfd::Engine* (*)(pfd::Raise);
 }
 
 // The registrar: one line at the end of an engine's file.
-#define PFD_ENGINE(Type)                                                                \
-  extern "C" __attribute__((visibility("default"))) pfd::Engine* pfd_make_engine() {    \
-    return new Type();                                                                  \
+#define PFD_ENGINE(Type)                                                                        \
+  extern "C" __attribute__((visibility("default"))) pfd::Engine* pfd_make_engine(pfd::Raise r) { \
+    return new pfd::Guarded<Type>(r);                                                           \
   }

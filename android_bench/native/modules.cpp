@@ -37,6 +37,12 @@ std::vector<std::string> names_in(const std::string& folder) {
   return names;
 }
 
+void raise(Thrown kind, const char* what) {
+  if (kind == Thrown::kNoMemory) throw std::bad_alloc();
+  if (kind == Thrown::kUnforeseen) throw std::runtime_error(what);
+  throw EngineError(what, kind == Thrown::kInput);
+}
+
 }  // namespace
 
 std::string program_folder(const char* argv0) {
@@ -70,7 +76,7 @@ std::unique_ptr<Engine> open_engine(const std::string& folder, const std::string
   if (library == nullptr) throw EngineError(dlerror(), false);
   const auto make = reinterpret_cast<PfdMakeEngine>(dlsym(library, "pfd_make_engine"));
   if (make == nullptr) throw EngineError(path + " is no engine", false);
-  return std::unique_ptr<Engine>(make());
+  return std::unique_ptr<Engine>(make(raise));
 }
 
 std::vector<LoadedFile> loaded_files() {

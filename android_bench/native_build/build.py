@@ -8,6 +8,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import os
 import shutil
@@ -30,7 +31,7 @@ from android_bench.native_build.record import (
 )
 from android_bench.native_build.runtimes import Runtimes, find_runtimes
 from android_bench.native_build.toolchain import TARGETS, Toolchain, find_toolchain, named_compiler
-from export.sets.files import atomic_write
+from export.sets.files import atomic_write, sha256_file
 from pfd_models.errors import DeviceError, InputError, PfdError, unknown
 
 __all__ = ["PROTOCOL", "SOURCES", "Built", "build_harness", "main", "source_version"]
@@ -101,18 +102,26 @@ def _source_files(sources: Path) -> list[Path]:
     return sorted({path for kind in kinds for path in sources.rglob(kind)})
 
 
-def build_harness(target: str = "host", *, sources: Path = SOURCES) -> Built:
-    """Build the harness, or take it from the cache when nothing it is made of has changed.
+def build_harness(
+    target: str = "host",
+    *,
+    sources: Path = SOURCES,
+    toolchain: Toolchain | None = None,
+    from_source: bool = False,
+) -> Built:
+    """Build the harness, or take it from where it lies when nothing it is made of has changed.
 
     The walk: tools, runtimes, cache, configure and compile, bundle, publish by one rename. What
-    is in the cache is taken when every file is what it was; two callers build once. Without a
-    compiler the package pfd-mobile-device is taken, when it was made of the same sources.
+    is in the cache is taken when every file is what it was; two callers build once. Where the
+    package pfd-mobile-device was made of the same sources, its harness is taken instead.
 
     Args:
         target: ``host``; ``linux-x64`` for other computers, which names no path of this one;
             ``linux-arm64`` for phones and emulated ones; ``android-arm64`` for phones
             through an NDK, which is untested.
         sources: The folder with CMakeLists.txt and engines/.
+        toolchain: What to build with instead of what is found.
+        from_source: Build although a package brings the harness.
 
     Raises:
         InputError: An unknown target.
@@ -122,8 +131,12 @@ def build_harness(target: str = "host", *, sources: Path = SOURCES) -> Built:
     if target not in TARGETS:
         raise InputError(unknown("target", target, TARGETS))
     version = source_version(sources)
+    if not (from_source or toolchain or named_compiler(target)):
+        with contextlib.suppress(DeviceError):  # there is none, or one of other sources
+            place, found = find_prebuilt(target, version, DeviceError("not looked for"))
+            return Built(folder=place, record=found, from_cache=True)
     try:
-        toolchain = find_toolchain(target)
+        toolchain = toolchain or find_toolchain(target)
     except DeviceError as error:
         if named_compiler(target):  # what was asked for is not passed over
             raise
@@ -148,12 +161,19 @@ def _key(version: str, toolchain: Toolchain, runtimes: Runtimes) -> str:
         toolchain.target,
         str(toolchain.compiler.resolve()),
         toolchain.compiler_version,
-        toolchain.compiler_target,
+        " ".join((toolchain.compiler_target, *toolchain.compiler_arguments, *toolchain.options)),
+        *_hash_libraries(toolchain.library_folder),
         # On this machine the program finds the libraries where they are now.
         f"{runtimes.executorch_version} {runtimes.executorch}",
         f"{runtimes.litert_version} {runtimes.litert}",
     ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _hash_libraries(folder: Path | None) -> list[str]:
+    if folder is None:
+        return []
+    return [f"{path.name} {sha256_file(path)}" for path in sorted(folder.iterdir())]
 
 
 def _compile(
@@ -162,8 +182,10 @@ def _compile(
     """Return a folder with everything, inside the temporary one, and what is in it."""
     tree, made = temporary / "tree", temporary / "made"
     made.mkdir()
+    compiler = ";".join((str(toolchain.compiler), *toolchain.compiler_arguments))
     options = [
-        f"-DCMAKE_CXX_COMPILER={toolchain.compiler}",
+        f"-DCMAKE_CXX_COMPILER={compiler}",
+        *toolchain.options,
         "-DCMAKE_BUILD_TYPE=Release",
         f"-DPFD_VERSION={version}",
         f"-DPFD_TARGET={toolchain.target}",
@@ -237,7 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     begin = time.perf_counter()
     try:
-        built = build_harness(options.target)
+        built = build_harness(options.target, from_source=True)
     except PfdError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_status

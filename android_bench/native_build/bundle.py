@@ -7,15 +7,15 @@ the loader and every library that the loader will ask for, and is started throug
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from android_bench.native_build.elf import needed_libraries
 from android_bench.native_build.ndk import SYSTEM_LIBRARIES
 from android_bench.native_build.record import BundleFile, BundleRecord
 from android_bench.native_build.runtimes import Runtimes
-from android_bench.native_build.toolchain import Toolchain, output_of
+from android_bench.native_build.toolchain import Toolchain
 from export.sets.files import sha256_file
 from pfd_models.errors import DeviceError
 
@@ -59,7 +59,7 @@ def collect(folder: Path, runtimes: Runtimes, toolchain: Toolchain) -> BundleRec
         loader=loader,
         files=files,
         size_bytes=sum(file.size_bytes for file in files),
-        licence_texts=_save_licences(folder, runtimes.licences),
+        licence_texts=_save_licences(folder, {**runtimes.licences, **toolchain.licence_texts}),
     )
 
 
@@ -78,7 +78,7 @@ def _add_libraries(
         if not (folder / name).exists():
             source, added[name] = _source(name, places, toolchain)
             shutil.copyfile(source, folder / name)
-        needed = set(_needed(folder / name, toolchain)) - there_already - seen
+        needed = set(needed_libraries(folder / name)) - there_already - seen
         seen |= needed
         waiting += sorted(needed)
     return added
@@ -111,12 +111,6 @@ def _source(
             "it: install the compiler's C and C++ libraries for that machine"
         )
     return path, "gcc" if name.startswith(_OF_GCC) else "glibc"
-
-
-def _needed(path: Path, toolchain: Toolchain) -> list[str]:
-    """Return the libraries that the loader will look for."""
-    dynamic = output_of([toolchain.program("readelf"), "--dynamic", "--wide", path])
-    return re.findall(r"\(NEEDED\).*\[(.+)\]", dynamic)
 
 
 def _describe(path: Path, origin: str) -> BundleFile:

@@ -1,4 +1,4 @@
-"""A harness that was built elsewhere: the package pfd-mobile-device, where there is no compiler.
+"""A harness that was built elsewhere: the package pfd-mobile-device, which needs no compiler.
 
 tools/build_device_bundle.py makes it: one folder for each target, with the same record as a build
 here. It is taken when it was made of the sources and for the runtimes that are here.

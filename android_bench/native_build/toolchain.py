@@ -7,14 +7,14 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from android_bench.native_build.ndk import ndk_compiler
 from pfd_models.errors import DeviceError
 
-__all__ = ["TARGETS", "Toolchain", "find_toolchain", "named_compiler", "output_of"]
+__all__ = ["TARGETS", "Toolchain", "find_cmake", "find_toolchain", "named_compiler", "output_of"]
 
 LEAST_CMAKE = (3, 28)
 """Before it, CMake writes the token $ORIGIN wrongly (executorch-config.cmake, ExecuTorch 1.5.1)."""
@@ -48,31 +48,29 @@ class Toolchain:
         target: One of `TARGETS`.
         cmake: The program.
         compiler: The program.
+        compiler_arguments: What stands before all others in a call of it.
         compiler_version: Its first line of ``--version``.
         compiler_target: The machine it writes code for, as ``aarch64-linux-gnu``.
+        library_folder: Where a bundle's system libraries are, when not in the compiler.
+        options: More for CMake.
+        licence_texts: Package to licence, of what the compiler links into each program.
     """
 
     target: str
     cmake: Path
     compiler: Path
+    compiler_arguments: tuple[str, ...] = ()
     compiler_version: str
     compiler_target: str
-
-    def program(self, name: str) -> Path:
-        """Return a tool that belongs to the compiler, as ``readelf``.
-
-        Raises:
-            DeviceError: The compiler knows no such tool.
-        """
-        if self.target == "android-arm64":
-            name = f"llvm-{name}"  # an NDK has LLVM's tools alone
-        found = shutil.which(output_of([self.compiler, f"-print-prog-name={name}"]))
-        if found is None:
-            raise DeviceError(f"{self.compiler} comes without {name}: install its binutils")
-        return Path(found)
+    library_folder: Path | None = None
+    options: tuple[str, ...] = ()
+    licence_texts: Mapping[str, str] = field(default_factory=dict)
 
     def library(self, name: str) -> Path | None:
         """Return a library of the compiler's own system, or None when it has none of that name."""
+        if self.library_folder is not None:
+            there = self.library_folder / name
+            return there if there.is_file() else None
         path = Path(output_of([self.compiler, f"-print-file-name={name}"]))
         return path.resolve() if path.is_absolute() and path.exists() else None
 
@@ -92,7 +90,7 @@ def find_toolchain(target: str) -> Toolchain:
         raise DeviceError(f"{compiler} builds for {machine}, not for {wanted}: {_REMEDIES[target]}")
     return Toolchain(
         target=target,
-        cmake=_find_cmake(),
+        cmake=find_cmake(),
         compiler=compiler,
         compiler_version=version,
         compiler_target=machine,
@@ -144,7 +142,7 @@ def _require_new_enough(target: str, compiler: Path, version: str) -> None:
         )
 
 
-def _find_cmake() -> Path:
+def find_cmake() -> Path:
     """Return the first CMake that is new enough: of this environment, then of PATH."""
     candidates = []
     if spec := importlib.util.find_spec("cmake"):  # PyPI's package brings the program

@@ -14,6 +14,9 @@ foreach(component runtime threadpool etdump backend_xnnpack kernels_optimized ke
     # A bundle looks for its libraries beside itself, never at a path of the build machine.
     get_target_property(options executorch::${component} INTERFACE_LINK_OPTIONS)
     list(FILTER options EXCLUDE REGEX "rpath,/")
+    # Not every linker can push a state; here each library stays, whether its symbols are used or not.
+    list(FILTER options EXCLUDE REGEX "push-state")
+    list(PREPEND options "LINKER:--no-as-needed")
     set_property(TARGET executorch::${component} PROPERTY INTERFACE_LINK_OPTIONS ${options})
   endif()
   get_target_property(location executorch::${component} IMPORTED_LOCATION)

@@ -92,13 +92,23 @@ std::string dtype_name(ScalarType type) {
   }
 }
 
+// The wheel's libraries are made with libstdc++, whose string_view is {size, pointer}; libc++'s is
+// {pointer, size}. Read as two words, the one is the other turned round.
+std::string_view from_wheel(std::string_view view) {
+#ifdef _LIBCPP_VERSION
+  return {reinterpret_cast<const char*>(view.size()), reinterpret_cast<std::size_t>(view.data())};
+#else
+  return view;
+#endif
+}
+
 pfd::TensorInfo tensor_info(const et::Result<et::TensorInfo>& meta, const char* side, std::size_t i) {
   if (!meta.ok()) {
     throw pfd::EngineError(
         std::string(side) + " " + std::to_string(i) + " of the model is no tensor", true);
   }
   const auto sizes = meta->sizes();
-  return {std::string(meta->name()), {sizes.begin(), sizes.end()}, dtype_name(meta->scalar_type()),
+  return {std::string(from_wheel(meta->name())), {sizes.begin(), sizes.end()}, dtype_name(meta->scalar_type()),
           meta->nbytes()};
 }
 

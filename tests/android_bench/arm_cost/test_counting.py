@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import os
 import shutil
+import sys
 
 import pytest
 
@@ -198,4 +199,32 @@ def test_a_missing_compiler_says_what_to_install(monkeypatch):
     monkeypatch.delenv("CC")
     monkeypatch.setenv("PATH", os.devnull)
     with pytest.raises(DeviceError, match=r"there is no C compiler.*built from C: apt-get"):
+        building.build_counter()
+
+
+@pytest.fixture
+def device_wheel(tmp_path, monkeypatch):
+    """The folder of an installed pfd-mobile-device, where there is no compiler."""
+    package = tmp_path / "site" / building.PACKAGE
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    monkeypatch.setenv("PATH", os.devnull)
+    for name in ("CC", "PFD_ARM64_CXX"):
+        monkeypatch.delenv(name, raising=False)
+    yield package
+    sys.modules.pop(building.PACKAGE, None)
+
+
+def test_without_a_compiler_the_counter_is_the_one_that_the_device_wheel_brings(device_wheel):
+    folder = device_wheel / building.PREBUILT.format(version=building.counter_version())
+    folder.mkdir()
+    for name in ("counter.so", "clock_marks.so"):
+        (folder / name).write_text("a library")
+    assert building.build_counter().plugin == folder / "counter.so"
+
+
+def test_a_device_wheel_of_other_sources_has_no_counter_for_these(device_wheel):
+    (device_wheel / building.PREBUILT.format(version="1+000000000000")).mkdir()
+    with pytest.raises(DeviceError, match=r"no C compiler.*has no counter of version 1\+"):
         building.build_counter()

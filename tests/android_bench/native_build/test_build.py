@@ -262,8 +262,8 @@ def test_an_unknown_target_is_refused(refusal):
 
 
 def test_the_command_says_where_the_harness_is(sources, capsys, monkeypatch):
-    def quick(target):
-        return build_harness(target, sources=sources)
+    def quick(target, *, from_source):
+        return build_harness(target, sources=sources, from_source=from_source)
 
     monkeypatch.setattr(build, "build_harness", quick)
     assert main([]) == 0

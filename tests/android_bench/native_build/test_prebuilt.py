@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from android_bench.native_build import prebuilt
+from android_bench.native_build import build, prebuilt
 from android_bench.native_build.build import build_harness, source_version
 from android_bench.native_build.record import BuildRecord, BundleFile, BundleRecord
 from android_bench.native_build.runtimes import runtime_versions
@@ -129,3 +129,19 @@ def test_a_compiler_that_is_named_and_missing_is_not_passed_over(
     no_compiler()
     monkeypatch.setenv("CXX", "/nowhere/c++")
     refusal(DeviceError, build_harness, "CXX is '/nowhere/c++', which is no program")
+
+
+def test_it_is_taken_though_there_is_a_compiler_unless_a_build_is_asked_for(place, monkeypatch):
+    for name in ("CXX", "PFD_ARM64_CXX"):
+        monkeypatch.delenv(name, raising=False)
+    make_bundle(place / "linux-x64", "linux-x64")
+    assert build_harness().target == "linux-x64"
+
+    def look(target):
+        raise DeviceError(f"a compiler for {target} was looked for")
+
+    monkeypatch.setattr(build, "find_toolchain", look)
+    assert build_harness().target == "linux-x64"
+    monkeypatch.setattr(build, "named_compiler", lambda target: "mine")
+    with pytest.raises(DeviceError, match="for host was looked for"):
+        build_harness(from_source=True)
