@@ -254,21 +254,21 @@ def table(rows: Sequence[Row], notes: Sequence[str]) -> list[str]:
         if row.latency is not None:
             low, ratio, high = row.latency
             shown = f"| {ratio:.2f} | {low:.2f} to {high:.2f} "
-        lines.append(f"| {row.network} | {row.files} {shown}| {_two_digits(row.instructions)} |")
+        lines.append(f"| {row.network} | {row.files} {shown}|{_cell(row.instructions)}|")
     for files in dict.fromkeys(row.files for row in rows):
         some = [row for row in rows if row.files == files]
         latency = _mean([row.latency[1] for row in some if row.latency is not None])
         counted = _mean([row.instructions for row in some if row.instructions is not None])
-        lines.append(f"| geometric mean of {len(some)} | {files} | {latency} | | {counted} |")
+        lines.append(f"| geometric mean of {len(some)} | {files} |{latency}| |{counted}|")
     return [*lines, "", *(f"- {note}" for note in notes)]
 
 
 def _mean(ratios: Sequence[float]) -> str:
-    return _two_digits(statistics.geometric_mean(ratios) if ratios else None)
+    return _cell(statistics.geometric_mean(ratios) if ratios else None)
 
 
-def _two_digits(ratio: float | None) -> str:
-    return "" if ratio is None else f"{ratio:.2f}"
+def _cell(ratio: float | None) -> str:
+    return " " if ratio is None else f" {ratio:.2f} "
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -82,7 +82,7 @@ def test_a_set_says_how_it_was_calibrated_and_what_it_cost(request_of, tmp_path)
     assert (record.calibration, record.is_synthetic) == ("arrays of fed.npz", False)
     assert (record.samples, record.seed, record.kept_float) == (9, 0, ())
     assert record.inputs[0][0] == pytest.approx(1 / 255, rel=0.01)
-    assert [value.module for value in record.values] == ["0", "1", "1", "2", "3", "5"]
+    assert [value.module for value in record.values] == ["0", "1", "2", "3", "5"]
     assert (record.keep_float, record.loss_limit, record.float_prices) == ((), None, ())
     for artifact in manifest.artifacts:
         assert artifact.precision == "int8"
@@ -148,7 +148,7 @@ def test_what_is_kept_in_float_stands_in_the_manifest_with_its_price(request_of,
     record = manifest.quantization
     assert record.keep_float == ("5",)
     assert record.kept_float == ("linear (linear.default): kept in float as asked",)
-    assert [value.module for value in record.values] == ["0", "1", "1", "2", "3"]
+    assert [value.module for value in record.values] == ["0", "1", "2", "3"]
     delegates = {price.format: price.delegates for price in record.float_prices}
     assert delegates == {"onnx": None, "pte": 1, "tflite": 1}
     for price in record.float_prices:
