@@ -15,6 +15,7 @@ NOT_HELD = {
     "litert_torch",
     "ai_edge_quantizer",
     "peer_files",
+    "peer_sets",
     "tflite_runtime",
     "efficientnet_lite_pytorch",
 }

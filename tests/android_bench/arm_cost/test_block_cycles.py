@@ -1,8 +1,9 @@
-"""Cycles of blocks, with a program in the place of llvm-mca."""
+"""Cycles of blocks: by llvm-mca itself, and with a program in its place."""
 
 import json
 
 import pytest
+from extra_environment import unavailable
 
 from android_bench.arm_cost import block_cycles
 from android_bench.arm_cost.block_cycles import Analyser, find_analyser
@@ -10,7 +11,7 @@ from android_bench.records import Counts, HotBlock
 from pfd_models.errors import DeviceError
 
 FMLA = "4e22cc20"  # fmla v0.4s, v1.4s, v2.4s, which waits for the one before it
-ADD = "8b030084"  # add x4, x4, x3
+ADD = "8b030084"  # add x4, x4, x3, which does too
 LOOP = "54ffffa1"  # b.ne, to five instructions before
 
 
@@ -42,6 +43,18 @@ def count_of(make, *blocks, instructions, core="a77"):
         counts=Counts(integer=instructions),
         blocks=tuple(HotBlock(file="lib", offset=0, runs=runs, code=code) for runs, code in blocks),
     )
+
+
+def test_an_addition_that_waits_for_the_last_takes_a_cycle_and_a_product_more(tools, make):
+    try:
+        analyser = find_analyser()
+    except DeviceError as error:
+        unavailable(str(error))
+    add, multiply = (
+        analyser.count_cycles(count_of(make, (100, code), instructions=100)) for code in (ADD, FMLA)
+    )
+    assert add == pytest.approx(100, rel=0.1)  # the pipeline fills and empties once
+    assert 200 <= multiply <= 450  # an accumulator is handed on early
 
 
 def test_each_block_counts_as_often_as_it_ran_and_the_rest_is_as_fast(stand_in, make):

@@ -74,6 +74,7 @@ def test_a_package_that_is_installed_in_place_is_known_by_its_content(installed_
 
 def test_a_package_that_hides_an_installed_one_is_known_by_its_content(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "timm", raising=False)  # what is imported is found first
     (tmp_path / "timm").mkdir()
     (tmp_path / "timm" / "__init__.py").write_text("x = 1\n")
     inputs = (InputTensor(shape=(1,)),)
