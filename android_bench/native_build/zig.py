@@ -7,6 +7,7 @@ one from elsewhere: `DeviceLibraries`.
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
 import shutil
@@ -78,10 +79,11 @@ def find_zig(target: str, libraries: DeviceLibraries | None = None) -> Toolchain
 
 def _generator() -> tuple[str, ...]:
     """Return how CMake runs the compiler: PyPI's ninja, so that no make need be there."""
-    if spec := importlib.util.find_spec("ninja"):
-        for place in (Path(spec.origin or "").parent / "data" / "bin" / "ninja", "ninja"):
-            if found := shutil.which(place):
-                return ("-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={found}")
+    if importlib.util.find_spec("ninja"):
+        # Where it lies depends on its version; an environment's programs need not be on PATH.
+        folder = Path(importlib.import_module("ninja").BIN_DIR)
+        if found := shutil.which(folder / "ninja") or shutil.which("ninja"):
+            return ("-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={found}")
     if shutil.which("make"):
         return ()
     raise DeviceError("there is neither ninja nor make: pip install 'pfd-mobile[device]'")

@@ -45,3 +45,17 @@ def test_without_the_packages_the_line_says_what_to_install(monkeypatch, refusal
     refusal(DeviceError, lambda: find_zig("linux-arm64"), "no ziglang", "'pfd-mobile[device]'")
     monkeypatch.setenv("PATH", "")
     refusal(DeviceError, zig._generator, "neither ninja nor make", "'pfd-mobile[device]'")
+
+
+def test_ninja_is_found_where_its_package_has_it_though_path_does_not(tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "ninja"
+    program.parent.mkdir()
+    program.write_text("")
+    program.chmod(0o755)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "ninja.py").write_text(f"BIN_DIR = {str(program.parent)!r}\n")
+    monkeypatch.delitem(sys.modules, "ninja", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    monkeypatch.setenv("PATH", "")
+    assert zig._generator() == ("-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={program}")
+    sys.modules.pop("ninja")
