@@ -208,12 +208,13 @@ def find_c_compilers(compiler: str) -> tuple[list[str | Path], list[str | Path]]
     if compiler == "gcc":
         return ["gcc"], [find_toolchain("linux-arm64").compiler]
     here, phone = (find_zig(target) for target in ("linux-x64", "linux-arm64"))
-    # The kernel's headers, which zig leaves out where no C library is linked.
+    # The headers of glibc and of the kernel, which zig leaves out where no C library is linked.
     folder = here.compiler.parent / "lib/libc/include"
-    kernel = [f"-I{folder / name}" for name in ("aarch64-linux-any", "any-linux-any")]
+    names = ("aarch64-linux-gnu", "generic-glibc", "aarch64-linux-any", "any-linux-any")
+    headers = [f"-I{folder / name}" for name in names]
     return (
         [here.compiler, "cc", *here.compiler_arguments[1:], "-s"],
-        [phone.compiler, "cc", *phone.compiler_arguments[1:], "-s", *kernel],
+        [phone.compiler, "cc", *phone.compiler_arguments[1:], "-s", *headers],
     )
 
 
