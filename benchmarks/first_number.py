@@ -8,9 +8,8 @@ Two ways, each in a fresh environment and with empty caches of its own, one afte
   stops there: it measures on phones by an adb program and a runner that it downloads, neither of
   which is in a package, so its number is "install and convert" and has no measurement in it.
 
-Both install PyTorch; `--index` of pip is the user's own, and pip's cache is off, so most of what
-is timed is the network. Give `--wheel` twice or more to install other wheels beforehand, as the CPU
-build of torch for both.
+Both install PyTorch from where pip is told to look, and pip's cache is off, so most of what is
+timed is the network.
 
 Example:
     python -m build --wheel && python tools/build_device_bundle.py --out dist

@@ -8,7 +8,6 @@ compiler all is that of the package pfd-mobile-device, when it was made of the s
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from android_bench.arm_cost.core import CPUINFO
 from android_bench.native_build.cache import cache_folder, make_alone, replace_folder
-from android_bench.native_build.prebuilt import PACKAGE
+from android_bench.native_build.prebuilt import find_package
 from android_bench.native_build.toolchain import find_toolchain, named_compiler, output_of
 from pfd_models.errors import DeviceError
 
@@ -140,11 +139,7 @@ def _find_prebuilt(version: str, missing: DeviceError) -> Counter:
     """
     if os.environ.get("CC") or named_compiler("linux-arm64"):
         raise missing  # what was asked for is not passed over
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is None:
-        raise DeviceError(f"{missing}; or install the wheel pfd-mobile-device") from missing
-    place = Path(next(iter(spec.submodule_search_locations or ())))
-    counter = Counter(folder=place / prebuilt_name(), version=version)
+    counter = Counter(folder=find_package(missing) / prebuilt_name(), version=version)
     if not _is_whole(counter):
         raise DeviceError(
             f"{missing}; the installed pfd-mobile-device has no counter of version {version}"

@@ -20,7 +20,7 @@ from android_bench.native_build.record import BuildRecord, read_whole_build
 from android_bench.native_build.runtimes import Runtimes, find_runtimes, runtime_versions
 from pfd_models.errors import DeviceError
 
-__all__ = ["PACKAGE", "PREBUILT", "find_prebuilt"]
+__all__ = ["PACKAGE", "PREBUILT", "find_package", "find_prebuilt"]
 
 PACKAGE = "pfd_mobile_device"
 """The module that `pip install pfd-mobile-device` brings."""
@@ -47,10 +47,7 @@ def find_prebuilt(target: str, version: str, missing: DeviceError) -> tuple[Path
     """
     if target not in PREBUILT or (target == "host" and not _is_linux_x64()):
         raise missing
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is None:
-        raise DeviceError(f"{missing}; or install the wheel pfd-mobile-device") from missing
-    folder = Path(next(iter(spec.submodule_search_locations or ()))) / PREBUILT[target]
+    folder = find_package(missing) / PREBUILT[target]
     record = read_whole_build(folder)
     if record is None:
         raise DeviceError(
@@ -67,6 +64,21 @@ def find_prebuilt(target: str, version: str, missing: DeviceError) -> tuple[Path
     if target == "host":
         folder = _linked(folder, record, find_runtimes(target))
     return folder, record
+
+
+def find_package(missing: DeviceError) -> Path:
+    """Return the folder of the installed pfd-mobile-device.
+
+    Args:
+        missing: Why what it brings cannot be built here.
+
+    Raises:
+        DeviceError: It is not installed; the line begins with what is missing for a build.
+    """
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None:
+        raise DeviceError(f"{missing}; or install the wheel pfd-mobile-device") from missing
+    return Path(next(iter(spec.submodule_search_locations or ())))
 
 
 def _is_linux_x64() -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from android_bench.arm_cost import building, counting, emulator
 from android_bench.harness.result import Status
+from android_bench.native_build import prebuilt
 from android_bench.records import Counts
 from pfd_models.errors import DeviceError, InputError
 
@@ -236,7 +237,7 @@ def test_a_missing_compiler_says_what_to_install(monkeypatch):
 @pytest.fixture
 def device_wheel(tmp_path, monkeypatch):
     """The folder of an installed pfd-mobile-device, where there is no compiler."""
-    package = tmp_path / "site" / building.PACKAGE
+    package = tmp_path / "site" / prebuilt.PACKAGE
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
@@ -244,7 +245,7 @@ def device_wheel(tmp_path, monkeypatch):
     for name in ("CC", "PFD_ARM64_CXX"):
         monkeypatch.delenv(name, raising=False)
     yield package
-    sys.modules.pop(building.PACKAGE, None)
+    sys.modules.pop(prebuilt.PACKAGE, None)
 
 
 def test_without_a_compiler_the_counter_is_the_one_that_the_device_wheel_brings(device_wheel):

@@ -4,9 +4,7 @@ import pytest
 import torch.nn.functional as F
 from torch import nn
 
-from export.formats import WriteOptions, get_format
-from export.quantization.quantize import quantize
-from tests.export.quantization.conftest import capture_simply, noise
+from tests.export.quantization.conftest import capture_simply, make_writer
 
 SIDE, WIDTH = 12, 64
 MACS = SIDE * SIDE * (16 * WIDTH + WIDTH * 8)
@@ -18,18 +16,9 @@ def files(tmp_path_factory):
     shape = (1, 16, SIDE, SIDE)
     layers = nn.Conv2d(16, WIDTH, 1), nn.Conv2d(WIDTH, 8, 1)
     program = capture_simply(lambda x, a, b: b(F.hardswish(a(x))), shape, *layers)
-    integers = quantize(program, noise(shape, 4)).program
     folder = tmp_path_factory.mktemp("hard-swish")
-    written = {}
-    for kind in ("pte", "onnx", "tflite"):
-        options = WriteOptions(
-            identity={"precision": "int8"},
-            made_from=written.get("onnx") if kind == "tflite" else None,
-            delegation=False,
-        )
-        written[kind] = folder / f"net.{kind}"
-        get_format(kind).write(integers, written[kind], options)
-    return written
+    make_writer(folder)(program)
+    return {kind: folder / f"net.{kind}" for kind in ("pte", "tflite")}
 
 
 @pytest.mark.parametrize("kind", ["pte", "tflite"])
