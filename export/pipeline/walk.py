@@ -23,6 +23,7 @@ from pfd_models.errors import DelegationError, UnsupportedOperatorError
 if TYPE_CHECKING:
     from export.graph.program import Program
     from export.network.inputs import Arrays
+    from export.parity import ReferenceRun
     from export.quantization.build import EightBit
 
 __all__ = ["BuildResult", "make_artifacts"]
@@ -156,13 +157,13 @@ def _build_into(
         )
     with _time_step("rewrite", seconds, report):
         program = rewritten = _rewrite(network, captured)
-        fired = [record.name for record in program.passes if record.rewrites]
-        parity.check_rewrite(reference, partial(_run_arrays, program), fired)
+        _check_rewrites(reference, program)
 
     eight_bit, kept_run, judge = None, reference, None
     if request.precision == "int8":
         with _time_step("quantize", seconds, report):
             eight_bit = _quantize(request, network, program)
+            _check_rewrites(reference, eight_bit.quantized.simplified)
         program = eight_bit.program
         kept_run = parity.ReferenceRun(
             inputs=eight_bit.inputs, outputs=eight_bit.outputs, eager_relative_linf=None
@@ -240,6 +241,14 @@ def _rewrite(network: Network, captured: Program) -> Program:
 
     first, second = map(rewrite, BATCHES)
     return open_batch(first, second, network.batches)
+
+
+def _check_rewrites(reference: ReferenceRun, program: Program) -> None:
+    """Hold a program in float against the module that it was captured from."""
+    from export import parity
+
+    fired = [record.name for record in program.passes if record.rewrites]
+    parity.check_rewrite(reference, partial(_run_arrays, program), fired)
 
 
 def _stem(network: Network, request: BuildRequest) -> str:

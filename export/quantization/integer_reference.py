@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 from export.graph.program import Program
 from export.passes._editing import arguments, aten, is_call
 from export.quantization.insert import QDQ
-from export.quantization.roles import MOVES
+from export.quantization.roles import is_move
 from export.quantization.tables import TABLES, round_entries
 from export.quantization.walk import call, walk
 
@@ -115,7 +115,7 @@ def _compute(node: fx.Node, operands: list[Any]) -> Any:
         return _quantize(node, operands[0])
     table = dict(zip(node.all_input_nodes, operands, strict=True))
     if _is_stored(node):
-        if is_call(node, *MOVES):
+        if is_move(node) and all(isinstance(o, _Integers) for o in operands):
             return _move(node, operands)
         kernel = _KERNELS.get(node.target)  # type: ignore[call-overload]  # whatever is called
         read = [table[n] for n in node.args[:2] if isinstance(n, fx.Node)]

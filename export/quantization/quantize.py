@@ -33,6 +33,7 @@ class Quantized:
 
     Attributes:
         program: With quantise and dequantise nodes; every format is written from it.
+        simplified: The network in float that it was made from.
         inputs: Of each input, what its integers stand for; None for one that is not stored.
         outputs: The same of each output.
         kept_float: What computes in float, a line each: operator and cause.
@@ -42,6 +43,7 @@ class Quantized:
     """
 
     program: Program
+    simplified: Program
     inputs: tuple[Affine | None, ...]
     outputs: tuple[Affine | None, ...]
     kept_float: tuple[str, ...]
@@ -181,6 +183,7 @@ def store_integers(
         program=dataclasses.replace(
             simplified, exported=exported, example=example, inputs=specs[0], outputs=specs[1]
         ),
+        simplified=simplified,
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         kept_float=kept,

@@ -27,6 +27,7 @@ __all__ = [
     "clamp_limits",
     "is_computed",
     "is_free_clamp",
+    "is_move",
     "is_number",
     "is_selection",
     "is_zero_pad",
@@ -93,13 +94,17 @@ def why_float(node: fx.Node) -> str | None:
         return "it returns no float tensor"
     if KEPT_FLOAT in node.meta:
         return "kept in float as asked"
-    if is_call(node, *PADS) and not is_zero_pad(node):
+    if is_call(node, *PADS) and not is_move(node):
         return "it pads with something else than zeros"
     if is_call(node, *MOVES):
         constant = any(n.op == "get_attr" for n in node.all_input_nodes)
         return "it moves a constant" if constant else None
     if is_call(node, *CLAMPS):
-        return None if is_free_clamp(node) else "a clamp whose operand has other readers"
+        return (
+            None
+            if is_free_clamp(node)
+            else "a clamp with limits on one side of zero, or whose operand has other readers"
+        )
     if is_call(node, *TABLES):
         return None
     if is_call(node, aten.conv2d.default, aten.linear.default):
@@ -136,6 +141,11 @@ def _why_float_pair(node: fx.Node) -> str | None:
 def is_computed(node: fx.Node) -> bool:
     """Whether a node makes new numbers, and does not only move those of others."""
     return node.op == "call_function" and node.target not in MOVES
+
+
+def is_move(node: fx.Node) -> bool:
+    """Whether a call returns nothing but elements of its operands and zeros."""
+    return is_call(node, *MOVES) and (not is_call(node, *PADS) or is_zero_pad(node))
 
 
 def is_zero_pad(node: fx.Node) -> bool:

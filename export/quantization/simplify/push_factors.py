@@ -12,7 +12,7 @@ from __future__ import annotations
 from torch import fx
 
 from export.passes._editing import arguments, aten, attribute, calls, constant, is_call
-from export.quantization.roles import MOVES, is_number
+from export.quantization.roles import MOVES, PADS, is_number
 
 __all__ = ["rewrite"]
 
@@ -59,11 +59,15 @@ def _find_takers(start: fx.Node) -> dict[fx.Node, int] | None:
             takers[node] = powers[held[0]]
         elif is_call(node, aten.mul.Tensor):
             powers[node] = sum(powers.get(n, 0) for n in node.args if isinstance(n, fx.Node))
-        elif is_call(node, *_PASSING):
+        elif is_call(node, *_PASSING) and not _adds_numbers(node):
             powers[node] = powers[held[0]]
         else:
             return None
     return takers
+
+
+def _adds_numbers(node: fx.Node) -> bool:
+    return is_call(node, *PADS) and bool(arguments(node)["value"])
 
 
 def _scale_weights(layer: fx.Node, factor: float) -> None:

@@ -50,6 +50,13 @@ def test_one_step_in_one_value_passes_where_runtimes_round_otherwise(outputs):
     assert parity.limit > parity.relative_linf > 0.0
 
 
+def test_a_reference_that_is_itself_wrong_lets_nothing_pass(outputs):
+    whole, exact = outputs
+    wrong = [[array - 40 * STEP for array in sample] for sample in whole]
+    with pytest.raises(ParityError, match="on average"):
+        hold_to_reference(wrong, whole, exact, [STEP], what="file", to_the_bit=False)
+
+
 def test_more_than_quantisation_itself_costs_is_caught(outputs):
     whole, exact = outputs
     with pytest.raises(ParityError, match="on average"):

@@ -13,8 +13,9 @@ from export.build import main
 from export.cli.progress import print_results
 from export.cli.workers import Outcome
 from export.pipeline import BuildResult
+from export.quantization.simplify import push_factors
 from export.request.calibration import CalibrationSource
-from pfd_models.errors import DataError, SpecError, WeightsError
+from pfd_models.errors import DataError, ParityError, SpecError, WeightsError
 
 pytestmark = pytest.mark.usefixtures("in_process_builds")
 
@@ -29,6 +30,17 @@ def make():
         nn.Conv2d(3, 8, 3, stride=2), nn.Hardswish(), nn.Conv2d(8, 8, 1),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5),
     )
+
+
+class Border(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)
+
+    def forward(self, x):
+        x = nn.functional.pad(self.first(x) / 6, (1, 1, 1, 1), value=3.0)
+        return self.last(x).mean((2, 3))
 
 
 class Nan(nn.Sequential):
@@ -94,6 +106,15 @@ def test_a_set_says_how_it_was_calibrated_and_what_it_cost(request_of, tmp_path)
         assert artifact.size_bytes < 20_000
     bits = {a.format: a.parity.relative_linf for a in manifest.artifacts}
     assert (bits["pte"], bits["tflite"]) == (0.0, 0.0)
+
+
+def test_a_rewrite_before_quantising_that_changes_the_network_stops_the_build(
+    request_of, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(push_factors, "_adds_numbers", lambda node: False)
+    with pytest.raises(ParityError, match=r"the graph rewrites \(.*push_factors.*\) moved"):
+        make_artifacts(request_of(factory="Border", formats=("onnx",)))
+    assert not list((tmp_path / "out").glob("[!.]*"))
 
 
 def test_the_reference_is_what_the_files_compute_within_two_of_their_steps(request_of):

@@ -46,6 +46,26 @@ def network():
     )
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, c: c(F.pad(x, (1, 1, 1, 1), value=0.5)),
+        lambda x, c: F.pad(c(x), (1, 1, 1, 1), value=2.0) + 1.0,
+        lambda x, c: c(F.pad(torch.sigmoid(c(x)), (1, 1, 1, 1), value=1.0)),
+    ],
+    ids=["an input", "a stored value", "a value in float"],
+)
+def test_the_reference_pads_with_a_number_as_the_graph_does(function):
+    program = capture_simply(function, SHAPE, nn.Conv2d(3, 3, 3))
+    quantized = quantize(program, noise(SHAPE, 4))
+    (step,) = (affine.scale for affine in quantized.outputs)
+    for sample in noise(SHAPE, 2, seed=1):
+        ((found,), (expected,)) = (
+            run_integers(quantized.program, sample), quantized.program.run(sample)
+        )  # fmt: skip
+        assert float((found - expected).abs().max()) < 1.5 * step
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("files")

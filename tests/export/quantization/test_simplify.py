@@ -74,6 +74,16 @@ def test_a_factor_that_both_operands_of_a_product_hold_is_squared():
     assert fired["push_factors"] == 1
 
 
+@pytest.mark.parametrize(("number", "pushed"), [(0.0, 1), (3.0, 0)])
+def test_a_factor_passes_a_border_of_zeros_only(number, pushed):
+    def block(x, first, last):
+        return last(F.pad(first(x) / 6, (1, 1, 1, 1), value=number))
+
+    layers = (nn.Conv2d(6, 8, 1), nn.Conv2d(8, 5, 3))
+    fired, _ = simplify(block, *layers)
+    assert fired["push_factors"] == pushed
+
+
 def test_a_norm_goes_into_an_unpadded_convolution_behind_it():
     fired, calls = simplify(lambda x, b, c: c(b(x)), norm(6), nn.Conv2d(6, 6, 3, groups=3))
     assert (fired["convolve_batch_norms"], calls["conv2d.default"]) == (1, 1)
