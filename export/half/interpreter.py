@@ -51,6 +51,7 @@ def require_range(program: Program, samples: Iterable[Arrays]) -> None:
 
 
 def _run(interpreter: fx.Interpreter, samples: Iterable[Arrays]) -> list[Arrays]:
+    interpreter.extra_traceback = False  # it would write the node below our one line
     with torch.no_grad():
         runs = [interpreter.run(*map(torch.from_numpy, sample)) for sample in samples]
     return [[tensor.numpy() for tensor in tree_leaves(run)] for run in runs]

@@ -33,15 +33,16 @@ def read_arrays(
         dtypes: NumPy's name for each input, float32 where nothing is said.
 
     Returns:
-        Each input as (samples, *its shape), what does not fill a batch left out, of its dtype;
-        and the labels as they are stored.
+        Each input as (samples, *its shape), what does not fill a batch left out, of its dtype,
+        equally many of each; and the labels as they are stored.
 
     Raises:
-        DataError: It cannot be read, or an array is missing, no numbers or of another shape.
+        DataError: It cannot be read, or an array is missing, no numbers, of another shape or
+            of another length than the others.
     """
     columns = []
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with _open_archive(path) as stored:
             labels = stored.get("labels")
             for i, (shape, dtype) in enumerate(
                 zip(shapes, fill_dtypes(shapes, dtypes), strict=True)
@@ -55,7 +56,19 @@ def read_arrays(
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{option} {path} cannot be read as an .npz: {line}") from error
+    if len(counts := {len(column) for column in columns}) > 1:
+        raise DataError(
+            f"{option} {path} holds {' and '.join(map(str, sorted(counts)))} samples; give equally "
+            "many of every input"
+        )
     return columns, labels
+
+
+def _open_archive(path: Path) -> np.lib.npyio.NpzFile:
+    stored = np.load(path, allow_pickle=False)
+    if not isinstance(stored, np.lib.npyio.NpzFile):
+        raise ValueError("it is one array without a name, as numpy.save writes it")
+    return stored
 
 
 def _in_batches(

@@ -77,11 +77,9 @@ def load_arrays(
             fewer than two samples.
     """
     columns, _ = read_arrays(_OPTION, path, shapes, dtypes)
-    counts = {len(column) for column in columns}
-    if len(counts) > 1 or min(counts) < 2:
+    if len(columns[0]) < 2:
         raise DataError(
-            f"{_OPTION} {path} holds {' and '.join(map(str, sorted(counts)))} samples; give 2 or "
-            "more of every input, and equally many"
+            f"{_OPTION} {path} holds {len(columns[0])} samples; give 2 or more of every input"
         )
     return [list(sample) for sample in zip(*columns, strict=True)][:MOST_SAMPLES]
 

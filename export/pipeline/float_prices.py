@@ -41,7 +41,9 @@ def measure_prices(
     """
     from export.formats import get_format
 
-    plain, sample = eight_bit.quantize_all(program), eight_bit.inputs[0]
+    plain = eight_bit.quantize_all(program)
+    # An input that only layers in float read is float where the twin's is integers.
+    samples = eight_bit.feed(eight_bit.quantized), eight_bit.feed(plain)
     prices = []
     with tempfile.TemporaryDirectory() as folder:
         for artifact, path in files:
@@ -53,7 +55,7 @@ def measure_prices(
                     format=artifact.format,
                     delegates=written.delegates,
                     size_bytes=twin.stat().st_size,
-                    time_ratio=_compare_times(made.load(path), made.load(twin), sample),
+                    time_ratio=_compare_times((made.load(path), made.load(twin)), samples),
                     machine=platform.machine(),
                 )
             )
@@ -61,13 +63,13 @@ def measure_prices(
 
 
 def _compare_times(
-    run: Callable[[Arrays], Arrays], other: Callable[[Arrays], Arrays], sample: Arrays
+    runs: tuple[Callable[[Arrays], Arrays], ...], samples: tuple[Arrays, ...]
 ) -> float:
     times: tuple[list[float], list[float]] = ([], [])
     for turn in range(TURNS + 1):
-        for each, seconds in zip((run, other), times, strict=True):
+        for run, sample, seconds in zip(runs, samples, times, strict=True):
             begin = time.perf_counter()
-            each(sample)
+            run(sample)
             if turn:  # the first warms up
                 seconds.append(time.perf_counter() - begin)
     return statistics.median(times[0]) / statistics.median(times[1])

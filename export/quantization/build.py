@@ -78,6 +78,10 @@ class EightBit:
         """Quantise the network with none of `keep` in float."""
         return quantize(program, self.data.samples, integer_io=self.request.io == "int8")
 
+    def feed(self, quantized: Quantized) -> Arrays:
+        """Return the first held sample as files of a quantised form of the network take it."""
+        return _fed(quantized, self.data.held[0], integers=self.request.io == "int8")
+
     @property
     def program(self) -> Program:
         """Return what every format is written from."""

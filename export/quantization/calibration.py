@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -157,10 +158,11 @@ def _make_noise(
 
 
 def _require_variety(source: CalibrationSource, data: CalibrationData) -> None:
+    everything = [t for part in (data.samples, data.held, data.choosing) for s in part for t in s]
+    if not all(bool(torch.isfinite(t).all()) for t in everything if t.is_floating_point()):
+        raise DataError(f"{_OPTION} {source.place} holds values that are not finite")
     for index in range(len(data.samples[0])):
         tensors = [sample[index] for sample in data.samples]
-        if not all(bool(torch.isfinite(t).all()) for t in tensors if t.is_floating_point()):
-            raise DataError(f"{_OPTION} {source.place} holds values that are not finite")
         if min(float(t.min()) for t in tensors) == max(float(t.max()) for t in tensors):
             raise DataError(
                 f"{_OPTION} {source.place}: every value of every sample is "
@@ -176,22 +178,37 @@ def _load_arrays(
 ) -> CalibrationData:
     path, batch = Path(source.place), shapes[0][0]
     columns, labels = read_arrays(_OPTION, path, shapes, dtypes)
-    found = min(map(len, columns))
+    found = len(columns[0])
     if found < 2:
         raise DataError(
             f"{_OPTION} {path} holds {found} samples; give 2 or more, some to calibrate on and "
             "some to measure on"
         )
+    if labels is not None:
+        _require_classes(path, labels, images=found * batch, batch=batch)
     used, held, spare = source.split(found)
     ends = np.cumsum((0, used, held, spare if choosing else 0))
+    order = np.random.Generator(np.random.PCG64(source.seed)).permutation(found)
 
     def part(index: int) -> tuple[list[tuple[Tensor, ...]], tuple[int, ...]]:
-        first, end = ends[index : index + 2]
-        chosen = [tuple(torch.from_numpy(c[i]) for c in columns) for i in range(first, end)]
-        known = () if labels is None else labels[first * batch : end * batch]
-        return chosen, tuple(map(int, known))
+        chosen = order[ends[index] : ends[index + 1]]
+        known = [] if labels is None else [labels[i * batch : (i + 1) * batch] for i in chosen]
+        return [tuple(torch.from_numpy(c[i]) for c in columns) for i in chosen], tuple(
+            int(label) for of_batch in known for label in of_batch
+        )
 
     return _assemble(part(0), part(1), part(2))
+
+
+def _require_classes(path: Path, labels: npt.NDArray[Any], *, images: int, batch: int) -> None:
+    """Refuse labels that are no class for each image; images beyond whole batches may have one."""
+    fits = labels.ndim == 1 and images <= len(labels) < images + batch
+    if not fits or labels.dtype.kind not in "iu" or (labels < 0).any():
+        raise DataError(
+            f"{_OPTION} {path}: labels is {labels.dtype} of shape {labels.shape}"
+            + (", some of it negative" if fits and labels.dtype.kind == "i" else "")
+            + f"; give the number of its class, from 0 on, for each of the {images} images"
+        )
 
 
 def _load_images(

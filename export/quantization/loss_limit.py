@@ -50,7 +50,7 @@ def choose_float_layers(
     layers: tuple[str, ...] = ()
     if plain > max_loss:
         worst = _rank(program, data, keep)
-        count, loss = _find_least(lambda n: lose(worst[:n]), len(worst), max_loss)
+        count, loss = _find_least(lambda n: lose(worst[:n]), plain, len(worst), max_loss)
         layers = tuple(name for name in worst[:count] if name in in_float[count])
     return LossLimit(
         max_loss=max_loss,
@@ -70,20 +70,23 @@ def _rank(program: Program, data: CalibrationData, keep: Sequence[str]) -> list[
     return [loss.name for loss in sorted(losses, key=lambda loss: loss.cost.sqnr_db)]
 
 
-def _find_least(lose: Callable[[int], float], most: int, max_loss: float) -> tuple[int, float]:
-    """Return how many layers must be in float, and what is lost then.
+def _find_least(
+    lose: Callable[[int], float], without: float, most: int, max_loss: float
+) -> tuple[int, float]:
+    """Return how many of `most` layers must be in float, and what is lost then.
 
-    Twice as many are tried until the limit is met, then what lies between is halved: fewer layers
-    could meet it by luck, and the next image would undo that.
+    Where none is, `without` is lost, which is more than may be. Twice as many are tried until the
+    limit is met, then what lies between is halved: fewer layers could meet it by luck, and the
+    next image would undo that.
     """
-    low, high, loss = 0, 1, lose(1)
+    low, high, loss = 0, 0, without
     while loss > max_loss:
         if high >= most - 1:  # one more and nothing is quantised
             raise ParityError(
                 f"--max-loss {max_loss:g}: with {high} of {most} layers in float {loss:.2f} points "
                 "are lost still; allow more, calibrate on more images, or build fp32"
             )
-        low, high = high, min(2 * high, most - 1)
+        low, high = high, min(max(1, 2 * high), most - 1)
         loss = lose(high)
     while high - low > 1:
         middle = (low + high) // 2

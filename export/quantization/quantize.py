@@ -21,6 +21,7 @@ from export.quantization.roles import Role, is_computed, is_selection, role, why
 from export.quantization.scales import Affine, choose_scales, stored_result
 from export.quantization.simplify import PASSES
 from export.sets.manifest import StoredValue, TensorSpec
+from pfd_models.errors import SpecError
 
 __all__ = ["RECIPE", "Quantized", "Simplified", "quantize", "simplify", "store_integers"]
 
@@ -124,14 +125,31 @@ def quantize(
 
     Raises:
         DataError: A value is not finite on the data.
-        SpecError: There is no module or layer of a name in `keep`.
+        SpecError: There is no module or layer of a name in `keep`, or nothing is left to quantise.
     """
     network = simplify(program, keep)
+    if not network.layers:
+        raise SpecError(_say_nothing_left(network))
     graph = network.module.graph
     affines = choose_scales(graph, find_ranges(graph, samples))
     layers = correct_biases(graph, samples, affines, correct=correct)
     stored = store_integers(network.program, network.module, affines, layers, integer_io=integer_io)
     return dataclasses.replace(stored, kept=network.kept)
+
+
+def _say_nothing_left(network: Simplified) -> str:
+    if network.kept:
+        return (
+            f"with {', '.join(network.kept)} in float nothing of the network computes in 8 bits; "
+            "keep less in float, or build fp32 or fp16"
+        )
+    causes = {
+        f"{node.name} ({cause})"
+        for node in network.module.graph.nodes
+        if node.op == "call_function" and (cause := why_float(node)) is not None
+    }
+    why = f": {', '.join(sorted(causes)[:3])}" if causes else ""
+    return f"nothing of the network computes in 8 bits{why}; build fp32 or fp16"
 
 
 def store_integers(

@@ -63,10 +63,10 @@ def find_ranges(graph: fx.Graph, samples: Sequence[Sequence[Tensor]]) -> dict[fx
     """Return the least and the largest number of each float value over all samples.
 
     Raises:
-        DataError: A value is not finite.
+        DataError: A value is not finite, or the network cannot be run on a sample.
     """
     ranges = {}
-    for node, values in walk(graph, samples, call):
+    for node, values in walk(graph, samples, _call_or_refuse):
         if not isinstance(values[0], Tensor) or not values[0].is_floating_point():
             continue
         low = min(float(v.min()) for v in values)
@@ -78,6 +78,17 @@ def find_ranges(graph: fx.Graph, samples: Sequence[Sequence[Tensor]]) -> dict[fx
             )
         ranges[node] = Range(low=low, high=high)
     return ranges
+
+
+def _call_or_refuse(node: fx.Node, operands: list[Any]) -> Any:
+    try:
+        return call(node, operands)
+    except (IndexError, RuntimeError) as error:  # an index beyond what it points into
+        line = str(error).splitlines()[0]
+        raise DataError(
+            f"{node.name} cannot be computed on the calibration data: {line}; look for indices out "
+            "of range in the data"
+        ) from error
 
 
 def correct_biases(

@@ -32,7 +32,7 @@ class CalibrationSource:
         place: The folder's or file's path, or the data set's name; empty for noise.
         count: How many samples to calibrate on at most; a quarter of what there is, and as many
             at most, is held back to measure on.
-        seed: Of the choice of images, and of the noise.
+        seed: Of the choice of images or samples, and of the noise.
         data_root: The folder that holds the data set, for those that need one.
     """
 
@@ -54,7 +54,9 @@ class CalibrationSource:
             DataError: The folder is missing or holds too few.
         """
         folder = Path(self.place)
-        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        found = sorted(
+            p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and not p.is_dir()
+        )
         if len(found) < 2:
             raise DataError(
                 f"--calibration {folder} holds {len(found)} images "

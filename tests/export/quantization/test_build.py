@@ -185,6 +185,14 @@ def test_what_is_kept_in_float_stands_in_the_manifest_with_its_price(request_of,
     assert "1 delegates instead of 1" in told
 
 
+def test_an_input_that_only_a_layer_in_float_reads_is_float_where_others_are_integers(request_of):
+    request = request_of(keep_float=("0",), io="int8", formats=("tflite",))
+    manifest = make_artifacts(request).manifest
+    artifact = manifest.artifact("tflite")
+    assert (artifact.inputs[0].dtype, artifact.outputs[0].dtype) == ("float32", "int8")
+    assert {price.format for price in manifest.quantization.float_prices} == {"onnx", "tflite"}
+
+
 def test_a_limit_of_the_loss_says_what_it_kept(request_of):
     manifest = make_artifacts(request_of(max_loss=60.0, formats=("onnx",))).manifest
     limit = manifest.quantization.loss_limit

@@ -57,10 +57,16 @@ def test_the_least_number_of_the_worst_layers_is_kept():
 
     for limit, wanted in ((5.0, 2), (1.0, 4), (0.3, 5)):
         tried.clear()
-        assert loss_limit._find_least(lose, 6, limit) == (wanted, losses[wanted])
+        assert loss_limit._find_least(lose, 9.0, 6, limit) == (wanted, losses[wanted])
         assert len(tried) < 6
     with pytest.raises(ParityError, match=r"with 5 of 6 layers in float 0\.30 points are lost"):
-        loss_limit._find_least(lose, 6, 0.1)
+        loss_limit._find_least(lose, 9.0, 6, 0.1)
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+def test_the_only_layer_does_not_stay_in_float(layers):
+    with pytest.raises(ParityError, match=rf"with 0 of {layers} layers in float 9\.00 points"):
+        loss_limit._find_least(lambda count: 0.0, 9.0, layers, 0.5)
 
 
 def test_labels_make_it_a_loss_of_accuracy(program, data):

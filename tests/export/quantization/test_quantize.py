@@ -14,6 +14,7 @@ from export.onnx_to_tflite import inspect
 from export.passes import run_passes
 from export.quantization.integer_reference import run_integers
 from export.quantization.quantize import quantize
+from pfd_models.errors import DataError, SpecError
 from tests.export.quantization.conftest import capture_simply, make_writer, noise
 
 SHAPE = (1, 3, 16, 16)
@@ -44,6 +45,37 @@ def network():
         nn.Conv2d(16, 8, 1),
         nn.Linear(8, 10),
     )
+
+
+@pytest.mark.parametrize(
+    ("function", "keep", "line"),
+    [
+        (lambda x, c: x.flatten(1), (), "^nothing of the network computes in 8 bits; build fp32"),
+        (lambda x, c: torch.sigmoid(x), (), r"8 bits: sigmoid \(the delegates have no 8-bit"),
+        (lambda x, c: c(x), ("layers.0",), r"^with layers\.0 in float nothing of the network"),
+    ],
+)
+def test_a_network_that_would_have_no_integers_is_refused(function, keep, line):
+    program = capture_simply(function, SHAPE, nn.Conv2d(3, 3, 3))
+    with pytest.raises(SpecError, match=line):
+        quantize(program, noise(SHAPE, 2), keep=keep)
+
+
+def test_data_that_the_network_cannot_be_run_on_are_refused():
+    class Table(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.head = nn.Embedding(4, 8), nn.Linear(8, 5)
+
+        def forward(self, ids):
+            return self.head(self.table(ids).mean(1))
+
+    def samples(*numbers):
+        return [(torch.tensor([[0, number]]),) for number in numbers]
+
+    program = run_passes(capture(Table().eval(), samples(3)[0]))
+    with pytest.raises(DataError, match="on the calibration data: index out of range"):
+        quantize(program, samples(1, 4))
 
 
 @pytest.mark.parametrize(
