@@ -31,7 +31,7 @@ __all__ = ["BuildResult", "make_artifacts"]
 
 BEFORE_8_BITS = 1e-3
 """How far the rewrites before quantisation may move the result, as a share of the largest: a
-quarter of what 8 bits tell apart. What it catches is wrong algebra; the zoo moves by 3e-5 at most."""
+quarter of what 8 bits tell apart. They are to catch wrong algebra; the zoo moves by 3e-5."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
