@@ -170,7 +170,7 @@ def store_integers(
         integer_io: As in `quantize`.
     """
     graph = module.graph
-    made = [node for node in graph.nodes if node.op == "call_function"]
+    made = [n for n in graph.nodes if n.op == "call_function" and n.users]  # no assertions
     causes = {node: cause for node in made if (cause := why_float(node)) is not None}
     kept = tuple(
         f"{node.name} ({str(node.target).removeprefix('aten.')}): {cause}"

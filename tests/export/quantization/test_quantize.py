@@ -61,6 +61,23 @@ def test_a_network_that_would_have_no_integers_is_refused(function, keep, line):
         quantize(program, noise(SHAPE, 2), keep=keep)
 
 
+def test_what_picks_and_converts_numbers_does_not_excuse_a_file_from_equal_bits():
+    """Exporting a conversion leaves an assertion beside it, which computes nothing."""
+    conv, image = nn.Conv2d(3, 5, 3), torch.arange(3 * 64, dtype=torch.uint8).view(1, 3, 8, 8)
+
+    class Bytes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = conv
+
+        def forward(self, x):
+            return self.conv(x.to(torch.float32)).mean((2, 3)).argmax(1).to(torch.int32)
+
+    quantized = quantize(run_passes(capture(Bytes().eval(), (image,))), [(image,), (image // 2,)])
+    assert quantized.rounds_nothing
+    assert [line.split()[0] for line in quantized.kept_float] == ["to", "argmax", "to_1"]
+
+
 def test_data_that_the_network_cannot_be_run_on_are_refused():
     class Table(nn.Module):
         def __init__(self):
