@@ -68,6 +68,7 @@ def analyse(
         InputError: Something in the request is wrong; the subclasses say what.
         PfdError: Something went wrong that nobody foresaw.
     """
+    _refuse_trained(request)
     if request.precision != "int8" or request.calibration is None:
         raise SpecError("the sensitivity of layers is one of int8; give --calibration")
     try:
@@ -79,6 +80,16 @@ def analyse(
         if request.verbose:
             traceback.print_exc()
         raise explain_unexpected(error) from error
+
+
+def _refuse_trained(request: BuildRequest) -> None:
+    from pfd_models.checkpoints import load_quantized
+
+    if request.weights is not None and load_quantized(request.weights) is not None:
+        raise SpecError(
+            f"{request.weights} was trained in integers (--qat), and what each layer loses is "
+            "found by quantising a float network; give the checkpoint that the training began with"
+        )
 
 
 def _analyse(request: BuildRequest, report: Callable[[str], None]) -> Sensitivity:

@@ -178,12 +178,15 @@ def quantize_for(request: BuildRequest, program: Program, network: Network) -> E
         network: What it was captured from.
 
     Raises:
-        SpecError: The request names nothing to calibrate on.
+        SpecError: The request names nothing to calibrate on, or asks of weights that were trained
+            in integers what these cannot have.
         DataError: The data cannot be read or do not fit.
     """
     trained = load_quantized(request.weights) if request.weights is not None else None
     if request.calibration is None and trained is None:
         raise SpecError("int8 needs --calibration")
+    if trained is not None:
+        _require_trained_graph(request)
     data = load_network_calibration(
         request,
         network,
@@ -193,11 +196,6 @@ def quantize_for(request: BuildRequest, program: Program, network: Network) -> E
     integer_io = request.io == "int8"
     limit = None
     if trained is not None:
-        if request.keep_float or request.max_loss is not None:
-            raise SpecError(
-                "--keep-float and --max-loss choose layers while scales are found; these weights "
-                "were trained in integers with scales of their own, so leave it out"
-            )
         quantized = quantize_trained(program, trained, integer_io=integer_io)
     else:
         if request.max_loss is not None:
@@ -220,6 +218,22 @@ def quantize_for(request: BuildRequest, program: Program, network: Network) -> E
         loss_limit=limit,
         trained=trained,
     )
+
+
+def _require_trained_graph(request: BuildRequest) -> None:
+    """Refuse what would change the graph that weights were trained in integers with."""
+    if request.keep_float or request.max_loss is not None:
+        raise SpecError(
+            "--keep-float and --max-loss choose layers while scales are found; these weights were "
+            "trained in integers with scales of their own, so leave it out"
+        )
+    app = request.app
+    if app.preprocess in ("baked", "uint8") or app.head != "none":
+        raise SpecError(
+            f"--preprocess {app.preprocess} --head {app.head} puts operators around the network, "
+            "and these weights were trained in integers without them; leave it out (--preprocess "
+            "metadata adds none), or calibrate the float checkpoint that the training began with"
+        )
 
 
 def _require_effect(wanted: Sequence[str], kept: Sequence[str]) -> None:

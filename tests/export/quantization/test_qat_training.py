@@ -20,7 +20,9 @@ from export.build import main as build
 from export.formats import get_format
 from export.qat import main as train_in_integers
 from export.quantization.qat.preparation import prepare
+from export.request.app import AppOptions
 from export.request.calibration import CalibrationSource
+from export.sensitivity import main as find_sensitivity
 from pfd_models import create_model, get_spec, load_weights
 from pfd_models import train as train_program
 from pfd_models.checkpoints import load_quantized, save_quantized
@@ -190,6 +192,24 @@ def test_labelled_images_say_what_the_training_was_worth(run, tmp_path):
     )
     cost = manifest.artifact("onnx").cost
     assert (cost.samples, cost.top1 is None) == (8, False)
+
+
+@pytest.mark.parametrize(
+    "app",
+    [AppOptions(preprocess="baked"), AppOptions(preprocess="uint8"), AppOptions(head="argmax")],
+)
+def test_operators_around_a_network_that_was_trained_without_them_are_refused(run, tmp_path, app):
+    line = rf"--preprocess {app.preprocess} --head {app.head} puts operators around the network"
+    with pytest.raises(SpecError, match=line):
+        make_set(run / "best.pt", tmp_path, precision="int8", app=app)
+    assert not list((tmp_path / "made").glob("[!.]*"))
+
+
+def test_the_sensitivity_of_a_network_that_was_trained_in_integers_is_refused(run, capsys):
+    network = ["--model", "digitnet", "--variant", "orig", "--num-classes", "10"]
+    weights = ["--resolution", "16", "--weights", str(run / "best.pt")]
+    status = find_sensitivity([*network, *weights, "--calibration", "dataset:digits"])
+    assert "best.pt was trained in integers (--qat), and what each layer" in refusal(status, capsys)
 
 
 def test_a_float_build_of_a_network_that_was_trained_in_integers_is_refused(run, tmp_path):
