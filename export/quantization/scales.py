@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from export.passes._editing import aten, value
+from export.passes._editing import aten, attribute, value
 from export.quantization.roles import Role, operands, role
 
 __all__ = [
@@ -169,6 +169,11 @@ def _fit_ratios(graph: fx.Graph, groups: _Groups, of_root: dict[fx.Node, Affine]
         if role(node) is not Role.INTEGER or node.target not in (aten.add.Tensor, aten.mean.dim):
             continue
         result = groups.find(stored_result(node))
+        for constant in (n for n in node.all_input_nodes if role(n) is Role.CONSTANT):
+            tensor = attribute(constant)
+            own = cover(Range(low=float(tensor.min()), high=float(tensor.max())))
+            if (ratio := own.scale / of_root[result].scale) >= MOST_RATIO:
+                of_root[result] = _widen(of_root[result], 2 * ratio / MOST_RATIO)
         for operand in operands(node):
             root = groups.find(operand)
             ratio = of_root[root].scale / of_root[result].scale

@@ -13,17 +13,21 @@ from export.passes import fold_batch_norms
 from export.quantization.simplify import (
     convolve_averages,
     convolve_batch_norms,
+    count_same_padding,
     fold_pads,
     fold_shifts,
     multiply_divisions,
     push_factors,
     push_norms_into_sums,
     use_constant_operands,
+    widen_convolutions,
 )
 
 __all__ = ["PASSES"]
 
 PASSES: tuple[ModuleType, ...] = (
+    widen_convolutions,      # first: the others know convolutions of images
+    count_same_padding,      # and with numbers
     fold_batch_norms,
     multiply_divisions,
     fold_pads,

@@ -12,6 +12,7 @@ from export.quantization.recipe import find_ranges
 from export.quantization.scales import (
     LEAST_RATIO,
     MOST_BIAS,
+    MOST_RATIO,
     Affine,
     choose_scales,
     fake_quantize,
@@ -47,6 +48,12 @@ def test_a_clamp_spends_no_range_on_what_it_takes_away():
     found = scales_of(lambda x, c: F.relu6(c(x)), nn.Conv2d(4, 4, 1), factor=50.0)
     assert "aten.conv2d.default" not in found  # it is stored as the clamp leaves it
     assert Affine(scale=pytest.approx(6 / 255), zero_point=-128) in found.values()
+
+
+def test_a_constant_of_a_sum_is_within_what_the_kernels_take():
+    """The sum is always zero, its constant is not."""
+    found = scales_of(lambda x: F.relu(x - 100.0))
+    assert 100.0 / 255 / found["aten.relu.default"].scale < MOST_RATIO
 
 
 def test_zero_is_always_exact():

@@ -126,6 +126,44 @@ def test_a_clamp_that_no_operator_computes_for_becomes_a_sum_with_zero():
     assert calls["add.Tensor"] == 2
 
 
+@pytest.mark.parametrize(
+    ("options", "pads"),
+    [
+        ({"padding": "valid"}, 0),
+        ({"padding": "same"}, 0),
+        ({"padding": "same", "dilation": (3, 1)}, 0),
+        ({"padding": "same", "kernel_size": (4, 3)}, 1),  # one row more below
+        ({"padding": "same", "kernel_size": (5, 2), "dilation": 3, "bias": False}, 1),
+    ],
+)
+def test_a_convolution_padded_by_a_word_computes_in_integers(options, pads):
+    layer = nn.Conv2d(6, 4, **{"kernel_size": 3, **options})
+    fired, calls = simplify(lambda x, c: F.relu(c(x)), layer)
+    assert fired["count_same_padding"] == 1
+    assert (calls["conv2d.default"], calls["pad.default"]) == (1, pads)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"stride": 2, "padding": 1, "groups": 2}, {"padding": "same", "dilation": 2}]
+)
+def test_a_convolution_of_signals_becomes_one_of_images_with_its_clamp(options):
+    fired, calls = simplify(
+        lambda x, c, d: F.relu(c(x.flatten(2))) + F.relu6(d(x.flatten(2)).clamp(max=4)),
+        nn.Conv1d(6, 4, 3, **options),
+        nn.Conv1d(6, 4, 3, **options),
+    )
+    assert fired["widen_convolutions"] == 2
+    assert (calls["conv2d.default"], calls["conv1d.default"]) == (2, 0)
+    assert fired["use_constant_operands"] == 1  # for the second clamp of one convolution
+
+
+def test_a_convolution_with_computed_weights_stays_one_of_signals():
+    fired, _ = simplify(
+        lambda x, c: F.conv1d(x.flatten(2), c.weight * x.mean()), nn.Conv1d(6, 4, 3)
+    )
+    assert fired["widen_convolutions"] == 0
+
+
 def test_nothing_happens_to_a_network_that_is_simple_already():
     fired, _ = simplify(lambda x, c: F.relu(c(x)) + x, nn.Conv2d(6, 6, 1))
     assert not any(fired.values())
