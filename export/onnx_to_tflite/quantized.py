@@ -72,6 +72,7 @@ class _Collapser:
         self.names: dict[str, str] = {}  # what a value is called from now on
 
     def run(self) -> None:
+        self._split_makers()
         outputs = {o.name for o in self.graph.output}
         for node in self.graph.node:
             if node.op_type in ("QuantizeLinear", "DequantizeLinear") and node.output[0] in outputs:
@@ -105,6 +106,31 @@ class _Collapser:
             if is_whole and info.name in self.values:
                 kind.elem_type = onnx.TensorProto.FLOAT
                 self.integer.add(info.name)
+
+    def _split_makers(self) -> None:
+        """Compute a value once for each pair of scale and zero point that it is stored with.
+
+        Tools that find equal calls compute them once and store the value twice; a tensor has one.
+        """
+        makers = {n.output[0]: n for n in self.graph.node if len(n.output) == 1}
+        stored: dict[str, dict[tuple[bytes, int], str]] = {}  # value, its numbers, a name for each
+        for node in self.graph.node:
+            if node.op_type == "QuantizeLinear" and (source := node.input[0]) in makers:
+                scale, zero_point = self._numbers(node)
+                names = stored.setdefault(source, {})
+                own = f"{source}_{len(names)}" if names else source
+                node.input[0] = names.setdefault((scale.tobytes(), zero_point), own)
+        nodes = []
+        for node in self.graph.node:
+            nodes.append(node)
+            for name in list(stored.get(node.output[0], {}).values())[1:]:
+                twin = onnx.NodeProto()
+                twin.CopyFrom(node)
+                twin.name, twin.output[0] = name, name
+                nodes.append(twin)
+        if len(nodes) > len(self.graph.node):
+            del self.graph.node[:]
+            self.graph.node.extend(nodes)
 
     def _name_source(self, node: onnx.NodeProto, outputs: set[str]) -> None:
         """Let the value that an output is made of have the output's name."""

@@ -27,6 +27,7 @@ __all__ = [
     "cover",
     "fake_quantize",
     "find_stored",
+    "list_groups",
     "stored_result",
     "weight_scales",
 ]
@@ -91,6 +92,21 @@ def find_stored(graph: fx.Graph) -> set[fx.Node]:
     """Return the values that are stored in 8 bits, which hangs on who makes and who reads them."""
     groups, wanted = _group(graph)
     return {node for node in graph.nodes if groups.find(node) in wanted and _is_stored(node)}
+
+
+def list_groups(graph: fx.Graph) -> list[list[fx.Node]]:
+    """Return the values that share a scale, group by group; those that are not stored are in none.
+
+    Args:
+        graph: Simplified.
+    """
+    groups, wanted = _group(graph)
+    members: dict[fx.Node, list[fx.Node]] = {}
+    for node in graph.nodes:
+        root = groups.find(node)
+        if root in wanted and _is_stored(node) and role(node) is not Role.CONSTANT:
+            members.setdefault(root, []).append(node)
+    return list(members.values())
 
 
 def _group(graph: fx.Graph) -> tuple[_Groups, set[fx.Node]]:

@@ -16,6 +16,7 @@ from export.quantization.simplify import (
     count_same_padding,
     fold_pads,
     fold_shifts,
+    keep_clamps_apart,
     multiply_divisions,
     push_factors,
     push_norms_into_sums,
@@ -36,5 +37,6 @@ PASSES: tuple[ModuleType, ...] = (
     convolve_batch_norms,
     push_factors,            # after all that leaves factors behind
     fold_shifts,
-    use_constant_operands,   # last: the passes before read plain numbers
+    use_constant_operands,   # late: the passes before read plain numbers
+    keep_clamps_apart,       # last: what shares a scale hangs on all calls
 )  # fmt: skip

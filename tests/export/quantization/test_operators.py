@@ -62,6 +62,19 @@ OPERATORS = {
         ),
         lambda n: [conv(n, 1)],
     ),
+    "ReLU beside what is negative": (
+        lambda x, c, d: torch.cat([F.relu(c(x)), d(x)], 1),
+        lambda n: [conv(n, 3), conv(n, 3)],
+    ),
+    "one convolution with two scales": (lambda x, c: F.relu(c(x)) + c(x), lambda n: [conv(n, 3)]),
+    "convolution of signals": (
+        lambda x, c: F.relu(c(x.flatten(2))),
+        lambda n: [nn.Conv1d(n, 4, 3, stride=2, padding=1)],
+    ),
+    "convolution padded by a word": (
+        lambda x, c: F.relu(c(x)),
+        lambda n: [nn.Conv2d(n, 4, 3, padding="same", dilation=2)],
+    ),
     "batch norm of its own": (lambda x, b: F.relu(b(x)), lambda n: [nn.BatchNorm2d(n)]),
 }
 

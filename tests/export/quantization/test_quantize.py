@@ -95,6 +95,18 @@ def test_data_that_the_network_cannot_be_run_on_are_refused():
         quantize(program, samples(1, 4))
 
 
+@pytest.mark.parametrize("clamp", [F.relu, lambda x: x.clamp(-0.1, 0.2)])
+def test_a_clamp_still_clamps_beside_values_beyond_its_limits(clamp):
+    """What is concatenated shares one scale, whose ends are not the clamp's."""
+    layers = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+    program = capture_simply(lambda x, c, d: torch.cat([clamp(c(x)), d(x)], 1), SHAPE, *layers)
+    quantized = quantize(program, noise(SHAPE, 4))
+    (step,) = (affine.scale for affine in quantized.outputs)
+    (sample,) = noise(SHAPE, 1, seed=1)
+    ((found,), (expected,)) = run_integers(quantized.program, sample), program.run(sample)
+    assert float((found - expected)[:, :4].abs().max()) < 2.5 * step
+
+
 @pytest.mark.parametrize(
     "function",
     [

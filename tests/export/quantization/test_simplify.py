@@ -164,6 +164,22 @@ def test_a_convolution_with_computed_weights_stays_one_of_signals():
     assert fired["widen_convolutions"] == 0
 
 
+@pytest.mark.parametrize(
+    ("function", "apart"),
+    [
+        (lambda x, c, d: torch.cat([F.relu(c(x)), d(x)], 1), 1),
+        (lambda x, c, d: torch.cat([F.relu6(c(x)), F.relu(d(x))], 1), 1),  # the ReLU6 alone
+        (lambda x, c, d: torch.cat([F.max_pool2d(F.relu(c(x)), 1, 2), x[:, :, ::2, ::2]], 1), 1),
+        (lambda x, c, d: torch.cat([F.relu(c(x)), F.relu(d(x))], 1), 0),
+        (lambda x, c, d: F.max_pool2d(F.relu(c(x)), 3).flatten(1), 0),
+        (lambda x, c, d: F.relu(c(x)) + d(x), 0),
+    ],
+)
+def test_a_clamp_that_meets_values_beyond_its_limits_keeps_a_scale_of_its_own(function, apart):
+    fired, _ = simplify(function, nn.Conv2d(6, 6, 1), nn.Conv2d(6, 6, 1))
+    assert fired["keep_clamps_apart"] == apart
+
+
 def test_nothing_happens_to_a_network_that_is_simple_already():
     fired, _ = simplify(lambda x, c: F.relu(c(x)) + x, nn.Conv2d(6, 6, 1))
     assert not any(fired.values())
