@@ -14,6 +14,7 @@ from export.quantization.simplify import (
     convolve_averages,
     convolve_batch_norms,
     count_same_padding,
+    drop_copies,
     fold_pads,
     fold_shifts,
     keep_clamps_apart,
@@ -27,7 +28,8 @@ from export.quantization.simplify import (
 __all__ = ["PASSES"]
 
 PASSES: tuple[ModuleType, ...] = (
-    widen_convolutions,      # first: the others know convolutions of images
+    drop_copies,
+    widen_convolutions,      # before the others, which know convolutions of images
     count_same_padding,      # and with numbers
     fold_batch_norms,
     multiply_divisions,
