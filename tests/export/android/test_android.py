@@ -188,6 +188,12 @@ def with_tensors(manifest, *, inputs=None, outputs=None):
     return changed(manifest, artifacts=artifacts)
 
 
+def with_output_twice(manifest):
+    """Baked files of a module with a second output, as of an auxiliary classifier."""
+    artifacts = tuple(dataclasses.replace(a, outputs=a.outputs * 2) for a in manifest.artifacts)
+    return changed(manifest, artifacts=artifacts)
+
+
 @pytest.mark.parametrize(
     ("change", "line"),
     [
@@ -196,6 +202,9 @@ def with_tensors(manifest, *, inputs=None, outputs=None):
         (lambda m: with_tensors(m, inputs={"shape": (2, 24, 24, 3)}), r"2 image\(s\)"),
         (lambda m: with_tensors(m, inputs={"shape": (1, 7)}), "takes no single image"),
         (lambda m: with_tensors(m, outputs={"shape": (1, 4, 6, 6)}), "are for classifiers"),
+        (lambda m: with_tensors(m, outputs={"dtype": "int32"}), "are for classifiers"),
+        (lambda m: with_tensors(m, outputs={"dtype": "int32", "shape": (1,)}), "are for classif"),
+        (with_output_twice, r"'scores', float32 \(1, 10\), 'scores'"),
     ],
 )
 def test_a_set_that_is_no_classifier_of_one_image_is_refused(change, line, float_set):
@@ -203,10 +212,24 @@ def test_a_set_that_is_no_classifier_of_one_image_is_refused(change, line, float
         read_facts(change(float_set), package="com.example.a", runtimes=("litert",))
 
 
+def test_a_package_may_have_capitals(float_set):
+    facts = read_facts(float_set, package="com.example.myApp", runtimes=("litert",))
+    assert facts.package == "com.example.myApp"
+
+
+@pytest.mark.parametrize("name", ["logits", "class", "0", "größe"])
+def test_an_outputs_name_in_code_is_ours_whatever_the_modules_is(name, float_set):
+    named = with_tensors(float_set, outputs={"name": name})
+    (output,) = read_facts(named, package="com.example.a", runtimes=("litert",)).outputs
+    assert output.name == "scores"
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [
         (["--package", "Classifier"], "write it as com.example.classifier"),
+        (["--package", "com.example.new"], "holds 'new', a word of Java or Kotlin"),
+        (["--package", "com.in.example"], "holds 'in', a word of Java or Kotlin"),
         (["--runtime", "litrt"], "did you mean 'litert'"),
         (["--runtime", ","], "--runtime is empty"),
     ],
