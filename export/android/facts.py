@@ -26,13 +26,13 @@ _ANSWERS = {
     "topk": [("scores", "float32", 2), ("labels", "int32", 2)],
 }
 # Words that can be no part of a package: Java's, and the hard keywords of Kotlin beside them.
-_JVM_WORDS = """
-    abstract assert boolean break byte case catch char class const continue default do double else
-    enum extends false final finally float for goto if implements import instanceof int interface
-    long native new null package private protected public return short static strictfp super switch
-    synchronized this throw throws transient true try void volatile while
-    as fun in is object typealias typeof val var when
-""".split()
+_JVM_WORD = re.compile(
+    "abstract|assert|boolean|break|byte|case|catch|char|class|const|continue|default|do|double|else"
+    "|enum|extends|false|final|finally|float|for|goto|if|implements|import|instanceof|int|interface"
+    "|long|native|new|null|package|private|protected|public|return|short|static|strictfp|super"
+    "|switch|synchronized|this|throw|throws|transient|true|try|void|volatile|while"
+    "|as|fun|in|is|object|typealias|typeof|val|var|when"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,7 @@ def read_facts(manifest: Manifest, *, package: str, runtimes: Sequence[str]) -> 
         raise InputError(
             f"--package {package!r} is no Android package; write it as com.example.classifier"
         )
-    if words := [w for w in package.split(".") if w in _JVM_WORDS]:
+    if words := [w for w in package.split(".") if _JVM_WORD.fullmatch(w)]:
         raise InputError(
             f"--package {package!r} holds {words[0]!r}, a word of Java or Kotlin; give another"
         )
