@@ -182,6 +182,11 @@ def _require_image(manifest: Manifest, artifact: Artifact) -> dict[str, Any]:
         raise InputError(
             f"{artifact.file} takes {tensor.dtype} integers; build it without --io int8"
         )
+    if tensor.batch is not None:
+        raise InputError(
+            f"{artifact.file} takes {tensor.batch[0]} to {tensor.batch[1]} images a call; the "
+            "sources are for one: build it without a range of batches"
+        )
     batch, *size = tensor.shape
     height, width, channels = size if _layout(manifest, tensor) == "nhwc" else (*size[1:], size[0])
     if batch != 1 or channels != 3:
