@@ -69,7 +69,9 @@ def list_operators(content: bytes, *, name: str = "the file") -> tuple[FileOpera
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
         return _read(model, schema)
     except Exception as error:  # flatbuffers follows whatever offsets a damaged file has
-        raise InputError(f"{name} is a damaged TFLite model: {type(error).__name__}") from error
+        raise InputError(
+            f"{name} is a damaged TFLite model, cut off or changed: copy or convert it again"
+        ) from error
 
 
 def _read(model: Any, schema: Any) -> tuple[FileOperator, ...]:

@@ -1,7 +1,9 @@
 """LiteRT's GPU engine says what stays on the GPU; each operator it refuses is named."""
 
 import dataclasses
+import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -113,17 +115,28 @@ def test_where_no_gpu_has_a_driver_the_one_in_software_is_alone(tmp_path, files)
 
 def test_the_drivers_that_the_user_names_are_the_only_ones(tmp_path):
     make_system(tmp_path, *BROWSER)
+    make_system(tmp_path, LOADER)
     (driver,) = find_drivers(tmp_path, {"VK_ICD_FILENAMES": "/mine.json"})
     assert driver == Driver(name="as VK_ICD_FILENAMES says")
+
+
+def test_a_named_driver_is_read_by_a_browsers_loader_where_the_system_has_none(
+    tmp_path, monkeypatch
+):
+    make_system(tmp_path, *BROWSER)
+    chosen = {"VK_ICD_FILENAMES": "/mine.json"}
+    (driver,) = find_drivers(tmp_path, chosen)
+    monkeypatch.setenv("VK_ICD_FILENAMES", "/mine.json")
+    with vulkan_environment(driver) as environment:
+        assert environment["VK_ICD_FILENAMES"] == "/mine.json"
+        (folder, *_) = environment["LD_LIBRARY_PATH"].split(":")
+        assert (Path(folder) / "libvulkan.so.1").samefile(tmp_path / BROWSER[1])
 
 
 def test_a_process_gets_the_driver_and_the_loader_and_no_other_library(tmp_path):
     make_system(tmp_path, *BROWSER, "usr/lib/chromium/libEGL.so")
     (driver,) = find_drivers(tmp_path, {})
     with vulkan_environment(driver) as environment:
-        import json
-        from pathlib import Path
-
         icd = json.loads(Path(environment["VK_ICD_FILENAMES"]).read_text())
         assert icd["ICD"]["library_path"] == str(tmp_path / BROWSER[0])
         folder = Path(environment["LD_LIBRARY_PATH"].split(":")[0])
@@ -132,7 +145,10 @@ def test_a_process_gets_the_driver_and_the_loader_and_no_other_library(tmp_path)
 
 
 DEATHS = {
-    "import os; os.kill(os.getpid(), 11)": (DeviceError, "SIGSEGV", "VK_ICD_FILENAMES"),
+    "import os, sys; open(sys.argv[-1], 'w'); os.kill(os.getpid(), 11)": (
+        DeviceError, "SIGSEGV", "VK_ICD_FILENAMES",
+    ),
+    "import os; os.kill(os.getpid(), 11)": (DeviceError, "SIGSEGV", "before it asked a GPU"),
     "raise SystemExit('the model has no signature')": (InputError, "no signature", "cannot run"),
     "import json, sys; none = dict(adapter='', trouble='none there'); "
     "json.dump(none, open(sys.argv[-1], 'w'))": (DeviceError, "found no GPU", "none there"),
@@ -188,6 +204,17 @@ def test_the_log_of_the_engine_is_read_kind_by_kind():
     assert gpu_process._counts(none) == (0, 2)
 
 
+def test_the_process_says_by_its_report_that_the_cpu_was_done(write_file, monkeypatch, tmp_path):
+    report = tmp_path / "report.json"
+
+    def die(*_, **__):
+        raise RuntimeError(f"the GPU was asked; report there: {report.exists()}")
+
+    monkeypatch.setattr(gpu_process._Engine, "try_gpu", die)
+    with pytest.raises(RuntimeError, match="report there: True"):
+        gpu_process.main([str(write_file("RELU")), str(report)])
+
+
 # -- the command -------------------------------------------------------------------------------
 
 
@@ -214,6 +241,21 @@ def test_several_files_end_with_how_long_each_took(write_file, monkeypatch, caps
     assert capsys.readouterr().out.splitlines()[-1] == (
         "3 files: 2.0 s a file (median), 3.0 s at most"
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--gpu", "--soc", "mt6893"], "--soc mt6893 goes with --npu"),
+        (["--npu", "mediatec"], "'mediatek'"),
+    ],
+)
+def test_options_that_do_not_fit_are_one_line(options, line, write_file, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main([*options, str(write_file("RELU"))])
+    said = capsys.readouterr().err
+    assert line in said
+    assert said.count("\n") == 1
 
 
 def test_a_set_is_checked_by_its_manifest(built, readme_build):
