@@ -7,6 +7,7 @@ what apps' libraries read, with the classes' names in a ``labels.txt`` behind th
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -118,7 +119,7 @@ def load(path: Path) -> Run:
 
 
 def read_identity(path: Path) -> dict[str, str]:
-    """Return the key-value pairs that `write` put into a file.
+    """Return the key-value pairs that `write` put into a file, and what other tools put in as text.
 
     Raises:
         InputError: The file cannot be read as a TFLite model.
@@ -137,10 +138,12 @@ def read_identity(path: Path) -> dict[str, str]:
     identity = {}
     for i in range(model.MetadataLength()):
         entry = model.Metadata(i)
-        if entry.Name().decode() == ENTRY_NAME:
+        name = entry.Name().decode()
+        if name == ENTRY_NAME:
             continue  # for apps' libraries, and no text
-        text = model.Buffers(entry.Buffer()).DataAsNumpy()
-        identity[entry.Name().decode()] = text.tobytes().decode() if len(text) else ""
+        value = model.Buffers(entry.Buffer()).DataAsNumpy()
+        with contextlib.suppress(UnicodeDecodeError):  # other converters keep flatbuffers there
+            identity[name] = value.tobytes().decode() if len(value) else ""
     return identity
 
 

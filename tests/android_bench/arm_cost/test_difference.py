@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 
@@ -17,7 +18,7 @@ from pfd_models.errors import InputError
 def of(make, names, instructions, outside=0, **changes):
     """A count of operators with these names and numbers of instructions."""
     whole = Counts(mac_fp32=sum(instructions), macs_fp32=4 * sum(instructions), integer=outside)
-    operators = make.operator_counts(*instructions, names=names.split(","))
+    operators = make.operator_counts(*instructions, names=re.split(r",(?! )", names))
     return make.arm_count(counts=whole, operators=operators, **changes)
 
 
@@ -51,6 +52,22 @@ def test_an_operator_that_only_one_file_has_stands_alone(make):
 def test_of_two_that_could_be_meant_the_one_with_equal_work_is(make):
     before = of(make, "Conv #1", (60,))
     after = of(make, "Conv #1,Conv #2", (100, 60))
+    assert [(c.before, c.after) for c in align(before, after)[:-1]] == [(None, 0), (0, 1)]
+
+
+def test_an_operator_on_other_types_of_numbers_is_the_same_operator(make):
+    before = of(make, "Pool (NHWC, F32) #1,Dense (NC, F32) GEMM #1", (9, 80))
+    after = of(make, "Dense (NC, QS8, QC8W) GEMM #1,Pool (NHWC, S8) #1", (30, 5))
+    assert [(c.name, c.before, c.after) for c in align(before, after)[:-1]] == [
+        ("Pool (NHWC, F32) #1", 0, None),
+        ("Dense (NC, QS8, QC8W) GEMM #1", 1, 0),
+        ("Pool (NHWC, S8) #1", None, 1),
+    ]
+
+
+def test_one_on_the_same_types_is_a_better_match(make):
+    before = of(make, "Dense (NC, F32) GEMM #1", (80,))
+    after = of(make, "Dense (NC, QS8, QC8W) GEMM #1,Dense (NC, F32) GEMM #1", (80, 90))
     assert [(c.before, c.after) for c in align(before, after)[:-1]] == [(None, 0), (0, 1)]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import flatbuffers
 import numpy as np
 import pytest
 import torch
+from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
 from export.formats import WriteOptions, tflite
@@ -44,6 +46,27 @@ def test_run_takes_pytorchs_layout_whatever_the_files(tmp_path, layout):
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() < 1e-5
     assert tflite.read_identity(tmp_path / "x.tflite") == {"name": "s", "io_layout": layout}
+
+
+def test_a_foreign_file_may_keep_flatbuffers_among_its_entries(files, tmp_path):
+    """TensorFlow's converter does: its CONVERSION_METADATA is no text."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(files.path("tflite").read_bytes(), 0))
+    model.metadata = [schema.MetadataT(), schema.MetadataT()]
+    for entry, name, content in zip(
+        model.metadata,
+        ("min_runtime_version", "CONVERSION_METADATA"),
+        (b"1.5.0", b"\x00\xc0"),
+        strict=True,
+    ):
+        entry.name, entry.buffer = name, len(model.buffers)
+        model.buffers.append(schema.BufferT())
+        model.buffers[-1].data = np.frombuffer(content, np.uint8)
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path = tmp_path / "foreign.tflite"
+    path.write_bytes(builder.Output())
+    assert tflite.read_identity(path) == {"min_runtime_version": "1.5.0"}
+    assert tflite.load(path)
 
 
 def test_it_needs_an_onnx_file(program, tmp_path):
