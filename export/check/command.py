@@ -116,7 +116,8 @@ def _parser() -> argparse.ArgumentParser:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--gpu", action="store_true", help="run it on LiteRT's GPU engine")
     which.add_argument(
-        "--npu", type=str.lower, choices=list(VENDORS), help="ask this maker's compiler plugin")
+        "--npu", type=str.lower, choices=list(VENDORS), help="ask this maker's compiler plugin"
+    )
     parser.add_argument("--soc", help="the phone's chip, with --npu: mt6893, SM8750, Tensor_G5")
     parser.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help=".tflite, or the .json of a set"

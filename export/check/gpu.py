@@ -178,7 +178,9 @@ _OTHER_DRIVER = (
 
 def _last_line(stderr: bytes) -> str:
     lines = [line.strip() for line in stderr.decode(errors="replace").splitlines()]
-    return (next((line for line in reversed(lines) if line), "it says nothing"))[:300]
+    # The engine goes on telling what it does while the process ends.
+    said = [line for line in lines if line and not line.startswith(("INFO:", "WARNING:"))]
+    return (said or ["it says nothing"])[-1][:300]
 
 
 def _make_report(

@@ -6,12 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from tflite_files import make_file
 
 from export.check import check_gpu, gpu_process
 from export.check import gpu as gpu_module
 from export.check.command import find_tflite, main
+from export.check.isolate import isolate, kind_key
 from export.check.show import describe_gpu
 from export.check.vulkan import Driver, find_drivers, vulkan_environment
+from export.onnx_to_tflite.listing import list_operators
 from pfd_models.errors import DeviceError, InputError
 
 
@@ -64,6 +67,31 @@ def test_ten_files_were_planted():
     assert len(PLANTED) == 10
 
 
+def strip_file(content):
+    """Leave out what the schema lets a file leave out: names, and the shapes of scalars."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    for tensor in model.subgraphs[0].tensors:
+        tensor.name = None
+        if not len(tensor.shape):
+            tensor.shape = None
+    model.subgraphs[0].operators[0].inputs = None
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def test_a_file_without_names_is_listed_by_places():
+    content = strip_file(make_file("RELU", "CONV_2D"))
+    first, second = list_operators(content)
+    assert (first.layer, first.inputs, second.layer) == ("operator 0", (), "operator 1")
+    (alone,) = list_operators(isolate(content, 0))
+    assert (alone.kind, alone.inputs) == ("RELU", ())
+    assert kind_key(isolate(content, 0)) != kind_key(isolate(content, 1))
+
+
 # -- what can go wrong -------------------------------------------------------------------------
 
 
@@ -114,23 +142,29 @@ def test_where_no_gpu_has_a_driver_the_one_in_software_is_alone(tmp_path, files)
 
 
 def test_the_drivers_that_the_user_names_are_the_only_ones(tmp_path):
-    make_system(tmp_path, *BROWSER)
-    make_system(tmp_path, LOADER)
-    (driver,) = find_drivers(tmp_path, {"VK_ICD_FILENAMES": "/mine.json"})
+    make_system(tmp_path, *BROWSER, LOADER, "mine.json")
+    (driver,) = find_drivers(tmp_path, {"VK_ICD_FILENAMES": str(tmp_path / "mine.json")})
     assert driver == Driver(name="as VK_ICD_FILENAMES says")
 
 
 def test_a_named_driver_is_read_by_a_browsers_loader_where_the_system_has_none(
     tmp_path, monkeypatch
 ):
-    make_system(tmp_path, *BROWSER)
-    chosen = {"VK_ICD_FILENAMES": "/mine.json"}
-    (driver,) = find_drivers(tmp_path, chosen)
-    monkeypatch.setenv("VK_ICD_FILENAMES", "/mine.json")
+    make_system(tmp_path, *BROWSER, "mine.json")
+    monkeypatch.setenv("VK_ICD_FILENAMES", str(tmp_path / "mine.json"))
+    (driver,) = find_drivers(tmp_path)
     with vulkan_environment(driver) as environment:
-        assert environment["VK_ICD_FILENAMES"] == "/mine.json"
+        assert environment["VK_ICD_FILENAMES"] == str(tmp_path / "mine.json")
         (folder, *_) = environment["LD_LIBRARY_PATH"].split(":")
         assert (Path(folder) / "libvulkan.so.1").samefile(tmp_path / BROWSER[1])
+
+
+def test_a_named_driver_that_is_no_file_is_said_by_its_name(tmp_path, refusal):
+    make_system(tmp_path, *BROWSER)
+    chosen = {"VK_DRIVER_FILES": "/no/driver.json"}
+    refusal(
+        DeviceError, lambda: find_drivers(tmp_path, chosen), "VK_DRIVER_FILES", "/no/driver.json"
+    )
 
 
 def test_a_process_gets_the_driver_and_the_loader_and_no_other_library(tmp_path):
@@ -149,7 +183,9 @@ DEATHS = {
         DeviceError, "SIGSEGV", "VK_ICD_FILENAMES",
     ),
     "import os; os.kill(os.getpid(), 11)": (DeviceError, "SIGSEGV", "before it asked a GPU"),
-    "raise SystemExit('the model has no signature')": (InputError, "no signature", "cannot run"),
+    "raise SystemExit('the model has no signature' + chr(10) + 'INFO: the end')": (
+        InputError, "no signature", "cannot run",
+    ),
     "import json, sys; none = dict(adapter='', trouble='none there'); "
     "json.dump(none, open(sys.argv[-1], 'w'))": (DeviceError, "found no GPU", "none there"),
     "import time; time.sleep(60)": (DeviceError, "no answer within 1 s", "VK_ICD_FILENAMES"),
