@@ -83,7 +83,8 @@ def _show(path: str) -> tuple[list[Row], list[str]]:
     rows = []
     with open_store(path, create=False) as store:
         for record in store.campaigns():
-            network = record.name.rsplit(" ", 3)[0]
+            # "shufflenetv2 ours 32 int8 with litert, 1 thread"
+            network = record.name.partition(" with ")[0].rpartition(" ")[0]
             kind = next(kind for kind, engine in ENGINES.items() if engine == record.arms[0].engine)
             executed = {
                 arm.label: counts[-1].counts.instructions

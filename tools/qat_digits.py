@@ -101,7 +101,7 @@ def _line(title: str, found: Sequence[Found], name: str) -> str:
 def _interval(values: Sequence[float]) -> str:
     row = Row(variant="", top1=tuple(values), last_top1=(), printed=())
     width = row.half_width
-    return f"{row.mean:.2f}" + ("" if width is None else f" ± {width:.2f}")
+    return f"{row.mean:z.2f}" + ("" if width is None else f" ± {width:.2f}")
 
 
 def _measure(options: argparse.Namespace, model: str, seed: int) -> Found:

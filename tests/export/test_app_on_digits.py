@@ -93,4 +93,6 @@ def test_mediapipe_loads_every_network_of_the_zoo(model, variant, tmp_path, medi
     run = get_format("tflite").load(manifest.path(artifact))
     (probabilities,) = run([image.transpose(0, 3, 1, 2) / np.float32(255)])
     assert answer[0] == probabilities.argmax()
-    assert abs(answer[2] - probabilities.max()) < 1e-6
+    # MediaPipe brings a LiteRT of its own: as near as two runtimes must be, not as one to itself.
+    allowed = artifact.parity.limit * np.abs(probabilities).max()
+    assert abs(answer[2] - probabilities.max()) <= allowed
