@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tflite_files import make_file
 
@@ -14,6 +15,7 @@ from export.check.command import find_tflite, main
 from export.check.isolate import isolate, kind_key
 from export.check.show import describe_gpu
 from export.check.vulkan import Driver, find_drivers, vulkan_environment
+from export.onnx_to_tflite.conversion import convert
 from export.onnx_to_tflite.listing import list_operators
 from pfd_models.errors import DeviceError, InputError
 
@@ -27,6 +29,27 @@ def test_a_file_of_common_operators_stays_on_the_gpu(gpu, write_file):
     lines = list(describe_gpu(report))
     assert lines[0] == "net.tflite: stays on the GPU, all 4 operators"
     assert "fp16" in lines[2]
+
+
+@pytest.mark.parametrize("search", ["ArgMax", "TopK"])
+def test_the_best_of_ten_classes_are_found_on_the_gpu(gpu, search, tmp_path):
+    """Of a number that is no multiple of four, the engine would rank the whole groups alone."""
+    from onnx import TensorProto, helper, numpy_helper, shape_inference
+
+    k = [numpy_helper.from_array(np.array([10]), "k")]
+    if search == "TopK":
+        found, shape = helper.make_node("TopK", ["x", "k"], ["v", "i"], axis=1), [1, 10]
+    else:
+        found, shape = helper.make_node("ArgMax", ["x"], ["i"], axis=1, keepdims=0), [1]
+    nodes = [found, helper.make_node("Cast", ["i"], ["y"], to=TensorProto.INT32)]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 10])
+    y = helper.make_tensor_value_info("y", TensorProto.INT32, shape)
+    model = helper.make_model(helper.make_graph(nodes, "net", [x], [y], k))
+    path = tmp_path / "net.tflite"
+    path.write_bytes(convert(shape_inference.infer_shapes(model)).data)
+    report = check_gpu(path)
+    assert report.resident
+    assert report.error == 0.0
 
 
 def test_a_refused_operator_is_named_with_its_layer_cause_and_fix(gpu, write_file):
