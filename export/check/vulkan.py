@@ -61,16 +61,16 @@ def find_drivers(
         environment: Of this process by default.
 
     Raises:
-        DeviceError: There is none, the user's choice is no file; the line says what to do.
+        DeviceError: There is none, or the user's choice is not there; the line says what to do.
     """
     environment = os.environ if environment is None else environment
     loader = next(_glob(root, [f"{folder}/{_LOADER}" for folder in _LOADERS]), None)
     if chosen := [name for name in _CHOSEN if environment.get(name)]:
         files = [name for name in environment[chosen[0]].split(os.pathsep) if name]
-        if not any(Path(name).is_file() for name in files):
+        if not any(Path(name).exists() for name in files):
             raise DeviceError(
-                f"{chosen[0]} names {', '.join(files)}, which is no file: give the .json file of a "
-                "Vulkan driver, or unset it for the driver that is installed"
+                f"{chosen[0]} names {', '.join(files)}, which is not there: give the .json file of "
+                "a Vulkan driver, or unset it for the driver that is installed"
             )
         # An ICD file names the driver alone; what reads it may be a browser's too.
         others = _glob(root, [f"{folder}/{_LOADER}" for folder in _BROWSERS])

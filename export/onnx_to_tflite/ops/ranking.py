@@ -80,7 +80,7 @@ def fill_last_four(build: Builder, x: Tensor) -> Tensor:
     batch may have too, nothing is changed.
     """
     missing = -x.shape[-1] % _GROUP
-    if x.dtype != np.float32 or not missing or len(x.shape) < 2 or set(x.shape[:-1]) != {1}:
+    if x.dtype != np.float32 or not missing or set(x.shape[:-1]) != {1}:
         return x
     filler = build.const_tensor("never", np.full((*x.shape[:-1], missing), -np.inf))
     return build.concat([x, filler], len(x.shape) - 1)

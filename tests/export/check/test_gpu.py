@@ -182,7 +182,7 @@ def test_a_named_driver_is_read_by_a_browsers_loader_where_the_system_has_none(
         assert (Path(folder) / "libvulkan.so.1").samefile(tmp_path / BROWSER[1])
 
 
-def test_a_named_driver_that_is_no_file_is_said_by_its_name(tmp_path, refusal):
+def test_a_named_driver_that_is_not_there_is_said_by_its_name(tmp_path, refusal):
     make_system(tmp_path, *BROWSER)
     chosen = {"VK_DRIVER_FILES": "/no/driver.json"}
     refusal(
