@@ -97,7 +97,7 @@ def _read_row(plain: Mapping[str, Any], where: str) -> ForeignResult | None:
         raise InputError(f"{where}: {error}") from error
 
 
-def _known_fields(kind: type, plain: Mapping[str, Any]) -> dict[str, Any]:
+def _known_fields(kind: type[_Row | _Latency], plain: Mapping[str, Any]) -> dict[str, Any]:
     """Return what this file reads of a row; the rest is of other tasks, or newer."""
     return {f.name: plain[f.name] for f in dataclasses.fields(kind) if f.name in plain}
 
