@@ -22,6 +22,7 @@ __all__ = [
     "kind_of",
     "require_comparable",
     "require_operators",
+    "sum_kinds",
 ]
 
 OUTSIDE = "outside operators"
@@ -127,6 +128,28 @@ def align(before: ArmCount, after: ArmCount) -> tuple[OperatorChange, ...]:
     return (*changes, outside)
 
 
+def sum_kinds(changes: Sequence[OperatorChange]) -> tuple[OperatorChange, ...]:
+    """Return one change for each kind of operator, of any types, named with how many there are."""
+    kinds: dict[str, list[OperatorChange]] = {}
+    for change in changes:
+        kinds.setdefault(_without_types(change.name), []).append(change)
+    return tuple(_sum(kind, members) for kind, members in kinds.items())
+
+
+def _sum(kind: str, changes: Sequence[OperatorChange]) -> OperatorChange:
+    old, new = (
+        sum(place is not None for place in places)
+        for places in ((c.before for c in changes), (c.after for c in changes))
+    )
+    return OperatorChange(
+        name=kind if kind == OUTSIDE else f"{kind}: {old}→{new}",
+        before=None,
+        after=None,
+        counts_before=sum((c.counts_before for c in changes), Counts()),
+        counts_after=sum((c.counts_after for c in changes), Counts()),
+    )
+
+
 def _change(
     i: int | None, j: int | None, old: Sequence[OperatorCount], new: Sequence[OperatorCount]
 ) -> OperatorChange:
@@ -142,15 +165,19 @@ def _change(
 
 def kind_of(operator: OperatorCount) -> str:
     """Return an operator's name without the number that ExecuTorch gives it."""
-    return re.sub(r" #\d+$", "", operator.name)
+    return _without_number(operator.name)
+
+
+def _without_number(name: str) -> str:
+    return re.sub(r" #\d+$", "", name)
 
 
 def _likeness(old: OperatorCount, new: OperatorCount) -> int:
     if kind_of(old) != kind_of(new):
-        return _OTHER_TYPES if _without_types(old) == _without_types(new) else 0
+        return _OTHER_TYPES if _without_types(old.name) == _without_types(new.name) else 0
     return _SAME_WORK if old.counts.macs == new.counts.macs else _SAME_KIND
 
 
-def _without_types(operator: OperatorCount) -> str:
+def _without_types(name: str) -> str:
     """Return ``Convolution (NHWC) IGEMM`` of ``Convolution (NHWC, QC8) IGEMM #1``."""
-    return re.sub(r"\((\w+)(?:, \w+)+\)", r"(\1)", kind_of(operator))
+    return re.sub(r"\((\w+)(?:, \w+)+\)", r"(\1)", _without_number(name))

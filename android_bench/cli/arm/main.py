@@ -16,7 +16,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from android_bench.arm_cost.difference import align, require_operators
+from android_bench.arm_cost.difference import align, require_operators, sum_kinds
 from android_bench.arm_cost.document import read_document, write_document
 from android_bench.arm_cost.gate import check_counts
 from android_bench.arm_cost.node_data import change_data, cost_data, read_graph
@@ -61,7 +61,8 @@ def diff(options: Options) -> int:
     for file in (before, after):
         require_operators(file.count, file.file)
     changes = align(before.count, after.count)
-    print_table(difference_table(before, after, changes, rows=options.rows))
+    shown = sum_kinds(changes) if options.by_kind else changes
+    print_table(difference_table(before, after, shown, rows=options.rows))
     if options.html is not None:
         atomic_write(options.html, difference_page(before, after))
         print_line(f"{options.html}")

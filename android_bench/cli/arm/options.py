@@ -44,6 +44,9 @@ def _make_parser(verbs: Mapping[str, str]) -> argparse.ArgumentParser:
     made["diff"].add_argument("before", type=Path, metavar="A")
     made["diff"].add_argument("after", type=Path, metavar="B")
     made["diff"].add_argument("--rows", type=int, default=25, help="operators shown (default: 25)")
+    made["diff"].add_argument(
+        "--by-kind", action="store_true", help="the sum of each kind of operator"
+    )
     made["diff"].add_argument("--html", type=Path, metavar="FILE", help="a page with a waterfall")
     made["diff"].add_argument(
         "--node-data", type=Path, metavar="FOLDER", help="for Model Explorer, of two .tflite"

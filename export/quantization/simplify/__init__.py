@@ -13,6 +13,7 @@ from export.passes import fold_batch_norms
 from export.quantization.simplify import (
     convolve_averages,
     convolve_batch_norms,
+    drop_copies,
     fold_pads,
     fold_shifts,
     multiply_divisions,
@@ -24,6 +25,7 @@ from export.quantization.simplify import (
 __all__ = ["PASSES"]
 
 PASSES: tuple[ModuleType, ...] = (
+    drop_copies,
     fold_batch_norms,
     multiply_divisions,
     fold_pads,

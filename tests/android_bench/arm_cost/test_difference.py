@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from android_bench.arm_cost.difference import OUTSIDE, align
+from android_bench.arm_cost.difference import OUTSIDE, align, sum_kinds
 from android_bench.arm_cost.document import CountedFile, read_document, write_document
 from android_bench.arm_cost.gate import check_counts
 from android_bench.arm_cost.matching import match
@@ -62,6 +62,22 @@ def test_an_operator_on_other_types_of_numbers_is_the_same_operator(make):
         ("Pool (NHWC, F32) #1", 0, None),
         ("Dense (NC, QS8, QC8W) GEMM #1", 1, 0),
         ("Pool (NHWC, S8) #1", None, 1),
+    ]
+
+
+def test_kinds_are_summed_whatever_their_types(make):
+    before = of(
+        make, "Dense (NC, F32) GEMM #1,Pool (NHWC, F32) #1,Dense (NC, F32) GEMM #2", (8, 1, 9)
+    )
+    after = of(make, "Dense (NC, QS8, QC8W) GEMM #1,Add (ND) #1", (3, 4), outside=2)
+    summed = sum_kinds(align(before, after))
+    assert [
+        (c.name, c.counts_before.instructions, c.counts_after.instructions) for c in summed
+    ] == [
+        ("Dense (NC) GEMM: 2→1", 17, 3),
+        ("Pool (NHWC): 1→0", 1, 0),
+        ("Add (ND): 0→1", 0, 4),
+        (OUTSIDE, 0, 2),
     ]
 
 

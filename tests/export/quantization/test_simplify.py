@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -192,3 +193,25 @@ def test_a_division_by_a_number_becomes_a_product():
     fired, calls = simplify(lambda x: x / 6 - x / (x.abs() + 1), passes=(multiply_divisions,))
     assert fired["multiply_divisions"] == 1
     assert calls["mul.Tensor"] == 1
+
+
+def test_a_shuffle_that_asks_for_contiguous_memory_stays_in_integers(write_all):
+    """torchvision writes it so; each copy was one in float, and the files were not bit-equal."""
+
+    def shuffle(x, conv):
+        x = conv(x).view(1, 2, 4, 8, 8)
+        return torch.transpose(x, 1, 2).contiguous().view(1, 8, 8, 8)
+
+    fired, calls = simplify(shuffle, conv := nn.Conv2d(6, 8, 1))
+    assert fired["drop_copies"] == 1
+    assert "contiguous.default" not in calls
+    files = write_all(capture_simply(shuffle, SHAPE, conv))
+    assert files.quantized.kept_float == ()
+    for name in ("pte", "tflite"):
+        assert (files.delegates[name], files.left[name]) == (1, []), name
+        assert np.array_equal(files.outputs[name], files.reference), name
+
+
+def test_a_copy_of_the_input_that_is_returned_stays():
+    fired, calls = simplify(lambda x: (x.clone(memory_format=torch.channels_last),))
+    assert (fired["drop_copies"], calls["clone.default"]) == (0, 1)
