@@ -48,7 +48,8 @@ def find_undecided(
         undecided.append(masks)
     for index, first in enumerate(undecided[0]):
         if first is not None:
-            share = float(np.mean([masks[index] for masks in undecided]))
+            # Of one length each: the samples of an open batch differ in shape.
+            share = float(np.mean(np.concatenate([np.ravel(masks[index]) for masks in undecided])))
             if share > MOST_UNDECIDED:
                 raise ParityError(
                     f"output {index} is {exact[0][index].dtype} and {share:.0%} of it changes "
