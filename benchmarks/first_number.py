@@ -12,7 +12,8 @@ Both install PyTorch from where pip is told to look, and pip's cache is off, so 
 timed is the network.
 
 Example:
-    python -m build --wheel && python tools/build_device_bundle.py --out dist
+    pip install build && python -m build --wheel
+    python tools/build_device_bundle.py --out dist
     python benchmarks/first_number.py --ours dist/*.whl
 """
 
@@ -27,6 +28,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+WAYS = ("pfd-mobile", "litert-cli")
 
 LITERT_CLI = "litert-cli[convert]==0.2.1"
 
@@ -131,11 +134,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--ways",
         nargs="+",
-        default=["pfd-mobile", "litert-cli"],
-        metavar="NAME",
+        choices=WAYS,
+        default=WAYS,
         help="default: both",
     )
     options = parser.parse_args(arguments)
+    if missing := [str(path) for path in options.ours if not path.is_file()]:
+        parser.error(f"--ours {missing[0]} is no file; give the wheels that were built")
+    if not any(path.name.startswith("pfd_mobile-") for path in options.ours):
+        parser.error("--ours lacks the wheel of pfd-mobile itself: python -m build --wheel")
     print("| way | step | seconds |\n|---|---|---|", flush=True)
     ended = [time_way(way, options) for way in options.ways]  # also after one that failed
     return 0 if all(ended) else 1

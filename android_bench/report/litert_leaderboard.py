@@ -9,17 +9,21 @@ Source: google-ai-edge/litert-samples, ``benchmark/leaderboard/README.md``.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from android_bench.records import ForeignResult
 from pfd_models.errors import InputError
-from pfd_models.plain_data import decode_json
+from pfd_models.plain_data import decode_json, from_plain
 
 __all__ = ["SOURCE", "read_leaderboard"]
 
 SOURCE = "litert-leaderboard"
 
+_MEASURED = "measured"
 _SILENT_ABOUT = ("core", "threads", "clock", "temperature", "input size", "interval")
 
 
@@ -38,17 +42,16 @@ class _Row:
     os: str | None = None
     accelerator: str
     delegate: str | None = None
-    latency_ms: _Latency | None = None
+    latency_ms: _Latency
     runs: int | None = None
     runtime: str = "litert"
     runtime_version: str | None = None
-    status: str = "measured"
     date: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Board:
-    rows: list[_Row] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
 
 
 def read_leaderboard(path: Path) -> tuple[ForeignResult, ...]:
@@ -66,11 +69,9 @@ def read_leaderboard(path: Path) -> tuple[ForeignResult, ...]:
         ) from error
     board = decode_json(_Board, text, what=str(path), strict=False)
     found = tuple(
-        _foreign(row, row.latency_ms.median, row.latency_ms.p95)
-        for row in board.rows
-        if row.status == "measured"
-        and row.latency_ms is not None
-        and row.latency_ms.median is not None
+        row
+        for number, plain in enumerate(board.rows)
+        if (row := _read_row(plain, f"{path}, rows[{number}]")) is not None
     )
     if not found:
         raise InputError(
@@ -78,6 +79,27 @@ def read_leaderboard(path: Path) -> tuple[ForeignResult, ...]:
             "leaderboard's board.json"
         )
     return found
+
+
+def _read_row(plain: Mapping[str, Any], where: str) -> ForeignResult | None:
+    """Return a row; None where it has no measured latency, whatever else it lacks."""
+    latency = plain.get("latency_ms")
+    if plain.get("status", _MEASURED) != _MEASURED or latency is None:
+        return None
+    if isinstance(latency, dict):
+        plain = {**plain, "latency_ms": _known_fields(_Latency, latency)}
+    row = from_plain(_Row, _known_fields(_Row, plain), what=where)
+    if row.latency_ms.median is None:
+        return None
+    try:
+        return _foreign(row, row.latency_ms.median, row.latency_ms.p95)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def _known_fields(kind: type[_Row | _Latency], plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what this file reads of a row; the rest is of other tasks, or newer."""
+    return {f.name: plain[f.name] for f in dataclasses.fields(kind) if f.name in plain}
 
 
 def _foreign(row: _Row, median_ms: float, p95_ms: float | None) -> ForeignResult:

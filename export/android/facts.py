@@ -16,8 +16,23 @@ RUNTIMES = {"litert": "tflite", "executorch": "pte"}
 """Runtimes of an app and the format each runs."""
 
 _PACKAGES = {"litert": "ai-edge-litert", "executorch": "executorch"}
-_PACKAGE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
+_PACKAGE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
 _KINDS = {"float32": "float", "int32": "int"}
+# Head to name in code, type and axes of each output. A module's own names may be any text.
+_ANSWERS = {
+    "none": [("scores", "float32", 2)],
+    "softmax": [("probabilities", "float32", 2)],
+    "argmax": [("label", "int32", 1)],
+    "topk": [("scores", "float32", 2), ("labels", "int32", 2)],
+}
+# Words that can be no part of a package: Java's, and the hard keywords of Kotlin beside them.
+_JVM_WORD = re.compile(
+    "abstract|assert|boolean|break|byte|case|catch|char|class|const|continue|default|do|double|else"
+    "|enum|extends|false|final|finally|float|for|goto|if|implements|import|instanceof|int|interface"
+    "|long|native|new|null|package|private|protected|public|return|short|static|strictfp|super"
+    "|switch|synchronized|this|throw|throws|transient|true|try|void|volatile|while"
+    "|as|fun|in|is|object|typealias|typeof|val|var|when"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +124,10 @@ def read_facts(manifest: Manifest, *, package: str, runtimes: Sequence[str]) -> 
         raise InputError(
             f"--package {package!r} is no Android package; write it as com.example.classifier"
         )
+    if words := [w for w in package.split(".") if _JVM_WORD.fullmatch(w)]:
+        raise InputError(
+            f"--package {package!r} holds {words[0]!r}, a word of Java or Kotlin; give another"
+        )
     for name in runtimes:
         if name not in RUNTIMES:
             raise InputError(unknown("runtime", name, RUNTIMES))
@@ -116,8 +135,8 @@ def read_facts(manifest: Manifest, *, package: str, runtimes: Sequence[str]) -> 
     app = manifest.app or AppInterface()
     image = _require_image(manifest, artifacts[0][1])
     low, high = image.get("value_range", (0.0, 1.0))
-    outputs = _describe_outputs(manifest, artifacts[0][1].outputs)
     head, _, _ = app.head.partition(":")
+    outputs = _describe_outputs(manifest, head, artifacts[0][1].outputs)
     counts = {"none": outputs[0].count, "softmax": outputs[0].count}
     return AppFacts(
         stem=manifest.stem,
@@ -163,6 +182,11 @@ def _require_image(manifest: Manifest, artifact: Artifact) -> dict[str, Any]:
         raise InputError(
             f"{artifact.file} takes {tensor.dtype} integers; build it without --io int8"
         )
+    if tensor.batch is not None:
+        raise InputError(
+            f"{artifact.file} takes {tensor.batch[0]} to {tensor.batch[1]} images a call; the "
+            "sources are for one: build it without a range of batches"
+        )
     batch, *size = tensor.shape
     height, width, channels = size if _layout(manifest, tensor) == "nhwc" else (*size[1:], size[0])
     if batch != 1 or channels != 3:
@@ -179,23 +203,22 @@ def _layout(manifest: Manifest, tensor: TensorSpec) -> str:
     return "nhwc" if takes_bytes else tensor.layout.lower()
 
 
-def _describe_outputs(manifest: Manifest, specs: Sequence[TensorSpec]) -> tuple[OutputFacts, ...]:
-    for spec in specs:
-        is_rows = len(spec.shape) == 2 or spec.dtype == "int32"
-        if spec.dtype not in _KINDS or not is_rows or spec.shape[0] != 1:
-            raise InputError(
-                f"{manifest.stem} returns {spec.name!r}, {spec.dtype} {spec.shape}; the sources "
-                "are for classifiers, (1, classes)"
-            )
-    if manifest.app is None and len(specs) != 1:
-        raise InputError(f"{manifest.stem} returns {len(specs)} tensors; give one of scores")
+def _describe_outputs(
+    manifest: Manifest, head: str, specs: Sequence[TensorSpec]
+) -> tuple[OutputFacts, ...]:
+    wanted = _ANSWERS[head]
+    found = [(spec.dtype, len(spec.shape)) for spec in specs]
+    if found != [(dtype, axes) for _, dtype, axes in wanted] or any(s.shape[0] != 1 for s in specs):
+        returned = ", ".join(f"{spec.name!r}, {spec.dtype} {spec.shape}" for spec in specs)
+        raise InputError(
+            f"{manifest.stem} returns {returned}; the sources are for classifiers, which return "
+            "float32 scores (1, classes)"
+        )
     return tuple(
         OutputFacts(
-            name=re.sub(r"\W", "_", spec.name),
-            kind=_KINDS[spec.dtype],
-            count=spec.shape[1] if len(spec.shape) == 2 else 1,
+            name=name, kind=_KINDS[dtype], count=spec.shape[1] if len(spec.shape) == 2 else 1
         )
-        for spec in specs
+        for (name, dtype, _), spec in zip(wanted, specs, strict=True)
     )
 
 

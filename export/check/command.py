@@ -32,7 +32,10 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check every file, print what was found, and return 1 where a check says no."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.gpu and options.soc is not None:
+        parser.error(f"--soc {options.soc} goes with --npu; leave it out")
     if options.gpu:
         return check_on_gpu(options.files)
     return _check_each(options.files, lambda path: _ask_npu(path, options.npu, options.soc or ""))
@@ -112,7 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--gpu", action="store_true", help="run it on LiteRT's GPU engine")
-    which.add_argument("--npu", choices=list(VENDORS), help="ask this maker's compiler plugin")
+    which.add_argument(
+        "--npu", type=str.lower, choices=list(VENDORS), help="ask this maker's compiler plugin"
+    )
     parser.add_argument("--soc", help="the phone's chip, with --npu: mt6893, SM8750, Tensor_G5")
     parser.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help=".tflite, or the .json of a set"

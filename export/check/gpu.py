@@ -103,7 +103,7 @@ def check_gpu(path: Path) -> GpuReport:
 
     Raises:
         InputError: It cannot be read, or LiteRT cannot run it at all.
-        DeviceError: There is no Vulkan driver, or every one ended the process.
+        DeviceError: There is no Vulkan driver, or the process ended on every one.
     """
     operators = list_operators(read_file(path), name=str(path))
     failures = []
@@ -150,11 +150,16 @@ def _run(path: Path, driver: Driver) -> dict[str, Any]:
             ) from error
         if done.returncode < 0:
             name = signal.Signals(-done.returncode).name
+            if not report.exists():
+                raise DeviceError(
+                    f"LiteRT ended by {name} on {path} before it asked a GPU: the file is likely "
+                    "damaged; convert it again"
+                )
             raise DeviceError(
                 f"the Vulkan driver ({driver.name}) ended the GPU check of {path} by {name}: "
                 f"{_OTHER_DRIVER}"
             )
-        if done.returncode or not report.exists():
+        if done.returncode:
             raise InputError(f"LiteRT cannot run {path}: {_last_line(done.stderr)}")
         found: dict[str, Any] = json.loads(report.read_text())
     if not found["adapter"]:
@@ -173,7 +178,9 @@ _OTHER_DRIVER = (
 
 def _last_line(stderr: bytes) -> str:
     lines = [line.strip() for line in stderr.decode(errors="replace").splitlines()]
-    return (next((line for line in reversed(lines) if line), "it says nothing"))[:300]
+    # The engine goes on telling what it does while the process ends.
+    said = [line for line in lines if line and not line.startswith(("INFO:", "WARNING:"))]
+    return (said or ["it says nothing"])[-1][:300]
 
 
 def _make_report(

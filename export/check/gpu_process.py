@@ -16,7 +16,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +38,23 @@ Array = np.ndarray[Any, Any]
 
 
 def main(arguments: list[str]) -> int:
-    """Run the file of the first argument and write JSON to the second."""
+    """Run the file of the first argument and write JSON to the second.
+
+    The second is there, empty, as soon as the file has run on the CPU: who reads that this process
+    died can tell by it whether a GPU had been asked.
+    """
     path, report = Path(arguments[0]), Path(arguments[1])
-    found = _examine(path)
+    found = _examine(path.read_bytes(), report.touch)
     report.write_text(json.dumps(found))
     return 0
 
 
-def _examine(path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
+def _examine(content: bytes, note_cpu_done: Callable[[], None]) -> dict[str, Any]:
     engine = _Engine()
     inputs = engine.make_inputs(content)
     on_cpu = engine.run(content, inputs, engine.cpu())
     in_half = engine.run(content, inputs, engine.cpu(_HALF_PRECISION))
+    note_cpu_done()
     begin = time.perf_counter()
     on_gpu, log = engine.try_gpu(content, inputs)
     seconds = time.perf_counter() - begin

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from export.onnx_to_tflite.listing import read_numbers
+
 __all__ = ["isolate", "kind_key"]
 
 
@@ -25,7 +27,8 @@ def isolate(content: bytes, index: int) -> bytes:
     tensors: list[Any] = []
     places: dict[int, int] = {}
     inputs: list[int] = []
-    for number in dict.fromkeys([*map(int, operator.inputs), *map(int, operator.outputs)]):
+    read, made = (read_numbers(vector) for vector in (operator.inputs, operator.outputs))
+    for number in dict.fromkeys([*read, *made]):
         if number < 0:
             continue
         tensor = graph.tensors[number]
@@ -36,12 +39,12 @@ def isolate(content: bytes, index: int) -> bytes:
             buffer.data = data
             buffers.append(buffer)
             tensor.buffer = len(buffers) - 1
-        elif number not in operator.outputs:
+        elif number not in made:
             inputs.append(len(tensors))
         places[number] = len(tensors)
         tensors.append(tensor)
-    operator.inputs = [places.get(int(number), -1) for number in operator.inputs]
-    operator.outputs = [places[int(number)] for number in operator.outputs]
+    operator.inputs = [places.get(number, -1) for number in read]
+    operator.outputs = [places[number] for number in made]
     operator.opcodeIndex = 0
     alone = schema.SubGraphT()
     alone.name, alone.tensors, alone.operators = graph.name, tensors, [operator]
@@ -62,5 +65,5 @@ def kind_key(alone: bytes) -> tuple[Any, ...]:
     graph = model.subgraphs[0]
     (operator,) = graph.operators
     options = vars(operator.builtinOptions) if operator.builtinOptions is not None else {}
-    tensors = tuple((tuple(t.shape), t.type, t.buffer > 0) for t in graph.tensors)
+    tensors = tuple((read_numbers(t.shape), t.type, t.buffer > 0) for t in graph.tensors)
     return (model.operatorCodes[0].builtinCode, tensors, str(sorted(options.items())))

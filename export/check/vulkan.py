@@ -61,13 +61,22 @@ def find_drivers(
         environment: Of this process by default.
 
     Raises:
-        DeviceError: There is none; the line says what to install.
+        DeviceError: There is none, or the user's choice is not there; the line says what to do.
     """
     environment = os.environ if environment is None else environment
-    if chosen := [name for name in _CHOSEN if environment.get(name)]:
-        return (Driver(name=f"as {chosen[0]} says"),)
-    found = []
     loader = next(_glob(root, [f"{folder}/{_LOADER}" for folder in _LOADERS]), None)
+    if chosen := [name for name in _CHOSEN if environment.get(name)]:
+        files = [name for name in environment[chosen[0]].split(os.pathsep) if name]
+        if not any(Path(name).exists() for name in files):
+            raise DeviceError(
+                f"{chosen[0]} names {', '.join(files)}, which is not there: give the .json file of "
+                "a Vulkan driver, or unset it for the driver that is installed"
+            )
+        # An ICD file names the driver alone; what reads it may be a browser's too.
+        others = _glob(root, [f"{folder}/{_LOADER}" for folder in _BROWSERS])
+        beside = None if loader else next((other.parent for other in others), None)
+        return (Driver(name=f"as {chosen[0]} says", loader=beside),)
+    found = []
     icds = _glob(root, [f"{folder}/*.json" for folder in _ICD_FOLDERS])
     real = [icd for icd in icds if "lvp" not in icd.name]
     if real and loader and next(_glob(root, _GPU_NODES), None):
@@ -91,15 +100,13 @@ def find_drivers(
 def vulkan_environment(driver: Driver) -> Iterator[dict[str, str]]:
     """Give the environment of a process that is to use a driver, while files it names exist."""
     environment = dict(os.environ)
-    if driver.library is None:
-        yield environment
-        return
     with tempfile.TemporaryDirectory(prefix="pfd-vulkan-") as name:
         folder = Path(name)
-        icd = folder / "driver.json"
-        entry = {"library_path": str(driver.library), "api_version": "1.0.5"}
-        icd.write_text(json.dumps({"file_format_version": "1.0.0", "ICD": entry}))
-        environment["VK_ICD_FILENAMES"] = str(icd)
+        if driver.library is not None:
+            icd = folder / "driver.json"
+            entry = {"library_path": str(driver.library), "api_version": "1.0.5"}
+            icd.write_text(json.dumps({"file_format_version": "1.0.0", "ICD": entry}))
+            environment["VK_ICD_FILENAMES"] = str(icd)
         if driver.loader is not None:
             # The loader alone: its folder may hold a browser's libraries of common names.
             (folder / _LOADER).symlink_to(driver.loader / _LOADER)

@@ -147,7 +147,7 @@ def _parse_app(options: argparse.Namespace) -> AppOptions:
     return AppOptions(
         preprocess=options.preprocess,
         head=options.head,
-        labels=parse_labels(options.labels, options.data_root) if options.labels else None,
+        labels=None if options.labels is None else parse_labels(options.labels, options.data_root),
         mean=parse_numbers("--mean", options.mean),
         std=parse_numbers("--std", options.std),
     )

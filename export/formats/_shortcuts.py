@@ -82,7 +82,8 @@ def speed_up_tracing() -> Iterator[None]:
 def speed_up_onnx_export() -> Iterator[None]:
     """Export to ONNX without trying rewrites on nodes of another operator; holds `LOCK`.
 
-    PyTorch's table of ONNX functions is made once a process, not once an export.
+    PyTorch's table of ONNX functions is made once for the operators that are registered, not once
+    an export.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(speed_up_tracing())
@@ -137,15 +138,22 @@ def replace_method(owner: type | ModuleType, name: str, function: Any) -> Iterat
             setattr(owner, name, own)
 
 
-_tables: dict[int, Any] = {}
-"""PyTorch's tables of ONNX functions, by opset. An export only reads them."""
+_tables: dict[tuple[int, int], Any] = {}
+"""PyTorch's tables of ONNX functions, by opset and how many operators were registered then.
+
+An export only reads them. A table leaves out the functions of operators that are not registered
+yet, as those of quantisation are not before the first int8 network.
+"""
 
 
 def _make_once(make: Callable[..., Any]) -> Any:
     def from_torchlib(*, opset_version: int) -> Any:
-        if opset_version not in _tables:
-            _tables[opset_version] = make(opset_version=opset_version)
-        return _tables[opset_version]
+        import torch
+
+        key = opset_version, len(torch._C._dispatch_get_all_op_names())
+        if key not in _tables:
+            _tables[key] = make(opset_version=opset_version)
+        return _tables[key]
 
     return staticmethod(from_torchlib)
 

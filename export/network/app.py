@@ -234,4 +234,6 @@ def _read_labels(network: Network, source: LabelSource) -> tuple[str, ...]:
         lines.pop()
     if empty := [i + 1 for i, line in enumerate(lines) if not line.strip()]:
         raise DataError(f"--labels {path}: line {empty[0]} is empty; give one name a line")
+    if odd := [i + 1 for i, line in enumerate(lines) if "\0" in line]:
+        raise DataError(f"--labels {path}: line {odd[0]} holds a zero byte; is it a text file?")
     return tuple(line.strip() for line in lines)

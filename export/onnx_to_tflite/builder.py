@@ -197,9 +197,18 @@ class Builder:
         return constant("number", np.array(value, like.dtype))
 
     def cast(self, tensor: Tensor, dtype: Any) -> Tensor:
-        """CAST, or nothing where the type is the same; a constant is cast here."""
+        """CAST, or nothing where the type is the same; a constant is cast here.
+
+        Back from a type that holds every value, it is the tensor that was cast: ONNX counts in
+        int64, which TFLite's TOPK_V2 does not and GPUs do not have.
+        """
         if tensor.dtype == np.dtype(dtype):
             return tensor
+        before = self.producer(tensor)
+        if before is not None and before.kind == "CAST":
+            source = before.data_input
+            if source.dtype == np.dtype(dtype) and np.can_cast(source.dtype, tensor.dtype):
+                return source
         if tensor.data is not None:
             return constant(tensor.name, tensor.data.astype(dtype))
         return self.emit("CAST", [tensor], tensor.shape, dtype=dtype)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pfd_models.errors import InputError
 
-__all__ = ["FileOperator", "FileTensor", "list_operators"]
+__all__ = ["FileOperator", "FileTensor", "list_operators", "read_numbers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class FileOperator:
     @property
     def layer(self) -> str:
         """Return the name of what it makes, which says the layer."""
-        return self.outputs[0].name if self.outputs else f"operator {self.index}"
+        return (self.outputs[0].name if self.outputs else "") or f"operator {self.index}"
 
 
 def list_operators(content: bytes, *, name: str = "the file") -> tuple[FileOperator, ...]:
@@ -69,7 +69,9 @@ def list_operators(content: bytes, *, name: str = "the file") -> tuple[FileOpera
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
         return _read(model, schema)
     except Exception as error:  # flatbuffers follows whatever offsets a damaged file has
-        raise InputError(f"{name} is a damaged TFLite model: {type(error).__name__}") from error
+        raise InputError(
+            f"{name} is a damaged TFLite model, cut off or changed: copy or convert it again"
+        ) from error
 
 
 def _read(model: Any, schema: Any) -> tuple[FileOperator, ...]:
@@ -84,8 +86,8 @@ def _read(model: Any, schema: Any) -> tuple[FileOperator, ...]:
         shape = one.shapeSignature if one.shapeSignature is not None else one.shape
         data = model.buffers[one.buffer].data
         return FileTensor(
-            name=one.name.decode(errors="replace"),
-            shape=tuple(int(size) for size in (shape if shape is not None else ())),
+            name=(one.name or b"").decode(errors="replace"),
+            shape=read_numbers(shape),
             dtype=dtypes.get(one.type, "unknown"),
             constant=data is not None and len(data) > 0,
         )
@@ -103,8 +105,13 @@ def _read(model: Any, schema: Any) -> tuple[FileOperator, ...]:
                 index=index,
                 kind=kind,
                 version=int(code.version),
-                inputs=tuple(tensor(i) for i in operator.inputs if i >= 0),
-                outputs=tuple(tensor(i) for i in operator.outputs if i >= 0),
+                inputs=tuple(tensor(i) for i in read_numbers(operator.inputs) if i >= 0),
+                outputs=tuple(tensor(i) for i in read_numbers(operator.outputs) if i >= 0),
             )
         )
     return tuple(found)
+
+
+def read_numbers(vector: Any) -> tuple[int, ...]:
+    """Return the numbers of a vector, which a file may leave out."""
+    return () if vector is None else tuple(map(int, vector))

@@ -48,7 +48,9 @@ def find_undecided(
         undecided.append(masks)
     for index, first in enumerate(undecided[0]):
         if first is not None:
-            share = float(np.mean([masks[index] for masks in undecided]))
+            # Of one length each: the samples of an open batch differ in shape.
+            found = [mask for masks in undecided if (mask := masks[index]) is not None]
+            share = float(np.mean(np.concatenate([mask.ravel() for mask in found])))
             if share > MOST_UNDECIDED:
                 raise ParityError(
                     f"output {index} is {exact[0][index].dtype} and {share:.0%} of it changes "

@@ -127,7 +127,7 @@ def parse_labels(text: str, data_root: Path | None = None) -> LabelSource:
         return LabelSource(kind="dataset", place=name, data_root=data_root)
     if not Path(text).is_file():
         raise DataError(
-            f"--labels {text} is no file; give a text file with one name a line, dataset for the "
+            f"--labels {text!r} is no file; give a text file with one name a line, dataset for the "
             "network's own data set, or dataset:NAME"
         )
     return LabelSource(kind="file", place=text)

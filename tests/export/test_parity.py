@@ -147,6 +147,15 @@ def test_whole_numbers_need_not_differ_between_inputs():
     assert (figures.relative_linf, figures.sqnr_db) == (0.0, 240.0)
 
 
+def test_whole_numbers_of_several_batches_are_held_to_the_reference_too():
+    inputs = [*make_inputs([(1, 3, 8, 8)], seed=0), *make_inputs([(3, 3, 8, 8)], seed=1)]
+    reference = parity.make_reference(Classes().eval(), inputs)
+    outputs = found_by(reference)
+    outputs[-1][0] = (outputs[-1][0] + 1) % 5
+    with pytest.raises(ParityError, match="3 of 3 int64 values of output 0 differ"):
+        parity.compare(reference, outputs, what="net.pte")
+
+
 def test_a_tie_that_the_last_digit_decides_is_left_open():
     class Tied(nn.Module):
         def forward(self, x):

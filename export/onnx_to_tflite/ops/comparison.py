@@ -6,6 +6,7 @@ import numpy as np
 
 from export.onnx_to_tflite.builder import Builder
 from export.onnx_to_tflite.graph import Array, Tensor
+from export.onnx_to_tflite.integer_range import SEARCHES
 from export.onnx_to_tflite.layout import transpose_constant
 from export.onnx_to_tflite.ops import ANY_TYPE, NUMBERS, lowers
 from export.onnx_to_tflite.ops.arithmetic import bind_broadcast, choose_order, operand
@@ -63,10 +64,19 @@ def is_inf(node: Node, build: Builder) -> None:
 
 @lowers("Cast", layout="any", types=ANY_TYPE)
 def cast(node: Node, build: Builder) -> None:
-    """CAST; to bool it says what is not zero, to an integer it rounds towards zero."""
+    """CAST; to bool it says what is not zero, to an integer it rounds towards zero.
+
+    A place that was searched for is had in int32 at once: GPUs have no int64.
+    """
     value = build.value(node.inputs[0])
     dtype = build.onnx_graph.dtypes[node.outputs[0]]
-    build.bind(node.outputs[0], build.cast(value.tensor, dtype), value.order)
+    made_by = build.producer(value.tensor)
+    if made_by is not None and made_by.kind in SEARCHES and dtype == np.int32:
+        options = {"outputType": "INT32"}
+        y = build.emit(made_by.kind, made_by.inputs, value.tensor.shape, options, dtype)
+    else:
+        y = build.cast(value.tensor, dtype)
+    build.bind(node.outputs[0], y, value.order)
 
 
 @lowers("Where", layout="any", types=(*NUMBERS, "bool"))

@@ -11,6 +11,8 @@ from export.onnx_to_tflite.ops import NUMBERS, lowers
 from export.onnx_to_tflite.reader import Node, refuse
 from export.onnx_to_tflite.take import take
 
+_GROUP = 4
+
 SEARCHES = {"ArgMax": "ARG_MAX", "ArgMin": "ARG_MIN"}
 
 
@@ -60,7 +62,7 @@ def top_k(node: Node, build: Builder) -> None:
     if smallest:
         x = mirror(build, x)
     shape = (*x.shape[:-1], count)
-    operands = [x, build.const_tensor("k", count, np.int32)]
+    operands = [fill_last_four(build, x), build.const_tensor("k", count, np.int32)]
     values, indices = build.emit_many("TOPK_V2", operands, [(shape, x.dtype), (shape, np.int32)])
     if smallest:
         values = mirror(build, values)
@@ -68,6 +70,20 @@ def top_k(node: Node, build: Builder) -> None:
         build.bind(node.outputs[0], values, order)
     if len(node.outputs) > 1 and node.outputs[1]:
         build.bind(node.outputs[1], build.cast(indices, np.int64), order)
+
+
+def fill_last_four(build: Builder, x: Tensor) -> Tensor:
+    """Lengthen a row of floats to a multiple of four by what is never among the largest.
+
+    GPUs hold channels by four, and LiteRT's engine (ai-edge-litert 2.3) ranks the whole groups
+    alone: of ten classes it returns the best of the first eight. Of several rows, which an open
+    batch may have too, nothing is changed.
+    """
+    missing = -x.shape[-1] % _GROUP
+    if x.dtype != np.float32 or not missing or set(x.shape[:-1]) != {1}:
+        return x
+    filler = build.const_tensor("never", np.full((*x.shape[:-1], missing), -np.inf))
+    return build.concat([x, filler], len(x.shape) - 1)
 
 
 def mirror(build: Builder, x: Tensor) -> Tensor:

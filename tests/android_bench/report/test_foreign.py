@@ -80,7 +80,8 @@ def test_a_row_is_kept_with_what_it_does_not_say(board):
 def test_rows_without_a_measured_latency_are_left_out(board):
     failed = make_row("a/b", 1, status="failed")
     tokens = make_row("a/c", 2, latency_ms=None)
-    (only,) = read_leaderboard(board(ROWS[0], failed, tokens))
+    bare = {"row_id": "a/d", "status": "failed", "file": None, "accelerator": None}
+    (only,) = read_leaderboard(board(ROWS[0], failed, tokens, bare))
     assert only.model == "litert-community/shufflenet_v2"
 
 
@@ -89,10 +90,13 @@ def test_rows_without_a_measured_latency_are_left_out(board):
     [
         ("", "not valid JSON"),
         ("[1]", "cannot be read"),
-        ('{"rows": [{"model": "x"}]}', "lacks the field 'row_id'"),
+        ('{"rows": [{"model": "x"}]}', "1 rows and none with a measured latency"),
+        ('{"rows": [{"latency_ms": {"median": 1}}]}', "rows[0] lacks the field 'row_id'"),
+        (json.dumps({"rows": [make_row("x", latency_ms={"median": "1"})]}), "rows[0] cannot"),
         ('{"rows": []}', "0 rows and none with a measured latency"),
         ('{"something": "else"}', "none with a measured latency"),
         (json.dumps({"rows": [make_row("x", latency_ms={"median": -1.0})]}), "above 0 ms"),
+        (json.dumps({"rows": [ROWS[0], make_row("x", runs=0)]}), "rows[1]: ForeignResult.runs"),
     ],
 )
 def test_a_file_that_is_no_board_is_one_line(tmp_path, refusal, text, part):

@@ -113,6 +113,7 @@ def test_the_cpp_computes_what_pytorch_computes_on_the_wheels_libraries(name, ap
         for module in ("ai_edge_litert", "executorch")
     }
     source = apps[name] / "src"
+    said = []
     for command in (
         ["cmake", "-S", source / "main/cpp", "-B", tmp_path, "-DCMAKE_CXX_FLAGS=-Wall -Wextra -O0",
          f"-DLITERT_DIR={places['ai_edge_litert']}",
@@ -122,8 +123,9 @@ def test_the_cpp_computes_what_pytorch_computes_on_the_wheels_libraries(name, ap
     ):  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
+        said.append(done.stderr)
+    assert "warning" not in said[1]
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["litert", "executorch"]
-    assert "parity.cpp" not in done.stderr
     missing = subprocess.run(
         [tmp_path / "parity", tmp_path, tmp_path], capture_output=True, check=False
     )
@@ -188,14 +190,24 @@ def with_tensors(manifest, *, inputs=None, outputs=None):
     return changed(manifest, artifacts=artifacts)
 
 
+def with_output_twice(manifest):
+    """Baked files of a module with a second output, as of an auxiliary classifier."""
+    artifacts = tuple(dataclasses.replace(a, outputs=a.outputs * 2) for a in manifest.artifacts)
+    return changed(manifest, artifacts=artifacts)
+
+
 @pytest.mark.parametrize(
     ("change", "line"),
     [
         (lambda m: changed(m, spec={}), "build it with --mean and --std"),
         (lambda m: with_tensors(m, inputs={"dtype": "int8"}), "build it without --io int8"),
         (lambda m: with_tensors(m, inputs={"shape": (2, 24, 24, 3)}), r"2 image\(s\)"),
+        (lambda m: with_tensors(m, inputs={"batch": (1, 4)}), "takes 1 to 4 images a call"),
         (lambda m: with_tensors(m, inputs={"shape": (1, 7)}), "takes no single image"),
         (lambda m: with_tensors(m, outputs={"shape": (1, 4, 6, 6)}), "are for classifiers"),
+        (lambda m: with_tensors(m, outputs={"dtype": "int32"}), "are for classifiers"),
+        (lambda m: with_tensors(m, outputs={"dtype": "int32", "shape": (1,)}), "are for classif"),
+        (with_output_twice, r"'scores', float32 \(1, 10\), 'scores'"),
     ],
 )
 def test_a_set_that_is_no_classifier_of_one_image_is_refused(change, line, float_set):
@@ -203,10 +215,24 @@ def test_a_set_that_is_no_classifier_of_one_image_is_refused(change, line, float
         read_facts(change(float_set), package="com.example.a", runtimes=("litert",))
 
 
+def test_a_package_may_have_capitals(float_set):
+    facts = read_facts(float_set, package="com.example.myApp", runtimes=("litert",))
+    assert facts.package == "com.example.myApp"
+
+
+@pytest.mark.parametrize("name", ["logits", "class", "0", "größe"])
+def test_an_outputs_name_in_code_is_ours_whatever_the_modules_is(name, float_set):
+    named = with_tensors(float_set, outputs={"name": name})
+    (output,) = read_facts(named, package="com.example.a", runtimes=("litert",)).outputs
+    assert output.name == "scores"
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [
         (["--package", "Classifier"], "write it as com.example.classifier"),
+        (["--package", "com.example.new"], "holds 'new', a word of Java or Kotlin"),
+        (["--package", "com.in.example"], "holds 'in', a word of Java or Kotlin"),
         (["--runtime", "litrt"], "did you mean 'litert'"),
         (["--runtime", ","], "--runtime is empty"),
     ],

@@ -1,15 +1,22 @@
 """LiteRT's GPU engine says what stays on the GPU; each operator it refuses is named."""
 
 import dataclasses
+import json
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+from tflite_files import make_file
 
 from export.check import check_gpu, gpu_process
 from export.check import gpu as gpu_module
 from export.check.command import find_tflite, main
+from export.check.isolate import isolate, kind_key
 from export.check.show import describe_gpu
 from export.check.vulkan import Driver, find_drivers, vulkan_environment
+from export.onnx_to_tflite.conversion import convert
+from export.onnx_to_tflite.listing import list_operators
 from pfd_models.errors import DeviceError, InputError
 
 
@@ -22,6 +29,27 @@ def test_a_file_of_common_operators_stays_on_the_gpu(gpu, write_file):
     lines = list(describe_gpu(report))
     assert lines[0] == "net.tflite: stays on the GPU, all 4 operators"
     assert "fp16" in lines[2]
+
+
+@pytest.mark.parametrize("search", ["ArgMax", "TopK"])
+def test_the_best_of_ten_classes_are_found_on_the_gpu(gpu, search, tmp_path):
+    """Of a number that is no multiple of four, the engine would rank the whole groups alone."""
+    from onnx import TensorProto, helper, numpy_helper, shape_inference
+
+    k = [numpy_helper.from_array(np.array([10]), "k")]
+    if search == "TopK":
+        found, shape = helper.make_node("TopK", ["x", "k"], ["v", "i"], axis=1), [1, 10]
+    else:
+        found, shape = helper.make_node("ArgMax", ["x"], ["i"], axis=1, keepdims=0), [1]
+    nodes = [found, helper.make_node("Cast", ["i"], ["y"], to=TensorProto.INT32)]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 10])
+    y = helper.make_tensor_value_info("y", TensorProto.INT32, shape)
+    model = helper.make_model(helper.make_graph(nodes, "net", [x], [y], k))
+    path = tmp_path / "net.tflite"
+    path.write_bytes(convert(shape_inference.infer_shapes(model)).data)
+    report = check_gpu(path)
+    assert report.resident
+    assert report.error == 0.0
 
 
 def test_a_refused_operator_is_named_with_its_layer_cause_and_fix(gpu, write_file):
@@ -60,6 +88,31 @@ def test_each_planted_operator_is_named_and_no_other(gpu, write_file, kinds):
 
 def test_ten_files_were_planted():
     assert len(PLANTED) == 10
+
+
+def strip_file(content):
+    """Leave out what the schema lets a file leave out: names, and the shapes of scalars."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    for tensor in model.subgraphs[0].tensors:
+        tensor.name = None
+        if not len(tensor.shape):
+            tensor.shape = None
+    model.subgraphs[0].operators[0].inputs = None
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def test_a_file_without_names_is_listed_by_places():
+    content = strip_file(make_file("RELU", "CONV_2D"))
+    first, second = list_operators(content)
+    assert (first.layer, first.inputs, second.layer) == ("operator 0", (), "operator 1")
+    (alone,) = list_operators(isolate(content, 0))
+    assert (alone.kind, alone.inputs) == ("RELU", ())
+    assert kind_key(isolate(content, 0)) != kind_key(isolate(content, 1))
 
 
 # -- what can go wrong -------------------------------------------------------------------------
@@ -112,18 +165,35 @@ def test_where_no_gpu_has_a_driver_the_one_in_software_is_alone(tmp_path, files)
 
 
 def test_the_drivers_that_the_user_names_are_the_only_ones(tmp_path):
-    make_system(tmp_path, *BROWSER)
-    (driver,) = find_drivers(tmp_path, {"VK_ICD_FILENAMES": "/mine.json"})
+    make_system(tmp_path, *BROWSER, LOADER, "mine.json")
+    (driver,) = find_drivers(tmp_path, {"VK_ICD_FILENAMES": str(tmp_path / "mine.json")})
     assert driver == Driver(name="as VK_ICD_FILENAMES says")
+
+
+def test_a_named_driver_is_read_by_a_browsers_loader_where_the_system_has_none(
+    tmp_path, monkeypatch
+):
+    make_system(tmp_path, *BROWSER, "mine.json")
+    monkeypatch.setenv("VK_ICD_FILENAMES", str(tmp_path / "mine.json"))
+    (driver,) = find_drivers(tmp_path)
+    with vulkan_environment(driver) as environment:
+        assert environment["VK_ICD_FILENAMES"] == str(tmp_path / "mine.json")
+        (folder, *_) = environment["LD_LIBRARY_PATH"].split(":")
+        assert (Path(folder) / "libvulkan.so.1").samefile(tmp_path / BROWSER[1])
+
+
+def test_a_named_driver_that_is_not_there_is_said_by_its_name(tmp_path, refusal):
+    make_system(tmp_path, *BROWSER)
+    chosen = {"VK_DRIVER_FILES": "/no/driver.json"}
+    refusal(
+        DeviceError, lambda: find_drivers(tmp_path, chosen), "VK_DRIVER_FILES", "/no/driver.json"
+    )
 
 
 def test_a_process_gets_the_driver_and_the_loader_and_no_other_library(tmp_path):
     make_system(tmp_path, *BROWSER, "usr/lib/chromium/libEGL.so")
     (driver,) = find_drivers(tmp_path, {})
     with vulkan_environment(driver) as environment:
-        import json
-        from pathlib import Path
-
         icd = json.loads(Path(environment["VK_ICD_FILENAMES"]).read_text())
         assert icd["ICD"]["library_path"] == str(tmp_path / BROWSER[0])
         folder = Path(environment["LD_LIBRARY_PATH"].split(":")[0])
@@ -132,8 +202,13 @@ def test_a_process_gets_the_driver_and_the_loader_and_no_other_library(tmp_path)
 
 
 DEATHS = {
-    "import os; os.kill(os.getpid(), 11)": (DeviceError, "SIGSEGV", "VK_ICD_FILENAMES"),
-    "raise SystemExit('the model has no signature')": (InputError, "no signature", "cannot run"),
+    "import os, sys; open(sys.argv[-1], 'w'); os.kill(os.getpid(), 11)": (
+        DeviceError, "SIGSEGV", "VK_ICD_FILENAMES",
+    ),
+    "import os; os.kill(os.getpid(), 11)": (DeviceError, "SIGSEGV", "before it asked a GPU"),
+    "raise SystemExit('the model has no signature' + chr(10) + 'INFO: the end')": (
+        InputError, "no signature", "cannot run",
+    ),
     "import json, sys; none = dict(adapter='', trouble='none there'); "
     "json.dump(none, open(sys.argv[-1], 'w'))": (DeviceError, "found no GPU", "none there"),
     "import time; time.sleep(60)": (DeviceError, "no answer within 1 s", "VK_ICD_FILENAMES"),
@@ -188,6 +263,17 @@ def test_the_log_of_the_engine_is_read_kind_by_kind():
     assert gpu_process._counts(none) == (0, 2)
 
 
+def test_the_process_says_by_its_report_that_the_cpu_was_done(write_file, monkeypatch, tmp_path):
+    report = tmp_path / "report.json"
+
+    def die(*_, **__):
+        raise RuntimeError(f"the GPU was asked; report there: {report.exists()}")
+
+    monkeypatch.setattr(gpu_process._Engine, "try_gpu", die)
+    with pytest.raises(RuntimeError, match="report there: True"):
+        gpu_process.main([str(write_file("RELU")), str(report)])
+
+
 # -- the command -------------------------------------------------------------------------------
 
 
@@ -214,6 +300,21 @@ def test_several_files_end_with_how_long_each_took(write_file, monkeypatch, caps
     assert capsys.readouterr().out.splitlines()[-1] == (
         "3 files: 2.0 s a file (median), 3.0 s at most"
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--gpu", "--soc", "mt6893"], "--soc mt6893 goes with --npu"),
+        (["--npu", "mediatec"], "'mediatek'"),
+    ],
+)
+def test_options_that_do_not_fit_are_one_line(options, line, write_file, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main([*options, str(write_file("RELU"))])
+    said = capsys.readouterr().err
+    assert line in said
+    assert said.count("\n") == 1
 
 
 def test_a_set_is_checked_by_its_manifest(built, readme_build):

@@ -191,7 +191,7 @@ def test_the_command_prints_three_lines_and_says_no_by_its_status(write_file, ca
     path = str(write_file("RELU"))
     assert main(["--npu", "mediatek", "--soc", "mt6893", path]) == 0
     assert capsys.readouterr().out.count("\n") == 3
-    assert main(["--npu", "mediatek", "--soc", "mt6889", path]) == 1
+    assert main(["--npu", "MediaTek", "--soc", "mt6889", path]) == 1
     assert "MT6886" in capsys.readouterr().out
 
 

@@ -85,3 +85,18 @@ def test_the_table_of_onnx_functions_is_made_once_and_its_maker_put_back():
         assert ONNXRegistry.__dict__["from_torchlib"] is own
     assert made[0] is made[1]
     assert made[0].functions.keys() == ONNXRegistry.from_torchlib(opset_version=18).functions.keys()
+
+
+def test_operators_that_are_registered_later_have_their_onnx_functions_too():
+    import torch
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    def table():
+        with speed_up_onnx_export():
+            return ONNXRegistry.from_torchlib(opset_version=18)
+
+    before = table()
+    late = torch.library.Library("pfd_late", "DEF")
+    late.define("double_it(Tensor x) -> Tensor")
+    assert table() is not before
+    late._destroy()

@@ -102,6 +102,7 @@ def test_labels_come_from_a_file_of_one_name_a_line(tmp_path):
         (b"a\nb\n", "has 2 names, net has 10 classes"),
         (b"a\n\nb\n", "line 2 is empty"),
         (b"\xff\xfe\x00", "it is no utf-8 text"),
+        (b"a\nb\0c\n", "line 2 holds a zero byte"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(content, line, tmp_path):

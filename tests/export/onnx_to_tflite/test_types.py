@@ -34,6 +34,50 @@ def test_the_class_map_of_an_nhwc_image_needs_no_transpose(tools):
     assert conversion.ops == {"RELU": 1, "ARG_MAX": 1}
 
 
+def test_a_class_in_int32_is_searched_for_in_int32(tools):
+    nodes = [
+        node("ArgMax", ["x"], ["a"], axis=1, keepdims=0),
+        node("Cast", ["a"], to=INT32),
+    ]
+    conversion = tools.check(tools.make_model(nodes, {"x": [2, 7]}, types={"y": INT32}))
+    assert conversion.ops == {"ARG_MAX": 1}
+
+
+def test_places_in_int32_are_those_of_topk_without_a_detour(tools):
+    nodes = [
+        node("TopK", ["x", "k"], ["v", "i"], axis=1),
+        node("Cast", ["i"], ["y"], to=INT32),
+    ]
+    model = tools.make_model(
+        nodes, {"x": [2, 7]}, {"k": [3]}, ("v", "y"), types={"v": TensorProto.FLOAT, "y": INT32}
+    )
+    assert tools.check(model).ops == {"TOPK_V2": 1}
+
+
+@pytest.mark.parametrize(("classes", "lengthened"), [(10, 1), (12, 0)])
+def test_a_row_of_scores_is_ranked_in_groups_of_four(tools, classes, lengthened):
+    nodes = [
+        node("Relu", ["x"], ["a"]),
+        node("Log", ["a"], ["b"]),  # of nothing -inf, which is what fills the last group
+        node("TopK", ["b", "k"], ["v", "i"], axis=1),
+        node("Cast", ["i"], ["y"], to=INT32),
+    ]
+    model = tools.make_model(
+        nodes, {"x": [1, classes]}, {"k": [classes]}, ("y",), types={"y": INT32}
+    )
+    ops = tools.check(model).ops
+    assert (ops.get("CONCATENATION", 0), ops["TOPK_V2"]) == (lengthened, 1)
+
+
+def test_a_detour_over_a_type_that_loses_digits_stays(tools):
+    nodes = [
+        node("Cast", ["x"], ["a"], to=TensorProto.FLOAT),
+        node("Cast", ["a"], to=INT32),
+    ]
+    model = tools.make_model(nodes, {"x": [2, 7]}, types={"x": INT32, "y": INT32})
+    assert tools.check(model).ops == {"CAST": 2}
+
+
 @pytest.mark.parametrize("largest", [1, 0])
 @pytest.mark.parametrize("axis", [1, -1])
 @pytest.mark.parametrize("dtype", [TensorProto.FLOAT, INT32, INT64])

@@ -30,7 +30,7 @@ def test_labels_are_a_file_or_a_data_set(tmp_path):
     assert parse_labels(str(path)).place == str(path)
     assert parse_labels("dataset").place == ""
     assert parse_labels("dataset:digits").place == "digits"
-    with pytest.raises(DataError, match=r"no\.txt is no file; give a text file"):
+    with pytest.raises(DataError, match=r"no\.txt' is no file; give a text file"):
         parse_labels(str(tmp_path / "no.txt"))
 
 
@@ -54,6 +54,7 @@ def test_other_labels_make_another_set(tmp_path):
         (["--mean", "0,x,0", "--std", "1,1,1"], "write numbers as"),
         (["--mean", "0,0,0", "--std", "1,0,1"], "--std above 0"),
         (["--mean=-1,0,0", "--std", "1,nan,1"], "--std above 0"),
+        (["--labels", ""], "--labels '' is no file"),
         (["--preprocess", "baked", "--input-range", "0,255"], "leave --input-range out"),
         (
             [
