@@ -284,10 +284,18 @@ def test_the_command_line_says_what_fp16_takes(capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["orig", "ours"])
 @pytest.mark.parametrize("model", list_models())
-def test_half_of_every_network_is_half_as_large_and_has_one_delegate(model, variant, tmp_path):
+def test_half_spares_every_network_two_bytes_a_weight_and_has_one_delegate(
+    model, variant, tmp_path
+):
+    """What describes the graph is as large in both: much of a file of 110 small layers."""
     source = ZooSource(model=model, variant=variant)
-    manifest = make_artifacts(BuildRequest(source=source, out=tmp_path, precision="fp16")).manifest
+    manifest, whole = (
+        make_artifacts(BuildRequest(source=source, out=tmp_path, precision=precision)).manifest
+        for precision in ("fp16", "fp32")
+    )
     for kind in ("pte", "onnx", "tflite"):
         artifact = manifest.artifact(kind)
-        assert artifact.size_bytes < 2.2 * manifest.params, kind
+        spared = whole.artifact(kind).size_bytes - artifact.size_bytes
+        # An .onnx casts each weight back by an operator of its own, some 150 bytes.
+        assert spared > (1.7 if kind == "onnx" else 1.9) * manifest.params, kind
         assert (artifact.delegates, artifact.leftovers) == (None if kind == "onnx" else 1, ()), kind
