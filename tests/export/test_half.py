@@ -296,6 +296,6 @@ def test_half_spares_every_network_two_bytes_a_weight_and_has_one_delegate(
     for kind in ("pte", "onnx", "tflite"):
         artifact = manifest.artifact(kind)
         spared = whole.artifact(kind).size_bytes - artifact.size_bytes
-        # An .onnx casts each weight back by an operator of its own, some 150 bytes.
-        assert spared > (1.7 if kind == "onnx" else 1.9) * manifest.params, kind
+        # .onnx and .tflite cast each weight back by an operator of its own, some 150 bytes.
+        assert spared > (1.9 if kind == "pte" else 1.7) * manifest.params, kind
         assert (artifact.delegates, artifact.leftovers) == (None if kind == "onnx" else 1, ()), kind
