@@ -41,10 +41,10 @@ def rewrite(graph: fx.Graph) -> int:
         source, weight, padding = given["input"], given["weight"], given["padding"]
         if weight.op != "get_attr":
             continue
-        batch, channels, length = value(source).shape
+        *batch, channels, length = value(source).shape
         new = {
             **given,
-            "input": reshape(node, source, [batch, channels, 1, length]),
+            "input": reshape(node, source, [*(batch or [1]), channels, 1, length]),
             "weight": constant(node, attribute(weight).unsqueeze(2), "wider_weight"),
             "stride": [1, *given["stride"]],
             "padding": padding if isinstance(padding, str) else [0, *padding],

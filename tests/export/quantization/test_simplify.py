@@ -158,6 +158,11 @@ def test_a_convolution_of_signals_becomes_one_of_images_with_its_clamp(options):
     assert fired["use_constant_operands"] == 1  # for the second clamp of one convolution
 
 
+def test_a_signal_without_a_batch_is_one_image():
+    fired, calls = simplify(lambda x, c: c(x[0].flatten(1)), nn.Conv1d(6, 4, 3))
+    assert (fired["widen_convolutions"], calls["conv2d.default"]) == (1, 1)
+
+
 def test_a_convolution_with_computed_weights_stays_one_of_signals():
     fired, _ = simplify(
         lambda x, c: F.conv1d(x.flatten(2), c.weight * x.mean()), nn.Conv1d(6, 4, 3)
