@@ -67,7 +67,12 @@ def _field_to_plain(field: dataclasses.Field[Any], value: Any) -> Any:
 
 
 def from_plain(
-    kind: type[T], plain: Any, *, what: str = "", error: type[PfdError] = InputError
+    kind: type[T],
+    plain: Any,
+    *,
+    what: str = "",
+    error: type[PfdError] = InputError,
+    strict: bool = True,
 ) -> T:
     """Build a record from its stored form; every type is checked and its own checks run again.
 
@@ -76,6 +81,7 @@ def from_plain(
         plain: What JSON held.
         what: How the message begins, as ``artifacts/x.json``; the type's name when empty.
         error: What is raised.
+        strict: Refuse fields that the type does not know; False ignores them.
 
     Raises:
         PfdError: of the class `error`: a field is missing, unknown or of another type; the line
@@ -88,7 +94,7 @@ def from_plain(
         made = msgspec.convert(plain, kind, dec_hook=_decode_special, str_keys=True)
     except msgspec.ValidationError as wrong:
         raise error(_shape_message(what, wrong)) from wrong
-    if extra := _unknown_field(plain, made, ""):
+    if strict and (extra := _unknown_field(plain, made, "")):
         raise error(f"{what} has no field {_shorten(extra)!r}; was it written by a newer version?")
     return made
 
@@ -108,7 +114,7 @@ def decode_json(
         text: Of any length and content; also text that was made to do harm.
         what: How the message begins.
         error: What is raised.
-        strict: Refuse fields that the type does not know; False ignores them.
+        strict: As in `from_plain`.
 
     Raises:
         PfdError: of the class `error`: it is no JSON, or not of this shape; one line.
@@ -116,11 +122,8 @@ def decode_json(
     import msgspec
 
     try:
-        if strict:
-            return from_plain(kind, msgspec.json.decode(text), what=what, error=error)
-        return msgspec.json.decode(text, type=kind, dec_hook=_decode_special)
-    except msgspec.ValidationError as wrong:
-        raise error(_shape_message(what, wrong)) from wrong
+        plain = msgspec.json.decode(text)
+        return from_plain(kind, plain, what=what, error=error, strict=strict)
     except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
         raise error(f"{what} is not valid JSON: {_one_line(wrong)}") from wrong
     except RecursionError as wrong:

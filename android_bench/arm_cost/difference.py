@@ -7,6 +7,7 @@ Two precisions of a network run the same operators on other types of numbers, a 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -168,6 +169,7 @@ def kind_of(operator: OperatorCount) -> str:
     return _without_number(operator.name)
 
 
+@functools.cache
 def _without_number(name: str) -> str:
     return re.sub(r" #\d+$", "", name)
 
@@ -178,6 +180,7 @@ def _likeness(old: OperatorCount, new: OperatorCount) -> int:
     return _SAME_WORK if old.counts.macs == new.counts.macs else _SAME_KIND
 
 
+@functools.cache
 def _without_types(name: str) -> str:
     """Return ``Convolution (NHWC) IGEMM`` of ``Convolution (NHWC, QC8) IGEMM #1``."""
     return re.sub(r"\((\w+)(?:, \w+)+\)", r"(\1)", _without_number(name))

@@ -9,7 +9,6 @@ Source: google-ai-edge/litert-samples, ``benchmark/leaderboard/README.md``.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,23 +82,15 @@ def read_leaderboard(path: Path) -> tuple[ForeignResult, ...]:
 
 def _read_row(plain: Mapping[str, Any], where: str) -> ForeignResult | None:
     """Return a row; None where it has no measured latency, whatever else it lacks."""
-    latency = plain.get("latency_ms")
-    if plain.get("status", _MEASURED) != _MEASURED or latency is None:
+    if plain.get("status", _MEASURED) != _MEASURED or plain.get("latency_ms") is None:
         return None
-    if isinstance(latency, dict):
-        plain = {**plain, "latency_ms": _known_fields(_Latency, latency)}
-    row = from_plain(_Row, _known_fields(_Row, plain), what=where)
+    row = from_plain(_Row, plain, what=where, strict=False)
     if row.latency_ms.median is None:
         return None
     try:
         return _foreign(row, row.latency_ms.median, row.latency_ms.p95)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
-
-
-def _known_fields(kind: type[_Row | _Latency], plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what this file reads of a row; the rest is of other tasks, or newer."""
-    return {f.name: plain[f.name] for f in dataclasses.fields(kind) if f.name in plain}
 
 
 def _foreign(row: _Row, median_ms: float, p95_ms: float | None) -> ForeignResult:

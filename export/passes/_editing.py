@@ -26,6 +26,7 @@ __all__ = [
     "insert",
     "is_call",
     "multiply_along",
+    "must_copy",
     "neighbour_groups",
     "normal_dim",
     "repeat_each",
@@ -47,6 +48,12 @@ def is_call(node: object, *targets: object) -> bool:
 def calls(graph: fx.Graph, *targets: object) -> Iterator[fx.Node]:
     """Yield the nodes that call one of the targets; the graph may be edited meanwhile."""
     return (node for node in list(graph.nodes) if is_call(node, *targets))
+
+
+def must_copy(node: fx.Node, source: fx.Node) -> bool:
+    """Whether without a call the network would return what it is fed, or a weight of its own."""
+    is_own = source.op in ("placeholder", "get_attr")
+    return is_own and any(user.op == "output" for user in node.users)
 
 
 def replace_calls(

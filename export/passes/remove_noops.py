@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import fx
 
-from export.passes._editing import arguments, aten, normal_dim, replace, value
+from export.passes._editing import arguments, aten, must_copy, normal_dim, replace, value
 
 __all__ = ["rewrite"]
 
@@ -32,7 +32,7 @@ def rewrite(graph: fx.Graph) -> int:
             source = source[0]  # type: ignore[index]  # a list
         if not isinstance(source, fx.Node) or not _IS_NOOP[node.target](node, arguments(node)):
             continue
-        if source.op in ("placeholder", "get_attr") and any(u.op == "output" for u in node.users):
+        if must_copy(node, source):
             continue
         replace(node, source)
         rewrites += 1

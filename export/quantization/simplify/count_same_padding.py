@@ -9,29 +9,30 @@ that is odd, the one more behind is a border of zeros of its own.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import fx
 
-from export.passes._editing import arguments, aten, calls, insert, replace, value
+from export.passes._editing import aten, insert, replace_calls, value
 
 __all__ = ["rewrite"]
 
 
 def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many convolutions were changed."""
-    rewrites = 0
-    for node in calls(graph, aten.conv2d.padding):
-        given = arguments(node)
-        kernel, steps = value(given["weight"]).shape[2:], given["dilation"]
-        vertical, horizontal = (
-            step * (taps - 1) if given["padding"] == "same" else 0
-            for taps, step in zip(kernel, (steps[0], steps[-1]), strict=True)
-        )
-        top, left = vertical // 2, horizontal // 2
-        source, padding = given["input"], [top, left]
-        if vertical % 2 or horizontal % 2:
-            border = [left, horizontal - left, top, vertical - top]
-            source, padding = insert(node, aten.pad.default, source, border), [0, 0]
-        new = {**given, "input": source, "padding": padding}
-        replace(node, insert(node, aten.conv2d.default, *new.values()))
-        rewrites += 1
-    return rewrites
+    return replace_calls(graph, _pad_by_numbers, aten.conv2d.padding)
+
+
+def _pad_by_numbers(node: fx.Node, given: dict[str, Any]) -> fx.Node:
+    kernel, steps = value(given["weight"]).shape[2:], given["dilation"]
+    vertical, horizontal = (
+        step * (taps - 1) if given["padding"] == "same" else 0
+        for taps, step in zip(kernel, (steps[0], steps[-1]), strict=True)
+    )
+    top, left = vertical // 2, horizontal // 2
+    source, padding = given["input"], [top, left]
+    if vertical % 2 or horizontal % 2:
+        border = [left, horizontal - left, top, vertical - top]
+        source, padding = insert(node, aten.pad.default, source, border), [0, 0]
+    new = {**given, "input": source, "padding": padding}
+    return insert(node, aten.conv2d.default, *new.values())

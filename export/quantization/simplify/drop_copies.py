@@ -10,28 +10,27 @@ of what the caller feeds stays where it is returned: a file must not hand out it
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import fx
 
-from export.passes._editing import aten, calls, insert, replace
+from export.passes._editing import aten, insert, must_copy, replace_calls
 
 __all__ = ["rewrite"]
 
 
 def rewrite(graph: fx.Graph) -> int:
     """Rewrite the graph in place and return how many copies were dropped."""
-    copies = [
-        node
-        for node in calls(graph, aten.contiguous.default, aten.clone.default)
-        if isinstance(source := node.args[0], fx.Node)
-        and not (source.op in ("placeholder", "get_attr") and _is_returned(node))
-    ]
-    if copies:
-        for node in calls(graph, aten.view.default):
-            replace(node, insert(node, aten.reshape.default, *node.args))
-    for node in copies:
-        replace(node, node.all_input_nodes[0])
-    return len(copies)
+    dropped = replace_calls(graph, _source_of, aten.contiguous.default, aten.clone.default)
+    if dropped:
+        replace_calls(graph, _reshape, aten.view.default)
+    return dropped
 
 
-def _is_returned(node: fx.Node) -> bool:
-    return any(user.op == "output" for user in node.users)
+def _source_of(node: fx.Node, _: dict[str, Any]) -> fx.Node | None:
+    (source,) = node.all_input_nodes
+    return None if must_copy(node, source) else source
+
+
+def _reshape(node: fx.Node, _: dict[str, Any]) -> fx.Node:
+    return insert(node, aten.reshape.default, *node.args)

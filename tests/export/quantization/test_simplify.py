@@ -285,3 +285,9 @@ def test_a_shuffle_that_asks_for_contiguous_memory_stays_in_integers(write_all):
 def test_a_copy_of_the_input_that_is_returned_stays():
     fired, calls = simplify(lambda x: (x.clone(memory_format=torch.channels_last),))
     assert (fired["drop_copies"], calls["clone.default"]) == (0, 1)
+
+
+def test_of_two_copies_of_the_input_that_is_returned_one_stays():
+    fired, calls = simplify(lambda x: (x.clone(memory_format=torch.channels_last).contiguous(),))
+    assert fired["drop_copies"] == 1
+    assert calls["clone.default"] + calls["contiguous.default"] == 1
